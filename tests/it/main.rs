@@ -1,0 +1,1 @@
+//! Black-box tests: they start the built program and talk to it.
