@@ -1,6 +1,65 @@
 //! Commands: parses the command line and hands each command to its own small file.
+//!
+//! A command prints its result on standard output and everything else on standard error. Exit codes: 0 done,
+//! 1 failed, 2 bad input or configuration, 3 not reachable.
 
-/// Runs one command line and returns the process's exit code.
-pub fn run(_args: std::env::ArgsOs) -> std::process::ExitCode {
-    std::process::ExitCode::SUCCESS
+mod hash;
+mod output;
+mod preflight;
+#[cfg(feature = "simulate")]
+mod simulate;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Moves people from a legacy identity system to Scalekit, one sign-in at a time.
+#[derive(Debug, Parser)]
+#[command(name = "crossfade", version, propagate_version = true, max_term_width = 100)]
+struct CommandLine {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Preflight(preflight::Args),
+    Hash(hash::Args),
+    #[cfg(feature = "simulate")]
+    Simulate(simulate::Args),
+}
+
+/// How a command ended; becomes the exit code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Exit {
+    Done = 0,
+    Failed = 1,
+    BadInput = 2,
+    #[expect(dead_code, reason = "wired with the first command that dials out")]
+    NotReachable = 3,
+}
+
+/// Runs one command line (the first item is the program's name) and returns the process's exit code.
+pub fn run(args: std::env::ArgsOs) -> ExitCode {
+    let line = match CommandLine::try_parse_from(args) {
+        Ok(line) => line,
+        Err(error) => {
+            // Help and version are not failures: clap knows which stream and code each deserves.
+            let _ = error.print();
+            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
+        }
+    };
+    let ended = match line.command {
+        Command::Preflight(args) => preflight::run(args),
+        Command::Hash(args) => hash::run(args),
+        #[cfg(feature = "simulate")]
+        Command::Simulate(args) => simulate::run(args),
+    };
+    match ended {
+        Ok(exit) => ExitCode::from(exit as u8),
+        Err(error) => {
+            output::error(&error);
+            ExitCode::from(Exit::Failed as u8)
+        }
+    }
 }
