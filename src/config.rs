@@ -1,1 +1,41 @@
-//! Room `config`.
+//! The configuration: one YAML file, validated once into real types.
+//!
+//! `raw` mirrors the file, `validate` turns it into [`Config`] and reports every problem together, each with its
+//! path. After that nothing re-checks and nothing else reads the environment or the file. Every type below is the
+//! *validated* form: a value of it is safe to use as it stands.
+
+mod legacy;
+mod network;
+mod rollout;
+mod scalekit;
+mod session;
+mod sign_in;
+
+pub(crate) use legacy::{
+    AssumeVerified, Columns, HashFileKind, HashFileSource, Legacy, MfaDeclaration, OktaSource, RoleMap,
+    Source, SourceKind, SqlDialect, SqlSource,
+};
+pub(crate) use network::{Admin, Limits, Public, Store, Telemetry, Upstream};
+pub(crate) use rollout::{Migration, RolloutStart};
+pub(crate) use scalekit::{HandOff, HandOffs, OnExisting, Organization, Scalekit};
+pub(crate) use session::{AssertionKey, IdentityHeaders, SessionSettings, UserValue};
+pub(crate) use sign_in::{
+    Answer, ClientKind, FieldNames, Pointer, RoutePath, SignIn, SignInRoute, Signal, WhoAmI,
+};
+
+/// The whole validated configuration.
+#[derive(Clone, Debug)]
+pub(crate) struct Config {
+    pub(crate) public: Public,
+    pub(crate) admin: Admin,
+    pub(crate) upstream: Upstream,
+    pub(crate) sign_in: SignIn,
+    pub(crate) legacy: Legacy,
+    pub(crate) scalekit: Scalekit,
+    pub(crate) migration: Migration,
+    pub(crate) rollout: RolloutStart,
+    pub(crate) session: SessionSettings,
+    pub(crate) identity: IdentityHeaders,
+    pub(crate) store: Store,
+    pub(crate) telemetry: Telemetry,
+}

@@ -1,0 +1,142 @@
+//! Section `legacy`: the chain of sources that can prove a person.
+
+use std::{collections::BTreeMap, path::PathBuf, time::Duration};
+
+use url::Url;
+
+use crate::identity::{ExternalIdTemplate, Secret, SourceName};
+
+/// Section `legacy`: sources in the order they are asked.
+#[derive(Clone, Debug)]
+pub(crate) struct Legacy {
+    pub(crate) sources: Vec<Source>,
+    /// Threads that hash, and how many verifications may wait for one (SEC-39).
+    pub(crate) hash_threads: usize,
+    pub(crate) hash_queue: usize,
+}
+
+/// One legacy source.
+#[derive(Clone, Debug)]
+pub(crate) struct Source {
+    pub(crate) name: SourceName,
+    pub(crate) kind: SourceKind,
+    /// Canonical domains this source is asked for; empty: all, and names that are no e-mail.
+    pub(crate) domains: Vec<String>,
+    pub(crate) external_id: ExternalIdTemplate,
+    /// The operator's word for a source that has no verified flag; `None` by default: nobody migrates then.
+    pub(crate) assume_verified: Option<AssumeVerified>,
+    pub(crate) mfa: MfaDeclaration,
+    pub(crate) roles: RoleMap,
+    /// All one check may take, SEC/REL-30: 5 s.
+    pub(crate) timeout: Duration,
+}
+
+/// What a source is.
+#[derive(Clone, Debug)]
+pub(crate) enum SourceKind {
+    Okta(OktaSource),
+    HashFile(HashFileSource),
+    Sql(SqlSource),
+    /// An application without any API: the application itself judges the forwarded sign-in.
+    Upstream,
+}
+
+/// An operator vouches for every address of a source, in writing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct AssumeVerified {
+    pub(crate) accepted_by: String,
+}
+
+/// Where a source says whether a person has a second factor.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum MfaDeclaration {
+    /// The source has no second factors at all.
+    None,
+    /// The record carries it: a column or field name; for Okta the transaction state and the factor list.
+    Field(String),
+    /// Not known: migrates nobody, unless somebody accepted that in writing.
+    Unknown { accepted_by: Option<String> },
+}
+
+/// Legacy group or role names to Scalekit role names; unmapped ones give no role.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct RoleMap(pub(crate) BTreeMap<String, String>);
+
+/// Okta's primary authentication and users API (legacy-stores.md §1).
+#[derive(Clone, Debug)]
+pub(crate) struct OktaSource {
+    pub(crate) url: Url,
+    /// An API token (SSWS). Needed for e-mail, status, groups and factors.
+    pub(crate) api_token: Secret,
+    /// Our address is a trusted gateway there: the person's own address goes along as `X-Forwarded-For`.
+    pub(crate) trusted_gateway: bool,
+    /// How an `ACTIVE` user's e-mail counts: Okta has no flag, so this is always `None` unless a profile
+    /// attribute (boolean) is named here.
+    pub(crate) email_verified_attribute: Option<String>,
+    /// A profile attribute that names the organisation.
+    pub(crate) organization_attribute: Option<String>,
+}
+
+/// Password hashes in a file.
+#[derive(Clone, Debug)]
+pub(crate) struct HashFileSource {
+    pub(crate) path: PathBuf,
+    pub(crate) kind: HashFileKind,
+    pub(crate) columns: Columns,
+    /// The hash format and its settings, as room `hash` reads them; `"auto"` for self-describing hashes.
+    pub(crate) hash_format: serde_json::Value,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum HashFileKind {
+    JsonLines,
+    Csv,
+}
+
+/// Password hashes in a table, found by the operator's own query.
+#[derive(Clone, Debug)]
+pub(crate) struct SqlSource {
+    pub(crate) dialect: SqlDialect,
+    /// The connection URL, with credentials.
+    pub(crate) url: Secret,
+    /// One bind parameter, the typed login: `$1` (PostgreSQL) or `?`. Must return at most two rows.
+    pub(crate) query: String,
+    /// One bind parameter, a canonical e-mail; returns one row per record that has it (SEC-34). Without it twins
+    /// inside this source are found only when `query` returns two rows.
+    pub(crate) twins_query: Option<String>,
+    pub(crate) columns: Columns,
+    pub(crate) hash_format: serde_json::Value,
+    pub(crate) connections: u32,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum SqlDialect {
+    Postgres,
+    Mysql,
+    Sqlite,
+}
+
+/// Which column (or dotted JSON path) holds what.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Columns {
+    pub(crate) id: String,
+    pub(crate) login: Option<String>,
+    pub(crate) email: String,
+    pub(crate) email_verified: Option<String>,
+    pub(crate) password_hash: String,
+    pub(crate) salt: Option<String>,
+    pub(crate) given_name: Option<String>,
+    pub(crate) family_name: Option<String>,
+    pub(crate) full_name: Option<String>,
+    pub(crate) locale: Option<String>,
+    pub(crate) organization: Option<String>,
+    pub(crate) roles: Option<String>,
+    /// A boolean: false means disabled.
+    pub(crate) active: Option<String>,
+    /// A boolean: true means disabled.
+    pub(crate) disabled: Option<String>,
+    /// A boolean: true means locked.
+    pub(crate) locked: Option<String>,
+    /// A boolean: true means the password has to be changed first.
+    pub(crate) must_change: Option<String>,
+}

@@ -1,0 +1,113 @@
+//! Sections `public`, `admin`, `upstream`, `store`, `telemetry`: addresses, limits, places.
+
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
+
+use ipnet::IpNet;
+use url::Url;
+
+use crate::identity::Secret;
+
+/// Section `public`: the listener people's browsers meet.
+#[derive(Clone, Debug)]
+pub(crate) struct Public {
+    /// The origin people see, e.g. `https://app.example.com`: redirects, cookies and links use it, never a
+    /// received `Host` (SEC-10). No path, query or user info.
+    pub(crate) url: Url,
+    pub(crate) listen: SocketAddr,
+    /// Lower-case `host` or `host:port` values a request's `Host` may have; anything else is 421.
+    pub(crate) allowed_hosts: Vec<String>,
+    /// Peers whose `X-Forwarded-For` and `-Proto` are believed (SEC-17); none by default.
+    pub(crate) trusted_proxies: Vec<IpNet>,
+    /// Where our own routes live; starts and ends with `/`.
+    pub(crate) prefix: String,
+    /// Plain http and cookies without `__Host-`/`Secure`: for a developer's own machine only.
+    pub(crate) development: bool,
+    /// Data-plane threads; one listener, one runtime and one upstream pool each.
+    pub(crate) threads: usize,
+    pub(crate) limits: Limits,
+}
+
+/// The limits of REL-30, all with defaults.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Limits {
+    pub(crate) head_bytes: usize,
+    pub(crate) head_fields: usize,
+    pub(crate) target_bytes: usize,
+    pub(crate) field_bytes: usize,
+    pub(crate) head_timeout: Duration,
+    pub(crate) idle_timeout: Duration,
+    /// Longest pause between two pieces of a request body.
+    pub(crate) body_pause: Duration,
+    pub(crate) sign_in_body_bytes: usize,
+    pub(crate) body_bytes: u64,
+    pub(crate) connections: usize,
+    pub(crate) connections_per_address: usize,
+    pub(crate) in_flight: usize,
+    /// How long listeners still accept after readiness went off.
+    pub(crate) drain_wait: Duration,
+    /// How long started requests may take after that.
+    pub(crate) drain_timeout: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            head_bytes: 32 * 1024,
+            head_fields: 100,
+            target_bytes: 8 * 1024,
+            field_bytes: 16 * 1024,
+            head_timeout: Duration::from_secs(10),
+            idle_timeout: Duration::from_secs(60),
+            body_pause: Duration::from_secs(15),
+            sign_in_body_bytes: 16 * 1024,
+            body_bytes: 10 * 1024 * 1024,
+            connections: 10_000,
+            connections_per_address: 256,
+            in_flight: 2_000,
+            drain_wait: Duration::from_secs(5),
+            drain_timeout: Duration::from_secs(30),
+        }
+    }
+}
+
+/// Section `admin`: health, metrics and control, on its own listener.
+#[derive(Clone, Debug)]
+pub(crate) struct Admin {
+    pub(crate) listen: SocketAddr,
+}
+
+/// Section `upstream`: the application behind us.
+#[derive(Clone, Debug)]
+pub(crate) struct Upstream {
+    /// Scheme, host and port; no path.
+    pub(crate) url: Url,
+    /// Extra CA certificates (PEM) for an https upstream.
+    pub(crate) ca_file: Option<PathBuf>,
+    /// Sends the client's own `Host` on (the default), else the upstream's.
+    pub(crate) preserve_host: bool,
+    pub(crate) connect_timeout: Duration,
+    pub(crate) first_byte_timeout: Duration,
+    /// Longest pause between two pieces of a response body.
+    pub(crate) body_pause: Duration,
+    /// Idle connections kept per data-plane thread, and for how long.
+    pub(crate) idle_connections: usize,
+    pub(crate) idle_timeout: Duration,
+}
+
+/// Section `store`: where state lives.
+#[derive(Clone, Debug)]
+pub(crate) enum Store {
+    /// One file, one process.
+    Embedded { path: PathBuf },
+}
+
+/// Section `telemetry`: logs and their key.
+#[derive(Clone, Debug)]
+pub(crate) struct Telemetry {
+    /// A `tracing` filter, e.g. `info` or `info,crossfade::proxy=debug`.
+    pub(crate) log: String,
+    /// Key of the hash that stands for a person in logs; at least 32 bytes.
+    pub(crate) subject_key: Secret,
+    /// Whether client addresses are logged whole; else the /24 or /48.
+    pub(crate) full_addresses: bool,
+}

@@ -1,0 +1,206 @@
+//! One ledger row: what is remembered of one person's move.
+
+use serde::{Deserialize, Serialize};
+
+use super::{OrganizationId, StayReason, UserId};
+use crate::{
+    clock::Timestamp,
+    identity::{CanonicalEmail, ExternalId, LegacyRecord, PersonKey, Proof, Unverified, VerifiedEmail},
+    rollout::{Bucket, Known},
+};
+
+/// A name that leads to a row.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Alias {
+    /// A typed identifier in canonical form.
+    Typed(String),
+    /// A canonical e-mail that a source holds for the person.
+    Email(CanonicalEmail),
+    /// Scalekit's user id.
+    User(UserId),
+}
+
+/// Where a person came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Origin {
+    Legacy,
+    /// Written at a callback for someone no legacy store knows.
+    BornNew,
+}
+
+/// Where a person stands (design: *ledger states*).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "state")]
+pub(crate) enum RowState {
+    None,
+    Claimed,
+    Created,
+    /// Exists in Scalekit, read back and checked. Nothing more.
+    Done,
+    Conflict {
+        why: SetAside,
+    },
+    Ineligible {
+        why: Ineligible,
+    },
+    Tombstone,
+}
+
+impl RowState {
+    pub(crate) const fn as_str(&self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Claimed => "claimed",
+            Self::Created => "created",
+            Self::Done => "done",
+            Self::Conflict { .. } => "conflict",
+            Self::Ineligible { .. } => "ineligible",
+            Self::Tombstone => "tombstone",
+        }
+    }
+}
+
+/// Why a person is in CONFLICT; an operator or the person's own data has to change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum SetAside {
+    /// Two legacy records share the canonical e-mail (SEC-34).
+    Twins,
+    /// The e-mail belongs to a Scalekit user with another external id.
+    ForeignUser,
+    /// The e-mail's Scalekit user may not be linked: unverified there, weak proof, or `on_existing: conflict`.
+    NotLinkable,
+    /// Creating answered with a user that is not ours.
+    CreatedForeign,
+    /// Our external id belongs to a user with another e-mail.
+    ExternalIdElsewhere,
+    /// Scalekit refused the user and nobody holds the e-mail or the id: a field it does not accept.
+    Refused,
+}
+
+/// Why a person may not be created.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Ineligible {
+    NoEmail,
+    EmailRefused,
+    EmailUnverified,
+    /// The source does not say, and nobody vouched.
+    EmailVerificationUnknown,
+    /// What was typed is an e-mail and not the record's (SEC-35).
+    TypedEmailDiffers,
+    Mfa,
+    MfaUnknown,
+    PasswordExpired,
+    MustChangePassword,
+    Pending,
+    AccountLocked,
+    AccountDisabled,
+    AccountStateUnknown,
+    OrganizationUnknown,
+    ExternalIdTooLong,
+}
+
+impl From<Unverified> for Ineligible {
+    fn from(why: Unverified) -> Self {
+        match why {
+            Unverified::Missing => Self::NoEmail,
+            Unverified::Refused(_) => Self::EmailRefused,
+            Unverified::SaysNo => Self::EmailUnverified,
+            Unverified::DoesNotSay => Self::EmailVerificationUnknown,
+        }
+    }
+}
+
+impl From<StayReason> for Ineligible {
+    fn from(why: StayReason) -> Self {
+        match why {
+            StayReason::PasswordExpired => Self::PasswordExpired,
+            StayReason::MustChangePassword => Self::MustChangePassword,
+            StayReason::Mfa => Self::Mfa,
+            StayReason::Pending => Self::Pending,
+        }
+    }
+}
+
+/// A claim: who works on the row, and until when.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Claim {
+    /// The process that holds it; a new process has a new name.
+    pub(crate) holder: String,
+    pub(crate) until: Timestamp,
+}
+
+/// One row. `version` and `fence` belong to the ledger; everything else is the machine's.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Row {
+    pub(crate) key: PersonKey,
+    #[serde(flatten)]
+    pub(crate) state: RowState,
+    pub(crate) origin: Origin,
+    /// Grows by one with each write; 0 for a row that was never written.
+    pub(crate) version: u64,
+    /// Grows by one with each claim.
+    pub(crate) fence: u64,
+    pub(crate) claim: Option<Claim>,
+    /// Computed once from the first typed identifier; stored, it always wins.
+    pub(crate) bucket: Bucket,
+    pub(crate) aliases: Vec<Alias>,
+    pub(crate) external_id: ExternalId,
+    /// The legacy record as last read.
+    pub(crate) record: Option<LegacyRecord>,
+    /// Stored before anything is created (truth 1).
+    pub(crate) proof: Option<Proof>,
+    pub(crate) email: Option<VerifiedEmail>,
+    pub(crate) organization: Option<OrganizationId>,
+    /// When a create was last about to be sent: from then on the user may exist.
+    pub(crate) create_sent_at: Option<Timestamp>,
+    pub(crate) user: Option<UserId>,
+    pub(crate) crossed_at: Option<Timestamp>,
+    pub(crate) updated_at: Timestamp,
+}
+
+impl Row {
+    /// A row for a person of whom nothing is known yet.
+    pub(crate) fn fresh(key: PersonKey, bucket: Bucket, external_id: ExternalId, now: Timestamp) -> Self {
+        Self {
+            key,
+            state: RowState::None,
+            origin: Origin::Legacy,
+            version: 0,
+            fence: 0,
+            claim: None,
+            bucket,
+            aliases: Vec::new(),
+            external_id,
+            record: None,
+            proof: None,
+            email: None,
+            organization: None,
+            create_sent_at: None,
+            user: None,
+            crossed_at: None,
+            updated_at: now,
+        }
+    }
+
+    /// What the lane depends on.
+    pub(crate) fn known(&self) -> Known {
+        match (&self.state, self.origin) {
+            (RowState::Tombstone, _) => Known::Tombstone,
+            (_, Origin::BornNew) => Known::BornNew,
+            (RowState::Conflict { .. } | RowState::Ineligible { .. }, _) => Known::SetAside,
+            _ if self.crossed_at.is_some() => Known::Crossed,
+            _ => Known::Nothing,
+        }
+    }
+
+    /// Adds an alias once.
+    pub(crate) fn add_alias(&mut self, alias: Alias) {
+        if !self.aliases.contains(&alias) {
+            self.aliases.push(alias);
+        }
+    }
+}

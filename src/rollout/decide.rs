@@ -1,0 +1,202 @@
+//! The order of the lanes (design, "One sign-in", step 4).
+
+use serde::{Deserialize, Serialize};
+
+use super::{Bucket, Dial, Lane, RollbackMode, RuleSubject};
+
+/// What the ledger knows of a person, as far as the lane depends on it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Known {
+    /// No row, or a row that pins nothing (NONE, CLAIMED, CREATED, DONE without a crossing).
+    #[default]
+    Nothing,
+    /// Removed by the directory or an operator: never brought back by a legacy password (truth 5).
+    Tombstone,
+    /// Unknown to every legacy store: there is no old door for them.
+    BornNew,
+    /// CONFLICT or INELIGIBLE: judged anew at each sign-in, in the legacy lane.
+    SetAside,
+    /// A new-lane hand-off ended in a session before.
+    Crossed,
+}
+
+/// A verified force token: a lane for one browser, for a limited time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Forced(pub(crate) Lane);
+
+/// The facts of one sign-in.
+#[derive(Clone, Debug)]
+pub(crate) struct Facts<'a> {
+    pub(crate) known: Known,
+    pub(crate) forced: Option<Forced>,
+    /// The canonical typed identifier.
+    pub(crate) canonical: &'a str,
+    pub(crate) domain: Option<&'a str>,
+    pub(crate) organization: Option<&'a str>,
+    pub(crate) bucket: Bucket,
+}
+
+/// Why a lane was taken; a closed set, used in logs and as a metric label.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Reason {
+    Tombstone,
+    BornNew,
+    SetAside,
+    ForceToken,
+    DenyRule,
+    AllowRule,
+    RollbackMode,
+    Crossed,
+    WithinCutover,
+    BeyondCutover,
+}
+
+impl Reason {
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Tombstone => "tombstone",
+            Self::BornNew => "born_new",
+            Self::SetAside => "set_aside",
+            Self::ForceToken => "force_token",
+            Self::DenyRule => "deny_rule",
+            Self::AllowRule => "allow_rule",
+            Self::RollbackMode => "rollback_mode",
+            Self::Crossed => "crossed",
+            Self::WithinCutover => "within_cutover",
+            Self::BeyondCutover => "beyond_cutover",
+        }
+    }
+}
+
+/// A lane and its reason.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub(crate) struct Decision {
+    pub(crate) lane: Lane,
+    pub(crate) reason: Reason,
+}
+
+/// Decides the lane. The first line that applies wins; their order is the contract.
+pub(crate) fn decide(dial: &Dial, facts: &Facts<'_>) -> Decision {
+    let (lane, reason) = match facts.known {
+        Known::Tombstone => (Lane::Legacy, Reason::Tombstone),
+        Known::BornNew => (Lane::New, Reason::BornNew),
+        Known::SetAside => (Lane::Legacy, Reason::SetAside),
+        Known::Nothing | Known::Crossed => by_dial(dial, facts),
+    };
+    Decision { lane, reason }
+}
+
+fn by_dial(dial: &Dial, facts: &Facts<'_>) -> (Lane, Reason) {
+    let crossed = facts.known == Known::Crossed;
+    if let Some(Forced(lane)) = facts.forced {
+        return (lane, Reason::ForceToken);
+    }
+    if names_one(&dial.rules.deny, facts) {
+        return (Lane::Legacy, Reason::DenyRule);
+    }
+    if names_one(&dial.rules.allow, facts) {
+        return (Lane::New, Reason::AllowRule);
+    }
+    if crossed && dial.rollback == RollbackMode::Legacy {
+        return (Lane::Legacy, Reason::RollbackMode);
+    }
+    if crossed {
+        return (Lane::New, Reason::Crossed);
+    }
+    if facts.bucket.is_within(dial.cutover) {
+        return (Lane::New, Reason::WithinCutover);
+    }
+    (Lane::Legacy, Reason::BeyondCutover)
+}
+
+fn names_one(rules: &[RuleSubject], facts: &Facts<'_>) -> bool {
+    rules.iter().any(|rule| match rule {
+        RuleSubject::Person(name) => name == facts.canonical,
+        RuleSubject::Domain(name) => facts.domain == Some(name),
+        RuleSubject::Organization(name) => facts.organization == Some(name),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::rollout::{BasisPoints, Rules};
+
+    fn dial(cutover: u16) -> Dial {
+        Dial::new(BasisPoints::new(cutover).unwrap(), BasisPoints::NONE, RollbackMode::Keep, Rules::default())
+    }
+
+    fn facts(known: Known, bucket: u16) -> Facts<'static> {
+        Facts {
+            known,
+            forced: None,
+            canonical: "ann@example.com",
+            domain: Some("example.com"),
+            organization: Some("acme"),
+            bucket: Bucket::test(bucket),
+        }
+    }
+
+    #[test]
+    fn each_line_of_the_order_decides_when_it_comes_first() {
+        let person = || vec![RuleSubject::Person("ann@example.com".into())];
+        let domain = || vec![RuleSubject::Domain("example.com".into())];
+        let organization = || vec![RuleSubject::Organization("acme".into())];
+        let with = |deny, allow, rollback| Dial { rules: Rules { deny, allow }, rollback, ..dial(5000) };
+        let forced = |lane, known| Facts { forced: Some(Forced(lane)), ..facts(known, 0) };
+        let keep = RollbackMode::Keep;
+        let back = RollbackMode::Legacy;
+        use {Known as K, Lane::*, Reason as R};
+        let table = [
+            (with(vec![], person(), keep), forced(New, K::Tombstone), Legacy, R::Tombstone),
+            (with(person(), vec![], back), forced(Legacy, K::BornNew), New, R::BornNew),
+            (with(vec![], person(), keep), forced(New, K::SetAside), Legacy, R::SetAside),
+            (with(person(), vec![], keep), forced(New, K::Nothing), New, R::ForceToken),
+            (with(vec![], person(), keep), forced(Legacy, K::Crossed), Legacy, R::ForceToken),
+            (with(person(), person(), keep), facts(K::Crossed, 0), Legacy, R::DenyRule),
+            (with(domain(), vec![], keep), facts(K::Nothing, 0), Legacy, R::DenyRule),
+            (with(vec![], organization(), back), facts(K::Crossed, 9999), New, R::AllowRule),
+            (with(vec![], vec![], back), facts(K::Crossed, 0), Legacy, R::RollbackMode),
+            (with(vec![], vec![], keep), facts(K::Crossed, 9999), New, R::Crossed),
+            (with(vec![], vec![], back), facts(K::Nothing, 4999), New, R::WithinCutover),
+            (with(vec![], vec![], keep), facts(K::Nothing, 5000), Legacy, R::BeyondCutover),
+        ];
+        for (dial, facts, lane, reason) in table {
+            assert_eq!(decide(&dial, &facts), Decision { lane, reason }, "{facts:?}");
+        }
+    }
+
+    fn any_known() -> impl Strategy<Value = Known> {
+        prop_oneof![
+            Just(Known::Nothing),
+            Just(Known::Tombstone),
+            Just(Known::BornNew),
+            Just(Known::SetAside),
+            Just(Known::Crossed)
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn raising_the_percent_never_moves_anyone_back(
+            known in any_known(), bucket in 0_u16..10_000, low in 0_u16..=10_000, high in 0_u16..=10_000,
+        ) {
+            let (low, high) = (low.min(high), low.max(high));
+            let before = decide(&dial(low), &facts(known, bucket)).lane;
+            let after = decide(&dial(high), &facts(known, bucket)).lane;
+            prop_assert!(before == Lane::Legacy || after == Lane::New);
+        }
+
+        #[test]
+        fn migrating_without_cutover_never_changes_a_lane(known in any_known(), bucket in 0_u16..10_000) {
+            let facts = facts(known, bucket);
+            let migrating =
+                Dial::new(BasisPoints::NONE, BasisPoints::ALL, RollbackMode::Keep, Rules::default());
+            prop_assert_eq!(decide(&migrating, &facts), decide(&dial(0), &facts));
+            prop_assert!(migrating.migrates(facts.bucket));
+        }
+    }
+}
