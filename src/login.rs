@@ -4,12 +4,26 @@
 //! HTTP, no storage, no wall clock here: facts come in, [`Outcome`]s go out, and the edges record and answer.
 //! Start reading at `journey`, then `machine`.
 
+mod chain;
+mod eligibility;
+mod journey;
+mod machine;
+mod outcome;
 mod ports;
 mod row;
+mod settings;
 
+pub(crate) use chain::Chain;
+pub(crate) use journey::{Callback, Decided, Journeys, Upstream};
+pub(crate) use machine::{Command, Event};
+pub(crate) use outcome::{Closed, HandOver, Identified, Outcome, Refused, Rejected, WhyForward};
 pub(crate) use ports::{
     Attempt, ClaimAnswer, ClientFacts, CreateError, Directory, DirectoryError, DirectoryUser, ErrorClass,
-    Ledger, LedgerError, LegacyError, LegacyStore, Membership, MembershipStatus, NewUser, OrganizationId,
-    Rejection, StayReason, Twins, UserId, Verdict,
+    Ledger, LedgerError, LegacyError, LegacyStore, Membership, MembershipStatus, Moment, NewUser,
+    OrganizationId, Rejection, StayReason, Twins, UserId, Verdict, Witness,
 };
 pub(crate) use row::{Alias, Claim, Ineligible, Origin, Row, RowState, SetAside};
+pub(crate) use settings::{Settings, SourceRules};
+
+#[cfg(test)]
+mod tests;

@@ -123,6 +123,9 @@ pub(crate) trait LegacyStore: Send + Sync {
     /// The record of an immutable id, read again.
     async fn read(&self, id: &LegacyId, deadline: Deadline) -> Result<Option<LegacyRecord>, LegacyError>;
 
+    /// Whether this store holds records at all; `false` for `upstream`, whose people only who-am-I can name.
+    fn holds_records(&self) -> bool;
+
     /// Whether several records of this store have this canonical e-mail.
     async fn twins(&self, email: &CanonicalEmail, deadline: Deadline) -> Result<Twins, LegacyError>;
 }
@@ -296,11 +299,33 @@ pub(crate) trait Ledger: Send + Sync {
     /// Claims the row of `fresh.key`, writing `fresh` first if there is none; the fencing number grows by one.
     async fn claim(&self, fresh: &Row, lease: Duration, now: Timestamp) -> Result<ClaimAnswer, LedgerError>;
 
-    /// Replaces the row and binds its aliases, all or nothing. Refused with `Overtaken` unless the stored version
+    /// Replaces the row and makes its aliases exactly those named in it, all or nothing. Refused with `Overtaken` unless the stored version
     /// is `row.version` and the stored fencing number is `row.fence`; the version then grows by one and the row as
     /// written is returned. Refused with `AliasTaken` when an alias leads elsewhere.
     async fn write(&self, row: &Row) -> Result<Row, LedgerError>;
 
     /// Whether the ledger has any row.
     async fn is_empty(&self) -> Result<bool, LedgerError>;
+}
+
+/// Where a migration stands, told as it happens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Moment {
+    Before,
+    After,
+}
+
+/// Told of every step of a migration, for audit events, metrics and fault injection. Must not fail or block.
+pub(crate) trait Witness: Send + Sync {
+    /// A named step is about to run or has run; `row` is the row as it stands in memory.
+    fn step(&self, moment: Moment, step: &'static str, row: &Row);
+
+    /// The row went from one state to another and that is stored.
+    fn moved(&self, before: &super::RowState, row: &Row);
+
+    /// A dependency failed in the course of a migration; what follows is decided by the machine.
+    fn failed(&self, step: &'static str, error: &(dyn std::error::Error + 'static), row: &Row);
+
+    /// A dependency could not be asked where no row is at stake yet.
+    fn unavailable(&self, step: &'static str, error: &(dyn std::error::Error + 'static));
 }

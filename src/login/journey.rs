@@ -1,0 +1,275 @@
+//! One sign-in, driven over the ports (design, "One sign-in").
+//!
+//! [`Journeys::decide`] names the lane; [`Journeys::new_lane`] goes through a sign-in of the new lane;
+//! [`Journeys::after_upstream`] follows the application's own yes, in either lane; [`Journeys::callback`] follows
+//! Scalekit's. Whoever calls these runs them to their end: a client that goes away must not cut a create from its
+//! record.
+
+mod callback;
+mod migrate;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+
+pub(crate) use callback::Callback;
+
+use self::migrate::{Migrated, Proven};
+use super::{
+    Alias, Attempt, Chain, Closed, Directory, HandOver, Ledger, LedgerError, LegacyError, Origin, Outcome,
+    Rejected, Row, RowState, Settings, StayReason, Verdict, WhyForward, Witness, ports::ErrorClass,
+};
+use crate::{
+    clock::{Deadline, SharedClock},
+    config::HandOff,
+    identity::{LegacyRecord, LoginName, Proof, ProofKind},
+    rollout::{self, Bucket, Decision, Facts, Forced, Known, Lane},
+};
+
+/// The sign-ins of this process.
+#[derive(Clone)]
+pub(crate) struct Journeys {
+    pub(crate) settings: Arc<ArcSwap<Settings>>,
+    pub(crate) chain: Arc<ArcSwap<Chain>>,
+    pub(crate) directory: Arc<dyn Directory>,
+    pub(crate) ledger: Arc<dyn Ledger>,
+    pub(crate) clock: SharedClock,
+    pub(crate) witness: Arc<dyn Witness>,
+}
+
+/// A sign-in whose lane is known. Settings are read once: a reload meets the next sign-in, not this one (REL-09).
+#[derive(Clone, Debug)]
+pub(crate) struct Decided {
+    pub(crate) name: LoginName,
+    pub(crate) decision: Decision,
+    pub(crate) bucket: Bucket,
+    pub(crate) row: Option<Row>,
+    settings: Arc<Settings>,
+    forced: Option<Forced>,
+}
+
+impl Decided {
+    /// Whether the person is created when they sign in, whatever the lane.
+    pub(crate) fn migrates(&self) -> bool {
+        self.decision.lane == Lane::New || self.settings.dial.migrates(self.bucket)
+    }
+
+    /// Whether there is still something to do for the person after the application's yes.
+    pub(crate) fn is_open(&self) -> bool {
+        let settled = |row: &Row| matches!(row.state, RowState::Done | RowState::Tombstone);
+        self.migrates() && !self.row.as_ref().is_some_and(settled)
+    }
+
+    /// How long the browser's answer may wait for a migration in the legacy lane.
+    pub(crate) fn legacy_lane_budget(&self) -> std::time::Duration {
+        self.settings.migration.legacy_lane_budget
+    }
+}
+
+/// What the application's yes is worth.
+#[derive(Clone, Debug)]
+pub(crate) enum Upstream {
+    /// Its own who-am-I route, called with the cookies it just set, named this person.
+    Named(Box<LegacyRecord>),
+    /// Its success signals alone: a weak proof.
+    SignalsOnly,
+}
+
+impl Journeys {
+    /// Names the lane of a sign-in, from the typed identifier and what the ledger knows.
+    pub(crate) async fn decide(
+        &self,
+        name: LoginName,
+        forced: Option<Forced>,
+    ) -> Result<Decided, LedgerError> {
+        let settings = self.settings.load_full();
+        let row = self.find_row(&name).await?;
+        Ok(decide_with(settings, name, forced, row))
+    }
+
+    /// The row a typed identifier leads to.
+    pub(crate) async fn find_row(&self, name: &LoginName) -> Result<Option<Row>, LedgerError> {
+        if let Some(row) = self.ledger.find(&Alias::Typed(name.canonical().to_owned())).await? {
+            return Ok(Some(row));
+        }
+        match name.email() {
+            Some(email) => self.ledger.find(&Alias::Email(email.clone())).await,
+            None => Ok(None),
+        }
+    }
+
+    /// A sign-in of the new lane (design, steps 6–8).
+    pub(crate) async fn new_lane(&self, decided: Decided, attempt: &Attempt) -> Outcome {
+        if let Some(outcome) = self.known_already(&decided).await {
+            return outcome;
+        }
+        if !self.chain.load().verifies_passwords(&decided.name) {
+            return Outcome::AskUpstream;
+        }
+        let deadline = Deadline::within(decided.settings.migration.legacy_budget);
+        let chain = self.chain.load_full();
+        match chain.verify(attempt, deadline).await {
+            Err(error) => self.legacy_closed(&error),
+            Ok(Verdict::Rejected(why)) => Outcome::Rejected(Rejected(why)),
+            Ok(Verdict::StayOnLegacy(why)) => self.stays(&decided, why, deadline).await,
+            Ok(Verdict::Verified(record)) => self.proven(decided, *record, ProofKind::Password).await,
+        }
+    }
+
+    /// The application said yes to the forwarded sign-in. In the legacy lane the outcome is for the log; in the new
+    /// lane it may be a hand-over that replaces the application's answer.
+    pub(crate) async fn after_upstream(&self, decided: Decided, said: Upstream) -> Outcome {
+        if !decided.is_open() && decided.decision.lane == Lane::Legacy {
+            return Outcome::Forward(WhyForward::LaneLegacy);
+        }
+        let deadline = Deadline::within(decided.settings.migration.legacy_budget);
+        let (record, kind) = match self.record_of(&decided.name, said, deadline).await {
+            Ok(Some(found)) => found,
+            Ok(None) => return Outcome::Forward(WhyForward::Later),
+            Err(error) => return self.open_to_legacy("find_record", &error),
+        };
+        self.proven(decided, record, kind).await
+    }
+
+    /// The record behind the application's yes. What who-am-I says and what the store holds must be one person.
+    async fn record_of(
+        &self,
+        name: &LoginName,
+        said: Upstream,
+        deadline: Deadline,
+    ) -> Result<Option<(LegacyRecord, ProofKind)>, LegacyError> {
+        let chain = self.chain.load_full();
+        match said {
+            Upstream::SignalsOnly => {
+                Ok(chain.find(name, deadline).await?.map(|record| (record, ProofKind::UpstreamWeak)))
+            }
+            Upstream::Named(named) if !chain.holds_records(&named.source) => {
+                Ok(Some((*named, ProofKind::Upstream)))
+            }
+            Upstream::Named(named) => {
+                let stored = chain.read(&named.source, &named.id, deadline).await?;
+                Ok(stored.map(|record| (record, ProofKind::Upstream)))
+            }
+        }
+    }
+
+    /// Step 6: crossed, born-new and DONE people take the hand-off without a legacy guess.
+    async fn known_already(&self, decided: &Decided) -> Option<Outcome> {
+        let row = decided.row.as_ref()?;
+        if row.origin != Origin::BornNew && row.state != RowState::Done {
+            return None;
+        }
+        Some(self.hand_over(decided, row.clone(), false).await)
+    }
+
+    /// A proven person: migrate, then hand over, or leave them to the application.
+    async fn proven(&self, decided: Decided, record: LegacyRecord, kind: ProofKind) -> Outcome {
+        let proof = Proof { kind, source: record.source.clone(), at: self.clock.now() };
+        let decided = match self.decide_again(decided, &record).await {
+            Ok(decided) => decided,
+            Err(error) => return self.open_to_legacy("read_row", &error),
+        };
+        if !decided.is_open() && decided.row.as_ref().is_none_or(|row| row.state != RowState::Done) {
+            return Outcome::Forward(WhyForward::LaneLegacy);
+        }
+        let lane = decided.decision.lane;
+        let proven = Proven { record, proof, typed: Some(decided.name.clone()), bucket: decided.bucket };
+        match self.migrate(&decided.settings, proven).await {
+            Migrated::Done { row, now } if lane == Lane::New => self.hand_over(&decided, *row, now).await,
+            Migrated::Done { .. } => Outcome::Forward(WhyForward::LaneLegacy),
+            Migrated::Conflict(why) => Outcome::Forward(WhyForward::Conflict(why)),
+            Migrated::Ineligible(why) => Outcome::Forward(WhyForward::Ineligible(why)),
+            Migrated::Later => Outcome::Forward(WhyForward::Later),
+        }
+    }
+
+    /// The record may lead to a row that the typed name did not: its bucket and its pins win.
+    async fn decide_again(&self, decided: Decided, record: &LegacyRecord) -> Result<Decided, LedgerError> {
+        let row = self.ledger.row(&record.key()).await?;
+        if row.is_none() {
+            return Ok(decided);
+        }
+        Ok(decide_with(decided.settings, decided.name, decided.forced, row))
+    }
+
+    async fn hand_over(&self, decided: &Decided, row: Row, migrated_now: bool) -> Outcome {
+        let organization = row.record.as_ref().and_then(|record| record.organization.as_deref());
+        let hand_off = match row.origin {
+            // There is no legacy door for a born-new person, whatever is configured for the others.
+            Origin::BornNew => HandOff::Hosted,
+            Origin::Legacy => decided.settings.hand_offs.of(organization).clone(),
+        };
+        let login_hint = row.email.as_ref().map(|email| email.email().clone());
+        let login_hint = login_hint.or_else(|| decided.name.email().cloned());
+        let key = row.key.clone();
+        match hand_off {
+            HandOff::Shadow => return Outcome::Forward(WhyForward::Shadow),
+            // The application keeps that session, so the redirect is the last thing we see.
+            HandOff::App { .. } => {
+                if self.cross(row).await.is_err() {
+                    return Outcome::Closed(Closed::Store);
+                }
+            }
+            HandOff::Hosted => {}
+        }
+        Outcome::HandOver(Box::new(HandOver { hand_off, login_hint, key, migrated_now }))
+    }
+
+    /// Sets `crossed_at` once.
+    async fn cross(&self, mut row: Row) -> Result<Row, LedgerError> {
+        if row.crossed_at.is_some() {
+            return Ok(row);
+        }
+        row.crossed_at = Some(self.clock.now());
+        match self.ledger.write(&row).await {
+            // Another device of the same person was quicker; the row is crossed or will be next time.
+            Err(LedgerError::Overtaken) => Ok(row),
+            written => written,
+        }
+    }
+
+    /// The legacy side wants its own flow (step 8); the person is remembered as not to be migrated for now.
+    async fn stays(&self, decided: &Decided, why: StayReason, deadline: Deadline) -> Outcome {
+        let found = self.chain.load_full().find(&decided.name, deadline).await;
+        if let Ok(Some(record)) = found {
+            self.set_aside(&decided.settings, &record, &decided.name, decided.bucket, why.into()).await;
+        }
+        Outcome::Forward(WhyForward::StayOnLegacy(why))
+    }
+
+    fn legacy_closed(&self, error: &LegacyError) -> Outcome {
+        self.witness.unavailable("legacy_verify", error);
+        let retry_after = match error.class {
+            ErrorClass::Transient { retry_after } => retry_after,
+            ErrorClass::Permanent | ErrorClass::Misconfigured => None,
+        };
+        Outcome::Closed(Closed::Legacy { retry_after })
+    }
+
+    fn open_to_legacy(&self, step: &'static str, error: &(dyn std::error::Error + 'static)) -> Outcome {
+        self.witness.unavailable(step, error);
+        Outcome::Forward(WhyForward::Later)
+    }
+}
+
+fn decide_with(
+    settings: Arc<Settings>,
+    name: LoginName,
+    forced: Option<Forced>,
+    row: Option<Row>,
+) -> Decided {
+    let bucket = row.as_ref().map_or_else(|| settings.salt.bucket(&name), |row| row.bucket);
+    let organization = row.as_ref().and_then(|row| row.record.as_ref()?.organization.clone());
+    let facts = Facts {
+        known: row.as_ref().map_or(Known::Nothing, Row::known),
+        forced,
+        canonical: name.canonical(),
+        domain: name.email().map(crate::identity::CanonicalEmail::domain),
+        organization: organization.as_deref(),
+        bucket,
+    };
+    let decision = rollout::decide(&settings.dial, &facts);
+    Decided { decision, bucket, row, settings, forced, name }
+}

@@ -1,0 +1,138 @@
+//! Scalekit signed somebody in: who are they here?
+
+use super::{
+    Journeys,
+    migrate::{Migrated, Proven},
+};
+use crate::{
+    clock::Deadline,
+    identity::{
+        CanonicalEmail, ExternalId, LegacyId, LegacyRecord, LoginName, PersonKey, Proof, ProofKind,
+        SourceName,
+    },
+    login::{Alias, ClaimAnswer, Identified, LedgerError, Origin, Refused, Row, RowState, UserId},
+};
+
+/// The source name of people whom no legacy store knows; reserved, so no configured source may bear it.
+pub(crate) const BORN_NEW_SOURCE: &str = "born-new";
+
+/// What a checked ID token says of the person.
+#[derive(Clone, Debug)]
+pub(crate) struct Callback {
+    pub(crate) user: UserId,
+    pub(crate) email: Option<CanonicalEmail>,
+    pub(crate) email_verified: bool,
+}
+
+impl Journeys {
+    /// Names the person behind a finished Scalekit sign-in, and marks them crossed.
+    ///
+    /// People are found by Scalekit's id, never by e-mail (SEC-28). One who is not found is either a legacy person
+    /// who came to Scalekit by another way, and is then linked with the mailbox as proof, or born new.
+    pub(crate) async fn callback(&self, callback: Callback) -> Result<Identified, Refused> {
+        let row =
+            self.ledger.find(&Alias::User(callback.user.clone())).await.map_err(|e| self.try_again(&e))?;
+        if let Some(row) = row {
+            return self.known(row, callback).await;
+        }
+        let verified = callback.email_verified.then(|| callback.email.clone()).flatten();
+        let Some(email) = verified else { return Err(Refused::EmailUnverified) };
+        let name = LoginName::parse(email.as_str()).ok_or(Refused::EmailUnverified)?;
+        let settings = self.settings.load_full();
+        let deadline = Deadline::within(settings.migration.legacy_budget);
+        // Only where legacy surely knows nobody is a person born new; "could not ask" is not "nobody".
+        let record =
+            self.chain.load_full().find(&name, deadline).await.map_err(|error| self.try_again(&error))?;
+        match record {
+            Some(record) => self.link_by_inbox(record, name, callback).await,
+            None => self.born_new(&email, &name, callback).await,
+        }
+    }
+
+    async fn known(&self, row: Row, callback: Callback) -> Result<Identified, Refused> {
+        if row.state == RowState::Tombstone {
+            return Err(Refused::Tombstone);
+        }
+        let row = self.cross(row).await.map_err(|error| self.try_again(&error))?;
+        Ok(Identified { row, user: callback.user, email: callback.email })
+    }
+
+    async fn link_by_inbox(
+        &self,
+        record: LegacyRecord,
+        name: LoginName,
+        callback: Callback,
+    ) -> Result<Identified, Refused> {
+        let settings = self.settings.load_full();
+        let proof = Proof { kind: ProofKind::Inbox, source: record.source.clone(), at: self.clock.now() };
+        let bucket = settings.salt.bucket(&name);
+        let known = self.ledger.row(&record.key()).await.map_err(|error| self.try_again(&error))?;
+        if known.is_some_and(|row| row.state == RowState::Tombstone) {
+            return Err(Refused::Tombstone);
+        }
+        match self.migrate(&settings, Proven { record, proof, typed: Some(name), bucket }).await {
+            Migrated::Done { row, .. } if row.user.as_ref() == Some(&callback.user) => {
+                self.known(*row, callback).await
+            }
+            Migrated::Done { .. } | Migrated::Conflict(_) | Migrated::Ineligible(_) => {
+                Err(Refused::NotLinkable)
+            }
+            Migrated::Later => Err(Refused::TryAgain),
+        }
+    }
+
+    async fn born_new(
+        &self,
+        email: &CanonicalEmail,
+        name: &LoginName,
+        callback: Callback,
+    ) -> Result<Identified, Refused> {
+        let other =
+            self.ledger.find(&Alias::Email(email.clone())).await.map_err(|error| self.try_again(&error))?;
+        if let Some(other) = other {
+            let gone = other.state == RowState::Tombstone;
+            return Err(if gone { Refused::Tombstone } else { Refused::NotLinkable });
+        }
+        let row =
+            self.write_born_new(email, name, &callback).await.map_err(|error| self.try_again(&error))?;
+        row.ok_or(Refused::TryAgain).map(|row| Identified { row, user: callback.user, email: callback.email })
+    }
+
+    async fn write_born_new(
+        &self,
+        email: &CanonicalEmail,
+        name: &LoginName,
+        callback: &Callback,
+    ) -> Result<Option<Row>, LedgerError> {
+        let settings = self.settings.load_full();
+        let (Some(source), Some(id)) =
+            (SourceName::parse(BORN_NEW_SOURCE), LegacyId::parse(&callback.user.0))
+        else {
+            return Ok(None);
+        };
+        let now = self.clock.now();
+        let external_id = ExternalId::received(callback.user.0.clone());
+        let fresh = Row::fresh(PersonKey { source, id }, settings.salt.bucket(name), external_id, now);
+        let ClaimAnswer::Granted(mut row) = self.ledger.claim(&fresh, settings.migration.lease, now).await?
+        else {
+            return Ok(None);
+        };
+        let before = row.state.clone();
+        row.state = RowState::Done;
+        row.origin = Origin::BornNew;
+        row.claim = None;
+        row.user = Some(callback.user.clone());
+        row.crossed_at = Some(now);
+        row.add_alias(Alias::Typed(name.canonical().to_owned()));
+        row.add_alias(Alias::Email(email.clone()));
+        row.add_alias(Alias::User(callback.user.clone()));
+        let row = self.ledger.write(&row).await?;
+        self.witness.moved(&before, &row);
+        Ok(Some(row))
+    }
+
+    fn try_again(&self, error: &(dyn std::error::Error + 'static)) -> Refused {
+        self.witness.unavailable("callback", error);
+        Refused::TryAgain
+    }
+}

@@ -1,0 +1,393 @@
+//! The thin driver of the machine: stores the row, runs the command, brings back the event.
+
+use std::{sync::Arc, time::Duration};
+
+use super::Journeys;
+use crate::{
+    clock::Deadline,
+    identity::{LegacyRecord, LoginName, Proof, VerifiedEmail},
+    login::{
+        Alias, ClaimAnswer, Command, CreateError, Event, Ineligible, LedgerError, Moment, Row, RowState,
+        SetAside, Settings, Twins, eligibility,
+        machine::{Begin, Machine, Rules, Stop},
+        settings::SourceRules,
+    },
+    rollout::Bucket,
+};
+
+/// How often a waiter looks whether the claim it waits for is free, and an outcome is looked for.
+const POLL: Duration = Duration::from_millis(100);
+
+/// A proven person, as the driver takes them.
+pub(super) struct Proven {
+    pub(super) record: LegacyRecord,
+    pub(super) proof: Proof,
+    pub(super) typed: Option<LoginName>,
+    pub(super) bucket: Bucket,
+}
+
+/// How a migration ended.
+pub(super) enum Migrated {
+    /// The person exists; `now` when this run did it.
+    Done {
+        row: Box<Row>,
+        now: bool,
+    },
+    Conflict(SetAside),
+    Ineligible(Ineligible),
+    Later,
+}
+
+impl Journeys {
+    /// Moves a proven person as far as it goes.
+    pub(super) async fn migrate(&self, settings: &Arc<Settings>, proven: Proven) -> Migrated {
+        match self.try_migrate(settings, proven).await {
+            Ok(migrated) => migrated,
+            Err(error) => {
+                self.witness.unavailable("ledger", &error);
+                Migrated::Later
+            }
+        }
+    }
+
+    async fn try_migrate(&self, settings: &Arc<Settings>, proven: Proven) -> Result<Migrated, LedgerError> {
+        let key = proven.record.key();
+        if let Some(row) = self.ledger.row(&key).await? {
+            match row.state {
+                RowState::Done => return self.already_done(row, &proven).await,
+                RowState::Tombstone => return Ok(Migrated::Later),
+                _ => {}
+            }
+        }
+        let Some(rules) = settings.sources.get(&key.source).cloned() else {
+            return Ok(Migrated::Later);
+        };
+        let fresh = Row::fresh(key.clone(), proven.bucket, rules.external_id.render(&key), self.clock.now());
+        let row = match self.claim(&fresh, settings).await? {
+            Claimed::Ours(row) => row,
+            Claimed::DoneByAnother(row) => return Ok(Migrated::Done { row, now: false }),
+            Claimed::Busy => return Ok(Migrated::Later),
+        };
+        if row.state == RowState::Done {
+            return Ok(Migrated::Done { row, now: false });
+        }
+        self.run(settings, &rules, *row, proven).await
+    }
+
+    /// A DONE person met under another name: remember the name, change nothing else.
+    async fn already_done(&self, mut row: Row, proven: &Proven) -> Result<Migrated, LedgerError> {
+        let known = row.aliases.len();
+        self.add_typed(&mut row, proven.typed.as_ref()).await?;
+        let row = match row.aliases.len() > known {
+            true => self.ledger.write(&row).await.or_else(|error| match error {
+                LedgerError::Overtaken | LedgerError::AliasTaken => Ok(row),
+                LedgerError::Unavailable(..) => Err(error),
+            })?,
+            false => row,
+        };
+        Ok(Migrated::Done { row: Box::new(row), now: false })
+    }
+
+    /// Takes the claim, or waits for whoever holds it, for as long as REL-06 allows.
+    async fn claim(&self, fresh: &Row, settings: &Settings) -> Result<Claimed, LedgerError> {
+        let started = self.clock.monotonic();
+        loop {
+            self.witness.step(Moment::Before, "claim", fresh);
+            match self.ledger.claim(fresh, settings.migration.lease, self.clock.now()).await? {
+                ClaimAnswer::Granted(row) => {
+                    self.witness.step(Moment::After, "claim", &row);
+                    return Ok(Claimed::Ours(row));
+                }
+                ClaimAnswer::Held(row) if row.state == RowState::Done => {
+                    return Ok(Claimed::DoneByAnother(row));
+                }
+                ClaimAnswer::Held(_) => {}
+            }
+            if self.clock.monotonic().saturating_sub(started) >= settings.migration.claim_wait {
+                return Ok(Claimed::Busy);
+            }
+            self.clock.sleep(POLL).await;
+        }
+    }
+
+    async fn run(
+        &self,
+        settings: &Settings,
+        rules: &SourceRules,
+        mut row: Row,
+        proven: Proven,
+    ) -> Result<Migrated, LedgerError> {
+        let before = row.state.clone();
+        self.add_typed(&mut row, proven.typed.as_ref()).await?;
+        let machine_rules =
+            Rules { on_existing: settings.on_existing, outcome_budget: settings.migration.outcome_budget };
+        let typed = proven.typed.as_ref();
+        let accepted = &settings.migration.mfa_accepted_organizations;
+        let judged = eligibility::judge(&proven.record, typed, &row.external_id, rules, accepted);
+        let mut run = Run { journeys: self, machine: Machine::new(row, machine_rules), settings, before };
+        let email = match judged {
+            Ok(email) => email,
+            Err(why) => return run.refuse(why, Some(proven.record)).await,
+        };
+        let deadline = Deadline::within(settings.migration.scalekit_budget);
+        let organization =
+            match self.directory.organization(proven.record.organization.as_deref(), deadline).await {
+                Ok(Some(organization)) => organization,
+                Ok(None) => return run.refuse(Ineligible::OrganizationUnknown, Some(proven.record)).await,
+                Err(error) => {
+                    self.witness.failed("organization", &error, run.machine.row());
+                    return run.go_on(Event::Failed, deadline).await;
+                }
+            };
+        let has_twin = match self.has_twin(&proven.record, &email, settings).await {
+            Ok(has_twin) => has_twin,
+            Err(TwinError::Ledger(error)) => return Err(error),
+            Err(TwinError::Legacy) => return run.go_on(Event::Failed, deadline).await,
+        };
+        let begin = Begin { record: proven.record, proof: proven.proof, email, organization, has_twin };
+        run.go_on(Event::Begin(Box::new(begin)), deadline).await
+    }
+
+    /// SEC-34: within the person's own store, and across stores through the ledger's e-mail alias.
+    async fn has_twin(
+        &self,
+        record: &LegacyRecord,
+        email: &VerifiedEmail,
+        settings: &Settings,
+    ) -> Result<bool, TwinError> {
+        let deadline = Deadline::within(settings.migration.legacy_budget);
+        let twins = self.chain.load_full().twins(&record.source, email.email(), deadline).await;
+        if twins.map_err(|error| {
+            self.witness.unavailable("twins", &error);
+            TwinError::Legacy
+        })? == Twins::Found
+        {
+            return Ok(true);
+        }
+        let alias =
+            self.ledger.find(&Alias::Email(email.email().clone())).await.map_err(TwinError::Ledger)?;
+        Ok(alias.is_some_and(|row| row.key != record.key()))
+    }
+
+    /// Binds the typed name, unless it leads to somebody else already.
+    async fn add_typed(&self, row: &mut Row, typed: Option<&LoginName>) -> Result<(), LedgerError> {
+        let Some(typed) = typed else { return Ok(()) };
+        let alias = Alias::Typed(typed.canonical().to_owned());
+        let free = self.ledger.find(&alias).await?.is_none_or(|other| other.key == row.key);
+        if free {
+            row.add_alias(alias);
+        }
+        Ok(())
+    }
+
+    /// Remembers a person who stays at the legacy side for now. Best effort: nothing depends on it.
+    pub(super) async fn set_aside(
+        &self,
+        settings: &Settings,
+        record: &LegacyRecord,
+        typed: &LoginName,
+        bucket: Bucket,
+        why: Ineligible,
+    ) {
+        let key = record.key();
+        let Some(rules) = settings.sources.get(&key.source) else { return };
+        let fresh = Row::fresh(key.clone(), bucket, rules.external_id.render(&key), self.clock.now());
+        let claimed = self.ledger.claim(&fresh, settings.migration.lease, self.clock.now()).await;
+        let Ok(ClaimAnswer::Granted(mut row)) = claimed else { return };
+        let untouchable = matches!(row.state, RowState::Done | RowState::Tombstone);
+        let before = row.state.clone();
+        if !untouchable && self.add_typed(&mut row, Some(typed)).await.is_err() {
+            return;
+        }
+        let machine_rules =
+            Rules { on_existing: settings.on_existing, outcome_budget: settings.migration.outcome_budget };
+        let mut run = Run { journeys: self, machine: Machine::new(*row, machine_rules), settings, before };
+        let ended = match untouchable {
+            true => run.release().await,
+            false => run.refuse(why, None).await.map(|_| ()),
+        };
+        if let Err(error) = ended {
+            self.witness.unavailable("ledger", &error);
+        }
+    }
+}
+
+enum Claimed {
+    Ours(Box<Row>),
+    DoneByAnother(Box<Row>),
+    Busy,
+}
+
+enum TwinError {
+    Ledger(LedgerError),
+    /// The store that just said yes does not answer any more: open to legacy, tried again next time.
+    Legacy,
+}
+
+/// One run of the machine.
+struct Run<'a> {
+    journeys: &'a Journeys,
+    machine: Machine,
+    settings: &'a Settings,
+    /// The state as last told to the witness.
+    before: RowState,
+}
+
+impl Run<'_> {
+    async fn refuse(
+        &mut self,
+        why: Ineligible,
+        record: Option<LegacyRecord>,
+    ) -> Result<Migrated, LedgerError> {
+        let command = self.machine.refuse(why, self.journeys.clock.now());
+        if record.is_some() {
+            let mut row = self.machine.row().clone();
+            row.record = record;
+            self.machine.stored(row);
+        }
+        self.store(&command).await?;
+        Ok(Migrated::Ineligible(why))
+    }
+
+    async fn release(&mut self) -> Result<(), LedgerError> {
+        let mut row = self.machine.row().clone();
+        row.claim = None;
+        self.journeys.ledger.write(&row).await.map(|_| ())
+    }
+
+    /// Steps until the machine stops.
+    async fn go_on(&mut self, first: Event, deadline: Deadline) -> Result<Migrated, LedgerError> {
+        let mut event = first;
+        loop {
+            let command = self.machine.step(event, self.journeys.clock.now());
+            if let Err(error) = self.store(&command).await {
+                return self.could_not_store(error).await;
+            }
+            if let Command::Stop(stop) = command {
+                return Ok(self.ended(stop));
+            }
+            let step = command.name();
+            self.journeys.witness.step(Moment::Before, step, self.machine.row());
+            event = self.execute(command, deadline).await;
+            self.journeys.witness.step(Moment::After, step, self.machine.row());
+        }
+    }
+
+    /// Every row is stored before its command runs, so that a crash is followed by the same command.
+    async fn store(&mut self, command: &Command) -> Result<(), LedgerError> {
+        let row = self.machine.row().clone();
+        self.journeys.witness.step(Moment::Before, stored_before(command), &row);
+        let written = self.journeys.ledger.write(&row).await?;
+        self.machine.stored(written);
+        let row = self.machine.row();
+        self.journeys.witness.step(Moment::After, stored_before(command), row);
+        if row.state != self.before {
+            self.journeys.witness.moved(&self.before, row);
+            self.before = row.state.clone();
+        }
+        Ok(())
+    }
+
+    /// An alias that leads to another row is a twin found late; anything else is for the next sign-in.
+    async fn could_not_store(&mut self, error: LedgerError) -> Result<Migrated, LedgerError> {
+        match error {
+            LedgerError::AliasTaken => {
+                let mut row = self.machine.row().clone();
+                row.state = RowState::Conflict { why: SetAside::Twins };
+                row.claim = None;
+                row.user = None;
+                row.aliases.retain(|alias| matches!(alias, Alias::Typed(_)));
+                let written = self.journeys.ledger.write(&row).await?;
+                self.journeys.witness.moved(&self.before, &written);
+                Ok(Migrated::Conflict(SetAside::Twins))
+            }
+            LedgerError::Overtaken | LedgerError::Unavailable(..) => Err(error),
+        }
+    }
+
+    fn ended(&self, stop: Stop) -> Migrated {
+        match stop {
+            Stop::Done => Migrated::Done { row: Box::new(self.machine.row().clone()), now: true },
+            Stop::Conflict(why) => Migrated::Conflict(why),
+            Stop::Ineligible(why) => Migrated::Ineligible(why),
+            Stop::Later => Migrated::Later,
+        }
+    }
+
+    async fn execute(&self, command: Command, deadline: Deadline) -> Event {
+        let (directory, row) = (&self.journeys.directory, self.machine.row());
+        let step = command.name();
+        let outcome = Deadline::within(self.settings.migration.outcome_budget);
+        let result = match command {
+            Command::FindByExternalId => {
+                directory.find_by_external_id(&row.external_id, deadline).await.map(Event::ByExternalId)
+            }
+            Command::FindByEmail => match row.email.as_ref() {
+                Some(email) => directory.find_by_email(email.email(), deadline).await.map(Event::ByEmail),
+                None => Ok(Event::Failed),
+            },
+            Command::Create(user) => return self.create(&user).await,
+            Command::AwaitOutcome => return self.await_outcome(outcome).await,
+            Command::Link(id, user) => directory.link_user(&id, &user, outcome).await.map(Event::Linked),
+            Command::ReadBack(id) => directory.read_user(&id, outcome).await.map(Event::ReadBack),
+            Command::RemoveMembership(organization, user) => directory
+                .remove_membership(&organization, &user, outcome)
+                .await
+                .map(|()| Event::MembershipRemoved),
+            Command::Stop(_) => Ok(Event::Failed),
+        };
+        result.unwrap_or_else(|error| {
+            self.journeys.witness.failed(step, &error, row);
+            Event::Failed
+        })
+    }
+
+    async fn create(&self, user: &crate::login::NewUser) -> Event {
+        let deadline = Deadline::within(self.settings.migration.scalekit_budget);
+        let error = match self.journeys.directory.create_user(user, deadline).await {
+            Ok(created) => return Event::Created(created),
+            Err(error) => error,
+        };
+        self.journeys.witness.failed("create", &error, self.machine.row());
+        match error {
+            CreateError::Refused(_) => Event::CreateRefused,
+            CreateError::NotDone(_) => Event::CreateNotDone,
+            CreateError::Unknown(_) => Event::CreateUnknown,
+        }
+    }
+
+    /// REL-03: never a blind second create; look until it is found or the budget has passed.
+    async fn await_outcome(&self, deadline: Deadline) -> Event {
+        let row = self.machine.row();
+        let since_sent =
+            row.create_sent_at.map_or(Duration::ZERO, |sent| self.journeys.clock.now().since(sent));
+        let budget = self.settings.migration.outcome_budget.saturating_sub(since_sent);
+        let started = self.journeys.clock.monotonic();
+        loop {
+            match self.journeys.directory.find_by_external_id(&row.external_id, deadline).await {
+                Ok(Some(user)) => return Event::ByExternalId(Some(user)),
+                Ok(None) => {}
+                Err(error) => self.journeys.witness.failed("await_outcome", &error, row),
+            }
+            let waited = self.journeys.clock.monotonic().saturating_sub(started);
+            if waited >= budget || deadline.has_passed() {
+                return Event::OutcomeNotFound;
+            }
+            self.journeys.clock.sleep(POLL.max(waited / 4)).await;
+        }
+    }
+}
+
+/// The name of the write that precedes a command, for audit events and fault injection.
+const fn stored_before(command: &Command) -> &'static str {
+    match command {
+        Command::FindByExternalId => "store_claimed",
+        Command::FindByEmail => "store_looked_up",
+        Command::Create(_) => "store_intent",
+        Command::AwaitOutcome => "store_open",
+        Command::Link(..) => "store_link",
+        Command::ReadBack(_) => "store_created",
+        Command::RemoveMembership(..) => "store_foreign",
+        Command::Stop(_) => "store_end",
+    }
+}

@@ -1,0 +1,432 @@
+use std::{
+    net::Ipv4Addr,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use arc_swap::ArcSwap;
+
+use super::*;
+use crate::{
+    clock::{TestClock, Timestamp},
+    config::{HandOffs, Migration, OnExisting},
+    identity::{AccountState, CanonicalEmail, MfaState, Password},
+    login::{
+        ClientFacts, Ineligible, Moment, Refused, Rejection, SetAside, UserId,
+        tests::{CreateFault, FakeDirectory, FakeStore, MemoryLedger, OnDuplicate, record, rules, source},
+    },
+    rollout::{BasisPoints, BucketSalt, Dial, Reason, RollbackMode, Rules},
+};
+
+/// Counts the moments of a run and panics at one of them, as a kill would.
+#[derive(Default)]
+struct Killer {
+    at: AtomicUsize,
+    seen: AtomicUsize,
+    moved: Mutex<Vec<String>>,
+}
+
+impl Witness for Killer {
+    fn step(&self, moment: Moment, step: &'static str, _: &Row) {
+        let seen = self.seen.fetch_add(1, Ordering::SeqCst) + 1;
+        assert!(seen != self.at.load(Ordering::SeqCst), "killed {moment:?} {step}");
+    }
+
+    fn moved(&self, before: &RowState, row: &Row) {
+        self.moved.lock().unwrap().push(format!("{}>{}", before.as_str(), row.state.as_str()));
+    }
+
+    fn failed(&self, _: &'static str, _: &(dyn std::error::Error + 'static), _: &Row) {}
+
+    fn unavailable(&self, _: &'static str, _: &(dyn std::error::Error + 'static)) {}
+}
+
+struct World {
+    journeys: Journeys,
+    ledger: Arc<MemoryLedger>,
+    directory: Arc<FakeDirectory>,
+    store: Arc<FakeStore>,
+    killer: Arc<Killer>,
+}
+
+fn world(cutover: u16, migrate: u16, hand_off: HandOff, on_duplicate: OnDuplicate) -> World {
+    let points = |n| BasisPoints::new(n).unwrap();
+    let settings = Settings {
+        dial: Dial::new(points(cutover), points(migrate), RollbackMode::Keep, Rules::default()),
+        salt: BucketSalt::new(&[7; 32]),
+        sources: [(source(), rules())].into(),
+        hand_offs: HandOffs { default: hand_off, organizations: [].into() },
+        on_existing: OnExisting::LinkVerified,
+        migration: Migration::default(),
+    };
+    let (ledger, directory) = (Arc::new(MemoryLedger::default()), FakeDirectory::new(on_duplicate));
+    let (store, killer) = (FakeStore::with(&["ann", "bob"]), Arc::new(Killer::default()));
+    let journeys = Journeys {
+        settings: Arc::new(ArcSwap::from_pointee(settings)),
+        chain: Arc::new(ArcSwap::from_pointee(Chain::new(vec![Arc::clone(&store) as _]))),
+        directory: Arc::clone(&directory) as _,
+        ledger: Arc::clone(&ledger) as _,
+        clock: TestClock::at(Timestamp::from_seconds(1_800_000_000)),
+        witness: Arc::clone(&killer) as _,
+    };
+    World { journeys, ledger, directory, store, killer }
+}
+
+fn cutover() -> World {
+    world(10_000, 0, HandOff::Hosted, OnDuplicate::Refuse)
+}
+
+impl World {
+    async fn decide(&self, name: &str) -> Decided {
+        self.journeys.decide(LoginName::parse(name).unwrap(), None).await.unwrap()
+    }
+
+    async fn sign_in(&self, name: &str, password: &str) -> Outcome {
+        let decided = self.decide(name).await;
+        let attempt = Attempt {
+            name: decided.name.clone(),
+            password: Arc::new(Password::for_sign_in(password.into()).unwrap()),
+            client: ClientFacts { address: Ipv4Addr::LOCALHOST.into(), user_agent: None },
+        };
+        match decided.decision.lane {
+            Lane::New => self.journeys.new_lane(decided, &attempt).await,
+            Lane::Legacy if password == "right" => {
+                self.journeys.after_upstream(decided, Upstream::SignalsOnly).await
+            }
+            Lane::Legacy => Outcome::Forward(WhyForward::LaneLegacy),
+        }
+    }
+
+    fn row(&self, id: &str) -> Row {
+        self.ledger.rows.lock().unwrap().get(&record(id).key()).cloned().unwrap()
+    }
+
+    fn users(&self) -> usize {
+        self.directory.users.lock().unwrap().len()
+    }
+
+    async fn arrives(&self, user: &UserId, email: &str) -> Result<crate::login::Identified, Refused> {
+        let email = CanonicalEmail::parse(email).ok();
+        self.journeys.callback(Callback { user: user.clone(), email, email_verified: true }).await
+    }
+}
+
+fn is_hand_over(outcome: &Outcome) -> bool {
+    matches!(outcome, Outcome::HandOver(_))
+}
+
+#[tokio::test]
+async fn a_first_sign_in_creates_the_person_and_hands_over() {
+    let world = cutover();
+    let outcome = world.sign_in("Ann@Example.com", "right").await;
+    let Outcome::HandOver(over) = outcome else { panic!("{outcome:?}") };
+    assert!(over.migrated_now);
+    assert_eq!(over.login_hint, CanonicalEmail::parse("ann@example.com").ok());
+    let row = world.row("ann");
+    assert_eq!(row.state, RowState::Done);
+    assert_eq!(row.crossed_at, None, "DONE means: exists. Crossing is the session's business");
+    assert_eq!(row.proof.unwrap().kind, ProofKind::Password);
+    assert_eq!(*world.killer.moved.lock().unwrap(), ["none>claimed", "claimed>created", "created>done"]);
+}
+
+#[tokio::test]
+async fn a_second_sign_in_does_not_ask_the_legacy_store() {
+    let world = cutover();
+    assert!(is_hand_over(&world.sign_in("ann@example.com", "right").await));
+    let asked = *world.store.asked.lock().unwrap();
+    assert!(is_hand_over(&world.sign_in("ann@example.com", "not even right").await));
+    assert_eq!(*world.store.asked.lock().unwrap(), asked);
+    assert_eq!(world.users(), 1);
+}
+
+#[tokio::test]
+async fn a_no_creates_nobody_and_could_not_ask_is_not_a_no() {
+    let world = cutover();
+    let wrong = world.sign_in("ann@example.com", "wrong").await;
+    assert_eq!(wrong, Outcome::Rejected(Rejected(Rejection::WrongPassword)));
+    let nobody = world.sign_in("eve@example.com", "right").await;
+    assert_eq!(nobody, Outcome::Rejected(Rejected(Rejection::Unknown)));
+    *world.store.down.lock().unwrap() = true;
+    let closed = world.sign_in("ann@example.com", "right").await;
+    assert_eq!(closed, Outcome::Closed(Closed::Legacy { retry_after: Some(Duration::from_secs(7)) }));
+    assert_eq!(world.users(), 0);
+}
+
+#[tokio::test]
+async fn scalekit_down_is_open_to_legacy_and_tried_again() {
+    let world = cutover();
+    *world.directory.down.lock().unwrap() = true;
+    assert_eq!(world.sign_in("ann@example.com", "right").await, Outcome::Forward(WhyForward::Later));
+    *world.directory.down.lock().unwrap() = false;
+    assert!(is_hand_over(&world.sign_in("ann@example.com", "right").await));
+    assert_eq!(world.users(), 1);
+}
+
+#[tokio::test]
+async fn migrating_without_cutover_makes_people_done_and_nobody_notices() {
+    let world = world(0, 10_000, HandOff::Hosted, OnDuplicate::Refuse);
+    for _ in 0..2 {
+        assert_eq!(world.decide("ann@example.com").await.decision.lane, Lane::Legacy);
+        let outcome = world.sign_in("ann@example.com", "right").await;
+        assert_eq!(outcome, Outcome::Forward(WhyForward::LaneLegacy));
+    }
+    assert_eq!(world.row("ann").state, RowState::Done);
+    assert_eq!(world.row("ann").crossed_at, None);
+    assert_eq!(world.users(), 1);
+}
+
+#[tokio::test]
+async fn nothing_happens_beyond_the_migrate_percent() {
+    let world = world(0, 0, HandOff::Hosted, OnDuplicate::Refuse);
+    assert_eq!(world.sign_in("ann@example.com", "right").await, Outcome::Forward(WhyForward::LaneLegacy));
+    assert!(world.ledger.rows.lock().unwrap().is_empty());
+    assert_eq!(world.users(), 0);
+}
+
+#[tokio::test]
+async fn ineligible_people_are_judged_anew_at_each_sign_in() {
+    let world = cutover();
+    world.store.records.lock().unwrap()[0].email.verified = Some(false);
+    let stays = Outcome::Forward(WhyForward::Ineligible(Ineligible::EmailUnverified));
+    assert_eq!(world.sign_in("ann@example.com", "right").await, stays);
+    assert_eq!(world.decide("ann@example.com").await.decision.reason, Reason::SetAside);
+    assert_eq!(world.users(), 0);
+    world.store.records.lock().unwrap()[0].email.verified = Some(true);
+    assert_eq!(world.sign_in("ann@example.com", "right").await, Outcome::Forward(WhyForward::LaneLegacy));
+    assert_eq!(world.row("ann").state, RowState::Done);
+    assert!(is_hand_over(&world.sign_in("ann@example.com", "right").await));
+}
+
+#[tokio::test]
+async fn a_second_factor_is_never_lowered() {
+    let world = cutover();
+    world
+        .store
+        .verdicts
+        .lock()
+        .unwrap()
+        .insert("ann@example.com".into(), Verdict::StayOnLegacy(StayReason::Mfa));
+    let outcome = world.sign_in("ann@example.com", "right").await;
+    assert_eq!(outcome, Outcome::Forward(WhyForward::StayOnLegacy(StayReason::Mfa)));
+    assert_eq!(world.row("ann").state, RowState::Ineligible { why: Ineligible::Mfa });
+    world.store.records.lock().unwrap()[1].mfa = MfaState::Enrolled;
+    let outcome = world.sign_in("bob@example.com", "right").await;
+    assert_eq!(outcome, Outcome::Forward(WhyForward::Ineligible(Ineligible::Mfa)));
+    assert_eq!(world.users(), 0);
+}
+
+#[tokio::test]
+async fn twins_are_in_conflict_and_nobody_is_created() {
+    let world = cutover();
+    world.store.records.lock().unwrap()[1].email.address = Some("ANN@example.com".into());
+    let conflict = Outcome::Forward(WhyForward::Conflict(SetAside::Twins));
+    assert_eq!(world.sign_in("ann@example.com", "right").await, conflict);
+    assert_eq!(world.users(), 0);
+}
+
+#[tokio::test]
+async fn an_existing_user_is_linked_only_by_a_verified_mailbox() {
+    let conflict = |why| Outcome::Forward(WhyForward::Conflict(why));
+    for (external_id, verified, expected) in [
+        (None, true, None),
+        (None, false, Some(SetAside::NotLinkable)),
+        (Some("another"), true, Some(SetAside::ForeignUser)),
+    ] {
+        let world = cutover();
+        world.directory.seed("ann@example.com", external_id, verified);
+        let outcome = world.sign_in("ann@example.com", "right").await;
+        match expected {
+            None => assert!(is_hand_over(&outcome), "{outcome:?}"),
+            Some(why) => assert_eq!(outcome, conflict(why)),
+        }
+        assert_eq!(world.users(), 1);
+    }
+    let weak = world(0, 10_000, HandOff::Hosted, OnDuplicate::Refuse);
+    weak.directory.seed("ann@example.com", None, true);
+    assert_eq!(weak.sign_in("ann@example.com", "right").await, conflict(SetAside::NotLinkable));
+}
+
+#[tokio::test]
+async fn our_external_id_on_another_mailbox_is_a_conflict() {
+    let world = cutover();
+    world.directory.seed("somebody@example.com", Some("ann"), true);
+    let outcome = world.sign_in("ann@example.com", "right").await;
+    assert_eq!(outcome, Outcome::Forward(WhyForward::Conflict(SetAside::ExternalIdElsewhere)));
+}
+
+#[tokio::test]
+async fn a_lost_create_answer_is_found_again_and_never_sent_blindly() {
+    for on_duplicate in [OnDuplicate::Refuse, OnDuplicate::AnswerExisting] {
+        for fault in [CreateFault::LostAfterCommit, CreateFault::LostBeforeCommit, CreateFault::NotDone] {
+            let world = world(10_000, 0, HandOff::Hosted, on_duplicate);
+            world.directory.faults.lock().unwrap().push(fault);
+            let first = world.sign_in("ann@example.com", "right").await;
+            assert_eq!(is_hand_over(&first), fault == CreateFault::LostAfterCommit, "{fault:?}");
+            let second = world.sign_in("ann@example.com", "right").await;
+            assert!(is_hand_over(&second), "{fault:?}: {second:?}");
+            assert_eq!(world.users(), 1);
+            assert_eq!(*world.directory.accepted.lock().unwrap(), 1);
+        }
+    }
+}
+
+#[tokio::test]
+async fn killed_at_any_step_the_next_sign_in_finishes_without_a_duplicate() {
+    for on_duplicate in [OnDuplicate::Refuse, OnDuplicate::AnswerExisting] {
+        for lost in [None, Some(CreateFault::LostAfterCommit)] {
+            let mut at = 1;
+            loop {
+                let world = world(10_000, 0, HandOff::Hosted, on_duplicate);
+                world.directory.faults.lock().unwrap().extend(lost);
+                world.killer.at.store(at, Ordering::SeqCst);
+                let journeys = world.journeys.clone();
+                let killed = {
+                    let world = &world;
+                    let run = std::panic::AssertUnwindSafe(world.sign_in("ann@example.com", "right"));
+                    futures_catch(run).await.is_err()
+                };
+                world.killer.at.store(usize::MAX, Ordering::SeqCst);
+                world.ledger.restarted();
+                drop(journeys);
+                let outcome = world.sign_in("ann@example.com", "right").await;
+                assert!(is_hand_over(&outcome), "killed at moment {at}: {outcome:?}");
+                assert_eq!(world.users(), 1, "killed at moment {at}");
+                assert_eq!(world.row("ann").state, RowState::Done);
+                if !killed {
+                    assert!(at > 8, "the run has more moments than {at}");
+                    break;
+                }
+                at += 1;
+            }
+        }
+    }
+}
+
+/// Runs a future to its end or its panic.
+async fn futures_catch<F: Future>(future: std::panic::AssertUnwindSafe<F>) -> Result<F::Output, ()> {
+    let mut future = Box::pin(future.0);
+    std::future::poll_fn(move |context| {
+        let poll = std::panic::AssertUnwindSafe(|| future.as_mut().poll(context));
+        match std::panic::catch_unwind(poll) {
+            Ok(std::task::Poll::Pending) => std::task::Poll::Pending,
+            Ok(std::task::Poll::Ready(output)) => std::task::Poll::Ready(Ok(output)),
+            Err(_) => std::task::Poll::Ready(Err(())),
+        }
+    })
+    .await
+}
+
+#[tokio::test]
+async fn simultaneous_first_sign_ins_create_one_user() {
+    let world = cutover();
+    let runs = (0..20).map(|_| world.sign_in("ann@example.com", "right"));
+    let mut set = Vec::new();
+    for run in runs {
+        set.push(Box::pin(run));
+    }
+    let outcomes = join_all(set).await;
+    assert!(outcomes.iter().all(is_hand_over), "{outcomes:?}");
+    assert_eq!(world.users(), 1);
+    assert_eq!(*world.directory.accepted.lock().unwrap(), 1);
+}
+
+/// Polls all futures in turn on this task.
+async fn join_all<F: Future + Unpin>(mut futures: Vec<F>) -> Vec<F::Output> {
+    let mut done: Vec<Option<F::Output>> = futures.iter().map(|_| None).collect();
+    std::future::poll_fn(|context| {
+        for (future, slot) in futures.iter_mut().zip(&mut done) {
+            if slot.is_none()
+                && let std::task::Poll::Ready(output) = std::pin::Pin::new(future).poll(context)
+            {
+                *slot = Some(output);
+            }
+        }
+        if done.iter().all(Option::is_some) { std::task::Poll::Ready(()) } else { std::task::Poll::Pending }
+    })
+    .await;
+    done.into_iter().flatten().collect()
+}
+
+#[tokio::test]
+async fn a_callback_crosses_the_person_and_pins_them() {
+    let world = cutover();
+    let _ = world.sign_in("ann@example.com", "right").await;
+    let user = world.row("ann").user.unwrap();
+    let identified = world.arrives(&user, "ann@example.com").await.unwrap();
+    assert!(identified.row.crossed_at.is_some());
+    assert_eq!(world.decide("ann@example.com").await.decision.reason, Reason::Crossed);
+}
+
+#[tokio::test]
+async fn someone_no_legacy_store_knows_is_born_new_and_stays_new() {
+    let world = world(0, 0, HandOff::Hosted, OnDuplicate::Refuse);
+    let user = world.directory.seed("new@example.com", None, true);
+    let identified = world.arrives(&user, "new@example.com").await.unwrap();
+    assert_eq!(identified.row.origin, Origin::BornNew);
+    let decided = world.decide("new@example.com").await;
+    assert_eq!(decided.decision, Decision { lane: Lane::New, reason: Reason::BornNew });
+    assert!(is_hand_over(&world.sign_in("new@example.com", "anything").await));
+}
+
+#[tokio::test]
+async fn a_legacy_person_who_comes_by_mailbox_is_linked_not_born_new() {
+    let world = cutover();
+    let user = world.directory.seed("ann@example.com", None, true);
+    let identified = world.arrives(&user, "ann@example.com").await.unwrap();
+    assert_eq!(identified.row.key, record("ann").key());
+    assert_eq!(identified.row.proof.unwrap().kind, ProofKind::Inbox);
+    world.store.records.lock().unwrap()[1].state = AccountState::Disabled;
+    let bob = world.directory.seed("bob@example.com", None, true);
+    assert_eq!(world.arrives(&bob, "bob@example.com").await, Err(Refused::NotLinkable));
+    *world.store.down.lock().unwrap() = true;
+    let eve = world.directory.seed("eve@example.com", None, true);
+    assert_eq!(world.arrives(&eve, "eve@example.com").await, Err(Refused::TryAgain));
+}
+
+#[tokio::test]
+async fn an_unverified_mailbox_opens_nothing() {
+    let world = cutover();
+    let callback = Callback {
+        user: UserId("usr_1".into()),
+        email: CanonicalEmail::parse("eve@example.com").ok(),
+        email_verified: false,
+    };
+    assert_eq!(world.journeys.callback(callback).await, Err(Refused::EmailUnverified));
+}
+
+#[tokio::test]
+async fn a_tombstone_is_never_brought_back() {
+    let world = cutover();
+    let _ = world.sign_in("ann@example.com", "right").await;
+    let user = world.row("ann").user.unwrap();
+    world.ledger.rows.lock().unwrap().get_mut(&record("ann").key()).unwrap().state = RowState::Tombstone;
+    assert_eq!(world.decide("ann@example.com").await.decision.reason, Reason::Tombstone);
+    assert_eq!(world.sign_in("ann@example.com", "right").await, Outcome::Forward(WhyForward::LaneLegacy));
+    assert_eq!(world.sign_in("ann", "right").await, Outcome::Forward(WhyForward::LaneLegacy));
+    assert_eq!(world.arrives(&user, "ann@example.com").await, Err(Refused::Tombstone));
+}
+
+#[tokio::test]
+async fn the_hand_off_to_the_application_crosses_at_the_redirect() {
+    let world = world(10_000, 0, HandOff::App { url: "/start".into() }, OnDuplicate::Refuse);
+    assert!(is_hand_over(&world.sign_in("ann@example.com", "right").await));
+    assert!(world.row("ann").crossed_at.is_some());
+    let shadow = self::world(10_000, 0, HandOff::Shadow, OnDuplicate::Refuse);
+    assert_eq!(shadow.sign_in("ann@example.com", "right").await, Outcome::Forward(WhyForward::Shadow));
+    assert_eq!(shadow.row("ann").crossed_at, None);
+    assert_eq!(shadow.sign_in("ann@example.com", "right").await, Outcome::Forward(WhyForward::Shadow));
+}
+
+#[tokio::test]
+async fn a_person_keeps_the_bucket_of_their_first_identification() {
+    let world = world(0, 10_000, HandOff::Hosted, OnDuplicate::Refuse);
+    let first = world.decide("ann").await.bucket;
+    let other = world.decide("ann@example.com").await.bucket;
+    assert_ne!(first, other);
+    let _ = world.sign_in("ann", "right").await;
+    assert_eq!(world.decide("ann@example.com").await.bucket, first);
+    assert_eq!(world.decide("ann").await.bucket, first);
+}

@@ -1,0 +1,106 @@
+//! What came of a sign-in: facts for the edge to answer with. Only `pages` turns them into HTTP.
+
+use std::time::Duration;
+
+use super::{Ineligible, Rejection, Row, SetAside, StayReason, UserId};
+use crate::{
+    config::HandOff,
+    identity::{CanonicalEmail, PersonKey},
+};
+
+/// What came of a sign-in in the new lane.
+#[must_use]
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// The person is proven and exists in Scalekit: hand them over.
+    HandOver(Box<HandOver>),
+    /// The request goes on to the application, which decides.
+    Forward(WhyForward),
+    /// Only the application can judge this guess: forward it, then ask again with its answer.
+    AskUpstream,
+    /// One answer for all reasons; the reason is for the log.
+    Rejected(Rejected),
+    /// Could not ask: 503, never "wrong password".
+    Closed(Closed),
+}
+
+/// A person on their way to Scalekit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct HandOver {
+    pub(crate) hand_off: HandOff,
+    /// What Scalekit's page is filled in with.
+    pub(crate) login_hint: Option<CanonicalEmail>,
+    pub(crate) key: PersonKey,
+    /// Whether this sign-in created or finished the person (for logs and metrics).
+    pub(crate) migrated_now: bool,
+}
+
+/// Why the application gets the request although the lane is new, or what was done beside it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum WhyForward {
+    /// The lane is legacy.
+    LaneLegacy,
+    /// `shadow`: the person exists now, and nobody notices.
+    Shadow,
+    StayOnLegacy(StayReason),
+    Ineligible(Ineligible),
+    Conflict(SetAside),
+    /// Scalekit or the claim could not be had in time: open to legacy, tried again at the next sign-in.
+    Later,
+}
+
+impl WhyForward {
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::LaneLegacy => "lane_legacy",
+            Self::Shadow => "shadow",
+            Self::StayOnLegacy(_) => "stay_on_legacy",
+            Self::Ineligible(_) => "ineligible",
+            Self::Conflict(_) => "conflict",
+            Self::Later => "later",
+        }
+    }
+}
+
+/// A refused guess.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Rejected(pub(crate) Rejection);
+
+/// Which dependency could not be asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Closed {
+    Legacy { retry_after: Option<Duration> },
+    Store,
+}
+
+/// Who a Scalekit session belongs to, as the ledger knows them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Identified {
+    pub(crate) row: Row,
+    pub(crate) user: UserId,
+    pub(crate) email: Option<CanonicalEmail>,
+}
+
+/// Why a Scalekit sign-in opens no session here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Refused {
+    /// Removed by the directory or an operator.
+    Tombstone,
+    /// Scalekit does not say that the mailbox was checked (SEC-28).
+    EmailUnverified,
+    /// A legacy person of this e-mail exists and may not be linked.
+    NotLinkable,
+    /// The ledger, a legacy store or Scalekit could not be asked.
+    TryAgain,
+}
+
+impl Refused {
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Tombstone => "tombstone",
+            Self::EmailUnverified => "email_unverified",
+            Self::NotLinkable => "not_linkable",
+            Self::TryAgain => "try_again",
+        }
+    }
+}

@@ -1,0 +1,352 @@
+//! Stand-ins for the ports, for tests of the heart: a ledger in memory, a legacy store, and a Scalekit that answers
+//! a duplicate in each of the ways the real one might.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use async_trait::async_trait;
+
+use super::*;
+use crate::{
+    clock::{Deadline, Timestamp},
+    config::MfaDeclaration,
+    identity::{
+        AccountState, CanonicalEmail, EmailClaim, ExternalId, ExternalIdTemplate, LegacyId, LegacyRecord,
+        LoginName, MfaState, PersonKey, PersonName, SourceName,
+    },
+};
+
+pub(super) fn source() -> SourceName {
+    SourceName::parse("crm").unwrap()
+}
+
+/// An active person with a verified address `{id}@example.com`.
+pub(super) fn record(id: &str) -> LegacyRecord {
+    LegacyRecord {
+        source: source(),
+        id: LegacyId::parse(id).unwrap(),
+        login: format!("{id}@example.com"),
+        email: EmailClaim { address: Some(format!("{id}@example.com")), verified: Some(true) },
+        state: AccountState::Active,
+        mfa: MfaState::None,
+        name: PersonName::default(),
+        organization: None,
+        roles: vec![],
+        metadata: BTreeMap::new(),
+    }
+}
+
+pub(super) fn rules() -> SourceRules {
+    SourceRules {
+        external_id: ExternalIdTemplate::default_for(1),
+        assume_verified: None,
+        mfa: MfaDeclaration::None,
+    }
+}
+
+/// A ledger in memory that keeps the contract of [`Ledger`]. Claims of another holder count as void, as after a
+/// restart of the embedded store.
+#[derive(Default)]
+pub(super) struct MemoryLedger {
+    pub(super) rows: Mutex<HashMap<PersonKey, Row>>,
+    pub(super) holder: Mutex<String>,
+}
+
+impl MemoryLedger {
+    pub(super) fn restarted(&self) {
+        self.holder.lock().unwrap().push('+');
+    }
+}
+
+#[async_trait]
+impl Ledger for MemoryLedger {
+    async fn row(&self, key: &PersonKey) -> Result<Option<Row>, LedgerError> {
+        Ok(self.rows.lock().unwrap().get(key).cloned())
+    }
+
+    async fn find(&self, alias: &Alias) -> Result<Option<Row>, LedgerError> {
+        Ok(self.rows.lock().unwrap().values().find(|row| row.aliases.contains(alias)).cloned())
+    }
+
+    async fn claim(&self, fresh: &Row, lease: Duration, now: Timestamp) -> Result<ClaimAnswer, LedgerError> {
+        let holder = self.holder.lock().unwrap().clone();
+        let mut rows = self.rows.lock().unwrap();
+        let row = rows.entry(fresh.key.clone()).or_insert_with(|| fresh.clone());
+        if row.claim.as_ref().is_some_and(|claim| claim.holder == holder && claim.until > now) {
+            return Ok(ClaimAnswer::Held(Box::new(row.clone())));
+        }
+        row.claim = Some(Claim { holder, until: now.after(lease) });
+        row.fence += 1;
+        row.version += 1;
+        Ok(ClaimAnswer::Granted(Box::new(row.clone())))
+    }
+
+    async fn write(&self, row: &Row) -> Result<Row, LedgerError> {
+        let mut rows = self.rows.lock().unwrap();
+        let stored = rows.get(&row.key).ok_or(LedgerError::Overtaken)?;
+        if stored.version != row.version || stored.fence != row.fence {
+            return Err(LedgerError::Overtaken);
+        }
+        let taken =
+            |other: &Row| other.key != row.key && other.aliases.iter().any(|a| row.aliases.contains(a));
+        if rows.values().any(taken) {
+            return Err(LedgerError::AliasTaken);
+        }
+        let written = Row { version: row.version + 1, ..row.clone() };
+        rows.insert(row.key.clone(), written.clone());
+        Ok(written)
+    }
+
+    async fn is_empty(&self) -> Result<bool, LedgerError> {
+        Ok(self.rows.lock().unwrap().is_empty())
+    }
+}
+
+/// How the fake Scalekit answers a create whose e-mail or external id exists.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum OnDuplicate {
+    Refuse,
+    /// 201 with the existing user, and a membership added to it.
+    AnswerExisting,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum CreateFault {
+    LostAfterCommit,
+    LostBeforeCommit,
+    NotDone,
+}
+
+pub(super) struct FakeDirectory {
+    pub(super) users: Mutex<Vec<DirectoryUser>>,
+    pub(super) on_duplicate: OnDuplicate,
+    pub(super) faults: Mutex<Vec<CreateFault>>,
+    pub(super) down: Mutex<bool>,
+    pub(super) accepted: Mutex<usize>,
+}
+
+impl FakeDirectory {
+    pub(super) fn new(on_duplicate: OnDuplicate) -> Arc<Self> {
+        Arc::new(Self {
+            users: Mutex::default(),
+            on_duplicate,
+            faults: Mutex::default(),
+            down: Mutex::default(),
+            accepted: Mutex::default(),
+        })
+    }
+
+    pub(super) fn organization_id() -> OrganizationId {
+        OrganizationId("org_1".into())
+    }
+
+    /// A user that was there before us.
+    pub(super) fn seed(&self, email: &str, external_id: Option<&str>, email_verified: bool) -> UserId {
+        let mut users = self.users.lock().unwrap();
+        let id = UserId(format!("usr_{}", 900 + users.len()));
+        users.push(DirectoryUser {
+            id: id.clone(),
+            external_id: external_id.map(|id| ExternalId::received(id.into())),
+            email: CanonicalEmail::parse(email).ok(),
+            email_verified,
+            memberships: vec![],
+        });
+        id
+    }
+
+    fn answer<T>(&self, operation: &'static str, value: T) -> Result<T, DirectoryError> {
+        if *self.down.lock().unwrap() { Err(error(operation)) } else { Ok(value) }
+    }
+
+    fn find(&self, matches: impl Fn(&DirectoryUser) -> bool) -> Option<DirectoryUser> {
+        self.users.lock().unwrap().iter().find(|user| matches(user)).cloned()
+    }
+
+    fn join(user: &mut DirectoryUser) {
+        if user.memberships.is_empty() {
+            let organization = Self::organization_id();
+            user.memberships.push(Membership { organization, status: MembershipStatus::Active, since: None });
+        }
+    }
+}
+
+fn error(operation: &'static str) -> DirectoryError {
+    let class = ErrorClass::Transient { retry_after: None };
+    DirectoryError { operation, class, problem: "made up".into(), cause: None }
+}
+
+#[async_trait]
+impl Directory for FakeDirectory {
+    async fn find_by_external_id(
+        &self,
+        id: &ExternalId,
+        _: Deadline,
+    ) -> Result<Option<DirectoryUser>, DirectoryError> {
+        self.answer("find_by_external_id", self.find(|user| user.external_id.as_ref() == Some(id)))
+    }
+
+    async fn find_by_email(
+        &self,
+        email: &CanonicalEmail,
+        _: Deadline,
+    ) -> Result<Option<DirectoryUser>, DirectoryError> {
+        self.answer("find_by_email", self.find(|user| user.email.as_ref() == Some(email)))
+    }
+
+    async fn read_user(&self, id: &UserId, _: Deadline) -> Result<Option<DirectoryUser>, DirectoryError> {
+        self.answer("read_user", self.find(|user| &user.id == id))
+    }
+
+    async fn create_user(&self, new: &NewUser, _: Deadline) -> Result<DirectoryUser, CreateError> {
+        let fault = self.faults.lock().unwrap().pop();
+        match fault {
+            Some(CreateFault::NotDone) => return Err(CreateError::NotDone(error("create_user"))),
+            Some(CreateFault::LostBeforeCommit) => return Err(CreateError::Unknown(error("create_user"))),
+            _ => {}
+        }
+        self.answer("create_user", ()).map_err(CreateError::NotDone)?;
+        let mut users = self.users.lock().unwrap();
+        let existing = users.iter_mut().find(|user| {
+            user.external_id.as_ref() == Some(&new.external_id) || user.email.as_ref() == Some(&new.email)
+        });
+        let created = match (existing, self.on_duplicate) {
+            (Some(_), OnDuplicate::Refuse) => return Err(CreateError::Refused(error("create_user"))),
+            (Some(user), OnDuplicate::AnswerExisting) => {
+                Self::join(user);
+                user.clone()
+            }
+            (None, _) => {
+                let mut user = DirectoryUser {
+                    id: UserId(format!("usr_{}", users.len())),
+                    external_id: Some(new.external_id.clone()),
+                    email: Some(new.email.clone()),
+                    email_verified: true,
+                    memberships: vec![],
+                };
+                Self::join(&mut user);
+                users.push(user.clone());
+                *self.accepted.lock().unwrap() += 1;
+                user
+            }
+        };
+        match fault {
+            Some(CreateFault::LostAfterCommit) => Err(CreateError::Unknown(error("create_user"))),
+            _ => Ok(created),
+        }
+    }
+
+    async fn link_user(
+        &self,
+        id: &UserId,
+        new: &NewUser,
+        _: Deadline,
+    ) -> Result<DirectoryUser, DirectoryError> {
+        self.answer("link_user", ())?;
+        let mut users = self.users.lock().unwrap();
+        let user = users.iter_mut().find(|user| &user.id == id).ok_or_else(|| error("link_user"))?;
+        user.external_id = Some(new.external_id.clone());
+        Self::join(user);
+        Ok(user.clone())
+    }
+
+    async fn remove_membership(
+        &self,
+        _: &OrganizationId,
+        id: &UserId,
+        _: Deadline,
+    ) -> Result<(), DirectoryError> {
+        self.answer("remove_membership", ())?;
+        if let Some(user) = self.users.lock().unwrap().iter_mut().find(|user| &user.id == id) {
+            user.memberships.clear();
+        }
+        Ok(())
+    }
+
+    async fn organization(
+        &self,
+        id: Option<&str>,
+        _: Deadline,
+    ) -> Result<Option<OrganizationId>, DirectoryError> {
+        self.answer("organization", (id != Some("nowhere")).then(Self::organization_id))
+    }
+}
+
+/// A legacy store of people whose password is `right`.
+#[derive(Default)]
+pub(super) struct FakeStore {
+    pub(super) records: Mutex<Vec<LegacyRecord>>,
+    pub(super) verdicts: Mutex<HashMap<String, Verdict>>,
+    pub(super) asked: Mutex<usize>,
+    pub(super) down: Mutex<bool>,
+}
+
+impl FakeStore {
+    pub(super) fn with(ids: &[&str]) -> Arc<Self> {
+        let store = Self::default();
+        store.records.lock().unwrap().extend(ids.iter().map(|id| record(id)));
+        Arc::new(store)
+    }
+
+    fn answer<T>(&self, value: T) -> Result<T, LegacyError> {
+        let class = ErrorClass::Transient { retry_after: Some(Duration::from_secs(7)) };
+        match *self.down.lock().unwrap() {
+            true => Err(LegacyError { source_name: source(), class, problem: "down".into(), cause: None }),
+            false => Ok(value),
+        }
+    }
+}
+
+/// Static, so that `LegacyStore::source` can lend it.
+static SOURCE: std::sync::LazyLock<SourceName> = std::sync::LazyLock::new(source);
+
+#[async_trait]
+impl LegacyStore for FakeStore {
+    fn source(&self) -> &SourceName {
+        &SOURCE
+    }
+
+    fn serves(&self, _: &LoginName) -> bool {
+        true
+    }
+
+    fn verifies_passwords(&self) -> bool {
+        true
+    }
+
+    fn holds_records(&self) -> bool {
+        true
+    }
+
+    async fn verify(&self, attempt: &Attempt, deadline: Deadline) -> Result<Verdict, LegacyError> {
+        *self.asked.lock().unwrap() += 1;
+        if let Some(verdict) = self.verdicts.lock().unwrap().get(attempt.name.canonical()) {
+            return self.answer(verdict.clone());
+        }
+        Ok(match self.look_up(&attempt.name, deadline).await? {
+            None => Verdict::Rejected(Rejection::Unknown),
+            Some(record) if attempt.password.expose() == b"right" => Verdict::Verified(Box::new(record)),
+            Some(_) => Verdict::Rejected(Rejection::WrongPassword),
+        })
+    }
+
+    async fn look_up(&self, name: &LoginName, _: Deadline) -> Result<Option<LegacyRecord>, LegacyError> {
+        let records = self.records.lock().unwrap();
+        let wanted = name.canonical();
+        self.answer(records.iter().find(|r| r.login == wanted || r.id.as_str() == wanted).cloned())
+    }
+
+    async fn read(&self, id: &LegacyId, _: Deadline) -> Result<Option<LegacyRecord>, LegacyError> {
+        self.answer(self.records.lock().unwrap().iter().find(|record| &record.id == id).cloned())
+    }
+
+    async fn twins(&self, email: &CanonicalEmail, _: Deadline) -> Result<Twins, LegacyError> {
+        let records = self.records.lock().unwrap();
+        let has = |r: &&LegacyRecord| {
+            r.email.address.as_deref().and_then(|a| CanonicalEmail::parse(a).ok()).as_ref() == Some(email)
+        };
+        self.answer(if records.iter().filter(has).count() > 1 { Twins::Found } else { Twins::None })
+    }
+}
