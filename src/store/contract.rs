@@ -1,0 +1,115 @@
+//! What every store has to keep, as suites that each implementation passes.
+
+use std::time::Duration;
+
+use crate::{
+    clock::Timestamp,
+    identity::{CanonicalEmail, ExternalId, LegacyId, PersonKey, SourceName},
+    login::{Alias, ClaimAnswer, Ledger, LedgerError, Row, RowState},
+    rollout::Bucket,
+    store::Embedded,
+};
+
+const NOW: Timestamp = Timestamp::from_seconds(1_800_000_000);
+const LEASE: Duration = Duration::from_secs(30);
+
+fn fresh(id: &str) -> Row {
+    let key = PersonKey { source: SourceName::parse("crm").unwrap(), id: LegacyId::parse(id).unwrap() };
+    Row::fresh(key, Bucket::test(42), ExternalId::received(id.into()), NOW)
+}
+
+fn email(address: &str) -> Alias {
+    Alias::Email(CanonicalEmail::parse(address).unwrap())
+}
+
+async fn claimed(ledger: &dyn Ledger, id: &str) -> Row {
+    match ledger.claim(&fresh(id), LEASE, NOW).await.unwrap() {
+        ClaimAnswer::Granted(row) => *row,
+        ClaimAnswer::Held(row) => panic!("held: {row:?}"),
+    }
+}
+
+/// The contract of [`Ledger`].
+pub(super) async fn ledger(ledger: &dyn Ledger) {
+    assert!(ledger.is_empty().await.unwrap());
+    assert_eq!(ledger.row(&fresh("a").key).await.unwrap(), None);
+
+    // One claim at a time; the fencing number only grows.
+    let first = claimed(ledger, "a").await;
+    assert!(!ledger.is_empty().await.unwrap());
+    assert!(matches!(ledger.claim(&fresh("a"), LEASE, NOW).await.unwrap(), ClaimAnswer::Held(_)));
+    let later = NOW.after(LEASE + Duration::from_millis(1));
+    let ClaimAnswer::Granted(second) = ledger.claim(&fresh("a"), LEASE, later).await.unwrap() else {
+        panic!("an expired claim is free")
+    };
+    assert!(second.fence > first.fence);
+
+    // A write with an old fencing number or version is refused, and changes nothing.
+    let stale = Row { state: RowState::Done, ..first };
+    assert!(matches!(ledger.write(&stale).await, Err(LedgerError::Overtaken)));
+    let mut row = *second;
+    row.state = RowState::Claimed;
+    row.aliases = vec![Alias::Typed("ann".into()), email("ann@example.com")];
+    let written = ledger.write(&row).await.unwrap();
+    assert_eq!(written.version, row.version + 1);
+    assert!(matches!(ledger.write(&row).await, Err(LedgerError::Overtaken)));
+    assert_eq!(ledger.row(&row.key).await.unwrap(), Some(written.clone()));
+
+    // Aliases lead to the row, one kind is never another, and two people never share one.
+    assert_eq!(ledger.find(&email("ann@example.com")).await.unwrap(), Some(written.clone()));
+    assert_eq!(ledger.find(&Alias::Typed("ann@example.com".into())).await.unwrap(), None);
+    let mut other = claimed(ledger, "b").await;
+    other.aliases = vec![Alias::Typed("bob".into()), email("ann@example.com")];
+    assert!(matches!(ledger.write(&other).await, Err(LedgerError::AliasTaken)));
+    assert_eq!(ledger.find(&Alias::Typed("bob".into())).await.unwrap(), None);
+
+    // A written row has exactly the aliases it names.
+    let moved = Row { aliases: vec![Alias::Typed("ann".into())], ..written };
+    let moved = ledger.write(&moved).await.unwrap();
+    assert_eq!(ledger.find(&email("ann@example.com")).await.unwrap(), None);
+    assert!(ledger.write(&other).await.is_ok());
+    assert_eq!(ledger.find(&Alias::Typed("ann".into())).await.unwrap(), Some(moved));
+}
+
+/// A file of this test's own.
+fn file(name: &str) -> std::path::PathBuf {
+    let path = std::env::temp_dir().join(format!("crossfade-{name}-{}.redb", std::process::id()));
+    let _ = std::fs::remove_file(&path);
+    path
+}
+
+#[tokio::test]
+async fn the_embedded_store_keeps_the_ledger_contract() {
+    let path = file("contract");
+    ledger(&Embedded::open(&path, "one").unwrap()).await;
+    std::fs::remove_file(&path).unwrap();
+}
+
+#[tokio::test]
+async fn a_restarted_process_does_not_wait_for_its_own_old_claim() {
+    let path = file("restart");
+    let row = claimed(&Embedded::open(&path, "one").unwrap(), "a").await;
+    let again = claimed(&Embedded::open(&path, "two").unwrap(), "a").await;
+    assert!(again.fence > row.fence);
+    std::fs::remove_file(&path).unwrap();
+}
+
+#[tokio::test]
+async fn a_file_belongs_to_one_process() {
+    let path = file("in-use");
+    let first = Embedded::open(&path, "one").unwrap();
+    let second = Embedded::open(&path, "two").err().unwrap();
+    assert!(second.to_string().contains("in use by another process"), "{second}");
+    drop(first);
+    std::fs::remove_file(&path).unwrap();
+}
+
+#[tokio::test]
+async fn a_kept_value_is_never_replaced() {
+    let path = file("meta");
+    let store = Embedded::open(&path, "one").unwrap();
+    assert_eq!(store.meta("salt").await.unwrap(), None);
+    assert_eq!(store.meta_or_insert("salt", b"a".to_vec()).await.unwrap(), b"a");
+    assert_eq!(store.meta_or_insert("salt", b"b".to_vec()).await.unwrap(), b"a");
+    std::fs::remove_file(&path).unwrap();
+}

@@ -1,0 +1,150 @@
+//! The embedded store: one redb file, held by one process.
+//!
+//! A write is durable when it returns (redb commits with fsync). Claims name the process that made them, and a
+//! process that opens the file is alone with it, so the claims of earlier processes are void: after a crash nobody
+//! waits for a lease.
+
+mod ledger;
+
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use redb::{
+    Database, ReadTransaction, ReadableDatabase as _, ReadableTable as _, TableDefinition, WriteTransaction,
+};
+
+use crate::login::LedgerError;
+
+/// Facts about the file itself: the salt's fingerprint, the kept signing key.
+const META: TableDefinition<&str, &[u8]> = TableDefinition::new("meta");
+
+/// One open store file.
+#[derive(Clone)]
+pub(crate) struct Embedded {
+    database: Arc<Database>,
+    /// This process's name in claims.
+    holder: Arc<str>,
+}
+
+/// The file cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum OpenError {
+    #[error("store file {}: in use by another process; one embedded store belongs to one process", .0.display())]
+    InUse(PathBuf),
+    #[error("store file {path}: {error}", path = .0.display(), error = .1)]
+    Unusable(PathBuf, #[source] Box<redb::Error>),
+    #[error("store folder {path}: {error}", path = .0.display(), error = .1)]
+    Folder(PathBuf, #[source] std::io::Error),
+}
+
+impl Embedded {
+    /// Opens or makes the file. `holder` names this process and must differ from that of any earlier one.
+    pub(crate) fn open(path: &Path, holder: &str) -> Result<Self, OpenError> {
+        if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+            std::fs::create_dir_all(folder).map_err(|error| OpenError::Folder(folder.to_owned(), error))?;
+        }
+        let database = Database::create(path).map_err(|error| match error {
+            redb::DatabaseError::DatabaseAlreadyOpen => OpenError::InUse(path.to_owned()),
+            other => OpenError::Unusable(path.to_owned(), Box::new(other.into())),
+        })?;
+        let store = Self { database: Arc::new(database), holder: holder.into() };
+        store.make_tables().map_err(|error| OpenError::Unusable(path.to_owned(), Box::new(error)))?;
+        Ok(store)
+    }
+
+    fn make_tables(&self) -> Result<(), redb::Error> {
+        let transaction = self.database.begin_write()?;
+        transaction.open_table(META)?;
+        ledger::make_tables(&transaction)?;
+        transaction.commit()?;
+        Ok(())
+    }
+
+    /// A value that belongs to the file, by name.
+    pub(crate) async fn meta(&self, name: &'static str) -> Result<Option<Vec<u8>>, StoreError> {
+        self.read(move |transaction| {
+            let table = transaction.open_table(META)?;
+            Ok(table.get(name)?.map(|value| value.value().to_vec()))
+        })
+        .await
+    }
+
+    /// Keeps a value unless there is one, and returns the one that is there then.
+    pub(crate) async fn meta_or_insert(
+        &self,
+        name: &'static str,
+        value: Vec<u8>,
+    ) -> Result<Vec<u8>, StoreError> {
+        self.write(move |transaction| {
+            let mut table = transaction.open_table(META)?;
+            if let Some(existing) = table.get(name)? {
+                return Ok(existing.value().to_vec());
+            }
+            table.insert(name, value.as_slice())?;
+            Ok(value)
+        })
+        .await
+    }
+
+    /// Runs a read on the blocking threads.
+    async fn read<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&ReadTransaction) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let database = Arc::clone(&self.database);
+        let run = tokio::task::spawn_blocking(move || work(&database.begin_read()?));
+        run.await.map_err(|_| StoreError::Stopped)?
+    }
+
+    /// Runs a write on the blocking threads: all of it or nothing.
+    async fn write<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&WriteTransaction) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let database = Arc::clone(&self.database);
+        let run = tokio::task::spawn_blocking(move || {
+            let transaction = database.begin_write()?;
+            let value = work(&transaction)?;
+            transaction.commit()?;
+            Ok(value)
+        });
+        run.await.map_err(|_| StoreError::Stopped)?
+    }
+}
+
+/// An operation on the file failed.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum StoreError {
+    #[error("the store file failed")]
+    File(#[source] Box<redb::Error>),
+    #[error("a stored value cannot be read")]
+    Unreadable(#[from] serde_json::Error),
+    #[error("the process is stopping")]
+    Stopped,
+    /// A conditional write of the ledger was refused.
+    #[error(transparent)]
+    Refused(LedgerError),
+}
+
+/// redb has one error type per stage; for us they are one.
+macro_rules! file_error {
+    ($($stage:ty),*) => {$(
+        impl From<$stage> for StoreError {
+            fn from(error: $stage) -> Self {
+                Self::File(Box::new(error.into()))
+            }
+        }
+    )*};
+}
+file_error!(redb::TransactionError, redb::TableError, redb::StorageError, redb::CommitError);
+
+impl From<StoreError> for LedgerError {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Refused(refusal) => refusal,
+            other => Self::Unavailable(other.to_string(), Some(Box::new(other))),
+        }
+    }
+}

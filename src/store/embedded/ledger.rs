@@ -1,0 +1,114 @@
+//! The ledger in the embedded store: rows by key, aliases that lead to keys.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use redb::{ReadableTable, ReadableTableMetadata as _, TableDefinition, WriteTransaction};
+
+use super::{Embedded, StoreError};
+use crate::{
+    clock::Timestamp,
+    identity::PersonKey,
+    login::{Alias, Claim, ClaimAnswer, Ledger, LedgerError, Row},
+};
+
+const ROWS: TableDefinition<&str, &[u8]> = TableDefinition::new("rows");
+const ALIASES: TableDefinition<&str, &str> = TableDefinition::new("aliases");
+
+pub(super) fn make_tables(transaction: &WriteTransaction) -> Result<(), redb::Error> {
+    transaction.open_table(ROWS)?;
+    transaction.open_table(ALIASES)?;
+    Ok(())
+}
+
+/// An alias as a table key; the kind goes first, so that a login name can never pass for an e-mail.
+fn alias_key(alias: &Alias) -> String {
+    match alias {
+        Alias::Typed(name) => format!("typed:{name}"),
+        Alias::Email(email) => format!("email:{}", email.as_str()),
+        Alias::User(user) => format!("user:{}", user.0),
+    }
+}
+
+fn load(
+    table: &impl ReadableTable<&'static str, &'static [u8]>,
+    key: &str,
+) -> Result<Option<Row>, StoreError> {
+    match table.get(key)? {
+        Some(value) => Ok(Some(serde_json::from_slice(value.value())?)),
+        None => Ok(None),
+    }
+}
+
+#[async_trait]
+impl Ledger for Embedded {
+    async fn row(&self, key: &PersonKey) -> Result<Option<Row>, LedgerError> {
+        let key = key.to_string();
+        Ok(self.read(move |transaction| load(&transaction.open_table(ROWS)?, &key)).await?)
+    }
+
+    async fn find(&self, alias: &Alias) -> Result<Option<Row>, LedgerError> {
+        let alias = alias_key(alias);
+        let found = self.read(move |transaction| {
+            let aliases = transaction.open_table(ALIASES)?;
+            match aliases.get(alias.as_str())? {
+                Some(key) => load(&transaction.open_table(ROWS)?, key.value()),
+                None => Ok(None),
+            }
+        });
+        Ok(found.await?)
+    }
+
+    async fn claim(&self, fresh: &Row, lease: Duration, now: Timestamp) -> Result<ClaimAnswer, LedgerError> {
+        let (fresh, holder) = (fresh.clone(), self.holder.to_string());
+        let claimed = self.write(move |transaction| {
+            let mut rows = transaction.open_table(ROWS)?;
+            let key = fresh.key.to_string();
+            let mut row = load(&rows, &key)?.unwrap_or(fresh);
+            if row.claim.as_ref().is_some_and(|claim| claim.holder == holder && claim.until > now) {
+                return Ok(ClaimAnswer::Held(Box::new(row)));
+            }
+            row.claim = Some(Claim { holder, until: now.after(lease) });
+            row.fence += 1;
+            row.version += 1;
+            rows.insert(key.as_str(), serde_json::to_vec(&row)?.as_slice())?;
+            Ok(ClaimAnswer::Granted(Box::new(row)))
+        });
+        Ok(claimed.await?)
+    }
+
+    async fn write(&self, row: &Row) -> Result<Row, LedgerError> {
+        let row = row.clone();
+        Ok(Embedded::write(self, move |transaction| replace(transaction, row)).await?)
+    }
+
+    async fn is_empty(&self) -> Result<bool, LedgerError> {
+        Ok(self.read(|transaction| Ok(transaction.open_table(ROWS)?.is_empty()?)).await?)
+    }
+}
+
+fn replace(transaction: &WriteTransaction, mut row: Row) -> Result<Row, StoreError> {
+    let mut rows = transaction.open_table(ROWS)?;
+    let mut aliases = transaction.open_table(ALIASES)?;
+    let key = row.key.to_string();
+    let stored = load(&rows, &key)?;
+    let current = stored.as_ref().map_or((0, 0), |stored| (stored.version, stored.fence));
+    if current != (row.version, row.fence) {
+        return Err(StoreError::Refused(LedgerError::Overtaken));
+    }
+    let wanted: Vec<String> = row.aliases.iter().map(alias_key).collect();
+    for alias in &wanted {
+        if aliases.get(alias.as_str())?.is_some_and(|holder| holder.value() != key) {
+            return Err(StoreError::Refused(LedgerError::AliasTaken));
+        }
+    }
+    for alias in stored.iter().flat_map(|stored| &stored.aliases).map(alias_key) {
+        aliases.remove(alias.as_str())?;
+    }
+    for alias in &wanted {
+        aliases.insert(alias.as_str(), key.as_str())?;
+    }
+    row.version += 1;
+    rows.insert(key.as_str(), serde_json::to_vec(&row)?.as_slice())?;
+    Ok(row)
+}
