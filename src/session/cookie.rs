@@ -1,0 +1,121 @@
+//! Our cookies: their names, how they are set, how they are read (SEC-20, SEC-21, SEC-23).
+
+use std::time::Duration;
+
+use http::{HeaderMap, HeaderValue, header::COOKIE};
+
+use crate::config::{Public, SessionSettings};
+
+/// The names of our cookies, and whether this is a developer's own machine.
+#[derive(Clone, Debug)]
+pub(crate) struct Cookies {
+    /// The session's id.
+    pub(crate) session: String,
+    /// Binds sign-ins under way to the browser (SEC-26).
+    pub(crate) browser: String,
+    /// Which crossed person this device belongs to.
+    pub(crate) device: String,
+    /// A verified force token.
+    pub(crate) force: String,
+    secure: bool,
+}
+
+impl Cookies {
+    pub(crate) fn new(settings: &SessionSettings, public: &Public) -> Self {
+        let prefix = if public.development { "" } else { "__Host-" };
+        let name = |suffix: &str| format!("{prefix}{}{suffix}", settings.cookie);
+        Self {
+            session: name(""),
+            browser: name("-browser"),
+            device: name("-device"),
+            force: name("-force"),
+            secure: !public.development,
+        }
+    }
+
+    /// All names, for stripping them from what the upstream gets and sets.
+    pub(crate) fn names(&self) -> [&str; 4] {
+        [&self.session, &self.browser, &self.device, &self.force]
+    }
+
+    /// A `Set-Cookie` value; without `max_age` the cookie ends with the browser.
+    pub(crate) fn set(&self, name: &str, value: &str, max_age: Option<Duration>) -> Option<HeaderValue> {
+        let secure = if self.secure { "; Secure" } else { "" };
+        let age = max_age.map(|age| format!("; Max-Age={}", age.as_secs())).unwrap_or_default();
+        let text = format!("{name}={value}; Path=/{secure}; HttpOnly; SameSite=Lax{age}");
+        // SEC-21: never above what every browser keeps.
+        let fits = name.len() + value.len() <= 4096;
+        HeaderValue::from_str(&text).ok().filter(|_| fits)
+    }
+
+    /// A `Set-Cookie` value that removes one of ours.
+    pub(crate) fn clear(&self, name: &str) -> Option<HeaderValue> {
+        self.set(name, "", Some(Duration::ZERO))
+    }
+
+    /// A `Set-Cookie` value that removes the application's cookie of this name at the usual path.
+    pub(crate) fn expire_foreign(name: &str) -> Option<HeaderValue> {
+        HeaderValue::from_str(&format!("{name}=; Path=/; Max-Age=0")).ok()
+    }
+}
+
+/// The cookies of one request.
+#[derive(Debug)]
+pub(crate) struct CookieJar<'a> {
+    headers: &'a HeaderMap,
+}
+
+impl<'a> CookieJar<'a> {
+    pub(crate) fn new(headers: &'a HeaderMap) -> Self {
+        Self { headers }
+    }
+
+    /// The value of a cookie that is there exactly once. Two of one name mean that somebody else set one of them:
+    /// none is believed (SEC-21).
+    pub(crate) fn only(&self, name: &str) -> Option<&'a str> {
+        let mut values = self.values(name);
+        let first = values.next()?;
+        values.next().is_none().then_some(first)
+    }
+
+    /// Whether the cookie is there at all.
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.values(name).next().is_some()
+    }
+
+    fn values(&self, name: &str) -> impl Iterator<Item = &'a str> {
+        let lines = self.headers.get_all(COOKIE).into_iter().filter_map(|line| line.to_str().ok());
+        let pairs = lines.flat_map(|line| line.split(';')).filter_map(|pair| pair.trim().split_once('='));
+        pairs.filter(move |(found, _)| *found == name).map(|(_, value)| value)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cookie_is_believed_only_when_it_is_there_once() {
+        let mut headers = HeaderMap::new();
+        headers.append(COOKIE, HeaderValue::from_static("a=1; sid=x; b=2"));
+        assert_eq!(CookieJar::new(&headers).only("sid"), Some("x"));
+        headers.append(COOKIE, HeaderValue::from_static("sid=y"));
+        assert_eq!(CookieJar::new(&headers).only("sid"), None);
+        assert!(CookieJar::new(&headers).has("sid"));
+        assert_eq!(CookieJar::new(&headers).only("si"), None);
+    }
+
+    #[test]
+    fn our_cookies_are_host_bound_and_closed_to_scripts() {
+        let cookies = Cookies {
+            session: "__Host-cf".into(),
+            browser: String::new(),
+            device: String::new(),
+            force: String::new(),
+            secure: true,
+        };
+        let set = cookies.set(&cookies.session, "v", None).unwrap();
+        assert_eq!(set, "__Host-cf=v; Path=/; Secure; HttpOnly; SameSite=Lax");
+        assert_eq!(cookies.set("n", &"x".repeat(4096), None), None);
+    }
+}
