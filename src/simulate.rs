@@ -1,1 +1,4 @@
 //! Room `simulate`.
+
+mod backstage;
+mod okta;
