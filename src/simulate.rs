@@ -1,4 +1,5 @@
 //! Room `simulate`.
 
+mod app;
 mod backstage;
 mod okta;
