@@ -1,5 +1,5 @@
 //! Room `simulate`.
 
-mod app;
+pub(crate) mod app;
 mod backstage;
-mod okta;
+pub(crate) mod okta;

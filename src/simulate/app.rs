@@ -33,8 +33,9 @@ use serde::Deserialize;
 use tokio::net::TcpListener;
 
 use self::{csrf::Csrf, identity::Keys, people::People, session::Sessions};
-pub(crate) use self::{export::ExportError, identity::AssertionRules, people::Person, sso::Sso};
-use super::backstage::{self, Backstage, Fault};
+pub(crate) use self::{identity::AssertionRules, people::Person, sso::Sso};
+pub(crate) use super::backstage::Fault;
+use super::backstage::{self, Backstage};
 use crate::{clock::SharedClock, clock::Timestamp};
 
 /// What the application is like; also the seed file.

@@ -28,7 +28,8 @@ use tokio::net::TcpListener;
 
 pub(crate) use fault::Fault;
 use fault::Kind;
-pub(super) use journal::{Entry, Journal, PasswordSeen};
+pub(super) use journal::PasswordSeen;
+use journal::{Entry, Journal};
 pub(super) use wire::{Scripted, Step, Wire};
 
 use crate::clock::{SharedClock, Timestamp};
@@ -60,7 +61,7 @@ impl Backstage {
         locked(&self.journal).with(number.0, write);
     }
 
-    /// Counts one comparison of a typed password, whatever came of it.
+    /// Counts one well-formed sign-in with a password, whatever came of it.
     pub(super) fn count_check(&self, login: &str) {
         locked(&self.journal).count_check(login);
     }
@@ -78,7 +79,7 @@ impl Backstage {
                 post(move |State(backstage): State<Arc<Self>>| async move {
                     reset();
                     locked(&backstage.journal).clear();
-                    *locked(&backstage.faults) = backstage.at_start.clone();
+                    locked(&backstage.faults).clone_from(&backstage.at_start);
                     StatusCode::NO_CONTENT
                 }),
             )

@@ -29,7 +29,8 @@ use subtle::ConstantTimeEq as _;
 use tokio::net::TcpListener;
 
 use self::{errors::Failure, limits::Limits, people::People};
-use super::backstage::{self, Backstage, Fault, Number, Wire};
+pub(crate) use super::backstage::Fault;
+use super::backstage::{self, Backstage, Number, Wire};
 use crate::clock::SharedClock;
 
 pub(crate) use people::Person;

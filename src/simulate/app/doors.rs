@@ -6,7 +6,7 @@ use axum::{
     Json,
     body::to_bytes,
     extract::{Request, State},
-    http::{HeaderMap, HeaderValue, StatusCode, header},
+    http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
 use serde::Deserialize;
@@ -125,8 +125,7 @@ pub(super) async fn home(State(app): State<Arc<App>>, headers: HeaderMap) -> Res
     };
     let own = app.signed_in(&headers);
     let rules = app.options.assertion.as_ref();
-    let telling =
-        headers.keys().map(|name| name.as_str()).filter(|name| tells_identity(name, rules)).collect();
+    let telling = headers.keys().map(HeaderName::as_str).filter(|name| tells_identity(name, rules)).collect();
     let home = Home {
         who: app.told(handed.as_ref(), own.as_ref()),
         door: handed.as_ref().map_or("session", |handed| handed.by),
@@ -134,7 +133,7 @@ pub(super) async fn home(State(app): State<Arc<App>>, headers: HeaderMap) -> Res
         trusts: app.options.trust_headers,
         trouble,
         telling,
-        received: headers.keys().map(|name| name.as_str()).collect(),
+        received: headers.keys().map(HeaderName::as_str).collect(),
     };
     pages::home(&app.options.name, &home)
 }

@@ -1,5 +1,7 @@
 //! The pages people see: plain, accessible HTML without scripts.
 
+use std::fmt::Write as _;
+
 use axum::{
     http::{StatusCode, header},
     response::{Html, IntoResponse, Response},
@@ -110,12 +112,14 @@ pub(super) fn home(site: &str, home: &Home<'_>) -> Response {
     }
     if !home.telling.is_empty() {
         let verdict = if home.trusts { "and they are believed" } else { "but they are not believed" };
-        body += &format!(
+        let _ = write!(
+            body,
             "<p class=\"door\">The request tells who you are {verdict}: {}.</p>",
             names(&home.telling)
         );
     }
-    body += &format!(
+    let _ = write!(
+        body,
         "<details><summary>Received header fields</summary><p id=\"received\">{}</p></details>",
         names(&home.received)
     );

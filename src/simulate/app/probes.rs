@@ -20,7 +20,7 @@ use crate::simulate::backstage::{Scripted, Step};
 
 /// The longest stream and the longest wait one request can ask for.
 const MOST_KIB: usize = 1 << 20;
-const LONGEST_WAIT: Duration = Duration::from_secs(600);
+const LONGEST_WAIT: Duration = Duration::from_mins(10);
 
 pub(super) fn routes() -> Router<Arc<App>> {
     Router::new()

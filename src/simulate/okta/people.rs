@@ -62,7 +62,8 @@ pub(crate) struct Group {
 pub(crate) struct Factor {
     id: String,
     /// For example `token:software:totp`, `push`, `sms`.
-    factor_type: String,
+    #[serde(rename = "factor_type")]
+    kind: String,
     #[serde(default = "okta")]
     provider: String,
     #[serde(default = "active")]
@@ -160,7 +161,7 @@ impl Factor {
     pub(super) fn to_json(&self) -> Value {
         json!({
             "id": self.id,
-            "factorType": self.factor_type,
+            "factorType": self.kind,
             "provider": self.provider,
             "vendorName": self.provider,
             "status": self.status,

@@ -57,9 +57,9 @@ pub(super) async fn groups(
     let call = Call::of(&request);
     okta.permit(&call, Scope::Groups)?;
     let person = found(&okta, &key)?;
-    let items = person.groups.iter().map(|group| (group.id().to_owned(), group.to_json())).collect();
+    let items: Vec<_> = person.groups.iter().map(|group| (group.id().to_owned(), group.to_json())).collect();
     let url = format!("{}/api/v1/users/{}/groups", okta.base_url(&call.headers), person.id);
-    Ok(page(&url, &wanted, okta.options.page_size, items))
+    Ok(page(&url, &wanted, okta.options.page_size, &items))
 }
 
 /// `GET /api/v1/users`
@@ -79,12 +79,12 @@ pub(super) async fn list(
         // A plain listing leaves deactivated people out.
         (None, None) => person.status != "DEPROVISIONED",
     };
-    let items = locked(&okta.people)
+    let items: Vec<_> = locked(&okta.people)
         .all()
         .filter(wants)
         .map(|person| (person.id.clone(), person.to_json(&base)))
         .collect();
-    Ok(page(&format!("{base}/api/v1/users"), &wanted, okta.options.page_size, items))
+    Ok(page(&format!("{base}/api/v1/users"), &wanted, okta.options.page_size, &items))
 }
 
 fn found(okta: &Okta, key: &str) -> Result<Person, Failure> {
@@ -102,7 +102,7 @@ fn begins(person: &Person, start: &str) -> bool {
 }
 
 /// One page after the `after` cursor, with `Link` to itself and to the next.
-fn page(url: &str, wanted: &Wanted, page_size: usize, items: Vec<(String, Value)>) -> Response {
+fn page(url: &str, wanted: &Wanted, page_size: usize, items: &[(String, Value)]) -> Response {
     let size = wanted.limit.unwrap_or(page_size).min(page_size).max(1);
     let behind = wanted.after.as_ref().and_then(|after| items.iter().position(|(id, _)| id == after));
     let rest = items.get(behind.map_or(0, |at| at + 1)..).unwrap_or_default();
