@@ -111,10 +111,10 @@ pub(super) fn home(site: &str, home: &Home<'_>) -> Response {
         }
     }
     if !home.telling.is_empty() {
-        let verdict = if home.trusts { "and they are believed" } else { "but they are not believed" };
+        let verdict = if home.trusts { "believed" } else { "not believed" };
         let _ = write!(
             body,
-            "<p class=\"door\">The request tells who you are {verdict}: {}.</p>",
+            "<p class=\"door\">Header fields that tell who you are, {verdict}: {}.</p>",
             names(&home.telling)
         );
     }

@@ -417,3 +417,22 @@ async fn it_stops_when_asked() {
     rig.stop().await.unwrap();
     tokio::net::TcpStream::connect(address).await.unwrap_err();
 }
+
+#[tokio::test]
+async fn a_reset_is_a_reset_and_down_is_silence() {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    let rig = org(json!({}), json!([])).await;
+    let call = async || {
+        let mut stream = tokio::net::TcpStream::connect(rig.address()).await.unwrap();
+        stream.write_all(b"GET /api/v1/users/x HTTP/1.1\r\nhost: okta.localhost\r\n\r\n").await.unwrap();
+        let mut received = Vec::new();
+        let ended = stream.read_to_end(&mut received).await;
+        (String::from_utf8(received).unwrap(), ended.map_err(|error| error.kind()))
+    };
+    rig.set_faults(json!({ "kind": "reset" })).await;
+    let (received, ended) = call().await;
+    assert!(received.starts_with("HTTP/1.1 401") && received.contains("{\"errorC"), "{received}");
+    assert_eq!(ended, Err(io::ErrorKind::ConnectionReset));
+    rig.set_faults(json!({ "kind": "down" })).await;
+    assert_eq!(call().await.0, "");
+}
