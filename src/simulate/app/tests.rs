@@ -206,8 +206,8 @@ async fn a_second_factor_stands_between_password_and_session() {
     let answer = browser.submit("/mfa", &[("code", "424242")]).await;
     assert_eq!(location(&answer), (302, "/a?b=c&d"));
     assert_eq!(browser.me().await.1["id"], "2");
-    let replay = rig.get("/api/me").header("cookie", half).send().await.unwrap();
-    assert_eq!(replay.status(), 401, "the cookie of the half sign-in is worth nothing");
+    let replay = rig.get("/mfa").header("cookie", half).send().await.unwrap();
+    assert_eq!(location(&replay), (302, "/login"), "the cookie of the half sign-in is worth nothing");
     let page = browser.open("/").await.text().await.unwrap();
     assert!(page.contains("Mia &lt;b&gt;") && !page.contains("Mia <b>"));
 }
