@@ -1,1 +1,5 @@
 //! Room `simulate`.
+
+pub(crate) mod app;
+mod backstage;
+pub(crate) mod okta;
