@@ -139,7 +139,7 @@ impl Sessions {
             return Ok(None);
         }
         if now.since(session.last_seen) >= TOUCH_EVERY.min(self.idle / 4) {
-            self.store.touch(&digest, now).await?;
+            self.store.touch(&digest, now, now.after(self.idle)).await?;
         }
         Ok(Some(session))
     }

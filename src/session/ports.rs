@@ -36,8 +36,13 @@ pub(crate) trait SessionStore: Send + Sync {
 
     async fn get(&self, id: &Digest) -> Result<Option<Session>, SessionStoreError>;
 
-    /// Notes that the session was used; a session that is gone stays gone.
-    async fn touch(&self, id: &Digest, at: Timestamp) -> Result<(), SessionStoreError>;
+    /// Notes that the session was used and moves its idle end; a session that is gone stays gone.
+    async fn touch(
+        &self,
+        id: &Digest,
+        at: Timestamp,
+        idle_ends_at: Timestamp,
+    ) -> Result<(), SessionStoreError>;
 
     /// Ends a session and returns it.
     async fn remove(&self, id: &Digest) -> Result<Option<Session>, SessionStoreError>;
@@ -45,7 +50,7 @@ pub(crate) trait SessionStore: Send + Sync {
     /// Ends all sessions of a Scalekit user; returns how many.
     async fn remove_all_of(&self, user: &UserId) -> Result<usize, SessionStoreError>;
 
-    /// Deletes sessions past `before`'s limits; called now and then, correctness does not depend on it.
+    /// Deletes sessions and flows that are over, and returns how many; called now and then, correctness does not depend on it.
     async fn sweep(&self, now: Timestamp) -> Result<usize, SessionStoreError>;
 }
 

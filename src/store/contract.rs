@@ -5,8 +5,9 @@ use std::time::Duration;
 use crate::{
     clock::Timestamp,
     identity::{CanonicalEmail, ExternalId, LegacyId, PersonKey, SourceName},
-    login::{Alias, ClaimAnswer, Ledger, LedgerError, Row, RowState},
+    login::{Alias, ClaimAnswer, Ledger, LedgerError, Origin, Row, RowState, UserId},
     rollout::Bucket,
+    session::{Digest, Flow, FlowStore, Session, SessionFacts, SessionStore},
     store::Embedded,
 };
 
@@ -71,6 +72,61 @@ pub(super) async fn ledger(ledger: &dyn Ledger) {
     assert_eq!(ledger.find(&Alias::Typed("ann".into())).await.unwrap(), Some(moved));
 }
 
+fn a_session(user: &str, ends_in: u64) -> Session {
+    let ends = NOW.after(Duration::from_secs(ends_in));
+    Session {
+        key: fresh("a").key,
+        origin: Origin::Legacy,
+        user: UserId(user.into()),
+        scalekit_session: None,
+        facts: SessionFacts::default(),
+        tokens: "sealed".into(),
+        created_at: NOW,
+        last_seen: NOW,
+        ends_at: ends,
+        idle_ends_at: ends,
+    }
+}
+
+/// The contract of [`SessionStore`] and [`FlowStore`].
+pub(super) async fn sessions(store: &(impl SessionStore + FlowStore)) {
+    let id = |name: &str| Digest::of(name);
+    for (name, user, ends_in) in
+        [("a", "usr_1", 10), ("b", "usr_1", 10), ("c", "usr_2", 10), ("d", "usr_3", 1)]
+    {
+        store.put(&id(name), &a_session(user, ends_in)).await.unwrap();
+    }
+    assert_eq!(store.get(&id("a")).await.unwrap(), Some(a_session("usr_1", 10)));
+    assert_eq!(store.get(&id("nobody's")).await.unwrap(), None);
+
+    // Use moves the idle end, never back, and brings nobody back.
+    let (later, end) = (NOW.after(Duration::from_secs(1)), NOW.after(Duration::from_secs(20)));
+    store.touch(&id("c"), later, end).await.unwrap();
+    store.touch(&id("c"), NOW, NOW).await.unwrap();
+    let touched = store.get(&id("c")).await.unwrap().unwrap();
+    assert_eq!((touched.last_seen, touched.idle_ends_at), (later, end));
+    assert!(store.remove(&id("c")).await.unwrap().is_some());
+    store.touch(&id("c"), later, end).await.unwrap();
+    assert_eq!(store.get(&id("c")).await.unwrap(), None);
+
+    assert_eq!(store.remove_all_of(&UserId("usr_1".into())).await.unwrap(), 2);
+    assert_eq!(store.get(&id("b")).await.unwrap(), None);
+    assert_eq!(store.sweep(NOW.after(Duration::from_secs(5))).await.unwrap(), 1);
+    assert_eq!(store.get(&id("d")).await.unwrap(), None);
+
+    // A flow is taken once.
+    let flow = Flow {
+        browser: id("browser"),
+        secrets: "sealed".into(),
+        return_to: "/".into(),
+        key: None,
+        ends_at: NOW,
+    };
+    store.put_flow(&id("state"), &flow).await.unwrap();
+    assert_eq!(store.take_flow(&id("state")).await.unwrap(), Some(flow));
+    assert_eq!(store.take_flow(&id("state")).await.unwrap(), None);
+}
+
 /// A file of this test's own.
 fn file(name: &str) -> std::path::PathBuf {
     let path = std::env::temp_dir().join(format!("crossfade-{name}-{}.redb", std::process::id()));
@@ -82,6 +138,13 @@ fn file(name: &str) -> std::path::PathBuf {
 async fn the_embedded_store_keeps_the_ledger_contract() {
     let path = file("contract");
     ledger(&Embedded::open(&path, "one").unwrap()).await;
+    std::fs::remove_file(&path).unwrap();
+}
+
+#[tokio::test]
+async fn the_embedded_store_keeps_the_session_contract() {
+    let path = file("sessions");
+    sessions(&Embedded::open(&path, "one").unwrap()).await;
     std::fs::remove_file(&path).unwrap();
 }
 

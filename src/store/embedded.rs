@@ -5,6 +5,7 @@
 //! waits for a lease.
 
 mod ledger;
+mod sessions;
 
 use std::{
     path::{Path, PathBuf},
@@ -58,6 +59,7 @@ impl Embedded {
         let transaction = self.database.begin_write()?;
         transaction.open_table(META)?;
         ledger::make_tables(&transaction)?;
+        sessions::make_tables(&transaction)?;
         transaction.commit()?;
         Ok(())
     }
