@@ -3,9 +3,15 @@
 //! A command prints its result on standard output and everything else on standard error. Exit codes: 0 done,
 //! 1 failed, 2 bad input or configuration, 3 not reachable.
 
+mod check;
+#[cfg(feature = "simulate")]
+mod demo;
 mod hash;
+mod health;
 mod output;
 mod preflight;
+mod schema;
+mod serve;
 #[cfg(feature = "simulate")]
 mod simulate;
 
@@ -23,10 +29,16 @@ struct CommandLine {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    Preflight(preflight::Args),
-    Hash(hash::Args),
+    Serve(serve::Args),
+    Check(check::Args),
+    #[cfg(feature = "simulate")]
+    Demo(demo::Args),
     #[cfg(feature = "simulate")]
     Simulate(simulate::Args),
+    Preflight(preflight::Args),
+    Hash(hash::Args),
+    Schema(schema::Args),
+    Health(health::Args),
 }
 
 /// How a command ended; becomes the exit code.
@@ -50,10 +62,16 @@ pub fn run(args: std::env::ArgsOs) -> ExitCode {
         }
     };
     let ended = match line.command {
-        Command::Preflight(args) => preflight::run(args),
-        Command::Hash(args) => hash::run(args),
+        Command::Serve(args) => serve::run(args),
+        Command::Check(args) => check::run(args),
+        #[cfg(feature = "simulate")]
+        Command::Demo(args) => demo::run(args),
         #[cfg(feature = "simulate")]
         Command::Simulate(args) => simulate::run(args),
+        Command::Preflight(args) => preflight::run(args),
+        Command::Hash(args) => hash::run(args),
+        Command::Schema(args) => schema::run(args),
+        Command::Health(args) => health::run(args),
     };
     match ended {
         Ok(exit) => ExitCode::from(exit as u8),

@@ -12,8 +12,8 @@ mod session;
 mod sign_in;
 
 pub(crate) use legacy::{
-    AssumeVerified, Columns, HashFileKind, HashFileSource, Legacy, MfaDeclaration, OktaSource, RoleMap,
-    Source, SourceKind, SqlDialect, SqlSource,
+    AssumeVerified, Columns, HashCeilings, HashFileKind, HashFileSource, Legacy, MfaDeclaration, OktaSource,
+    RoleMap, Source, SourceKind, SqlDialect, SqlSource,
 };
 pub(crate) use network::{Admin, Limits, Public, Store, Telemetry, Upstream};
 pub(crate) use rollout::{Migration, RolloutStart};

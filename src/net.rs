@@ -1,1 +1,12 @@
-//! Room `net`.
+//! Both ends of the wire: accepting connections, calling out, and the tasks in between.
+//!
+//! Nothing here knows what a sign-in is. Every outbound call goes through [`ApiClient`] (time limit, answer limit,
+//! breaker, no redirects) and every task through [`Tracker`], so that a drain waits for it. Start reading at
+//! [`ApiClient`] and [`Tracker`].
+
+mod breaker;
+mod client;
+mod tracker;
+
+pub(crate) use client::{Answer, ApiClient, ApiSettings, CallError, ClientError};
+pub(crate) use tracker::Tracker;

@@ -16,5 +16,7 @@ pub(crate) use force::ForceTokens;
 pub(crate) use life::{
     Begun, Flow, FlowSecrets, Flows, Opened, Session, SessionError, SessionFacts, SessionTokens, Sessions,
 };
-pub(crate) use ports::{Digest, FlowStore, SessionStore, SessionStoreError};
+pub(crate) use ports::{
+    Authorize, Digest, FlowStore, IdentityProvider, SessionStore, SessionStoreError, SignInError, SignedIn,
+};
 pub(crate) use seal::{KeyRing, Purpose, SealError, random_token};

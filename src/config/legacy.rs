@@ -13,6 +13,39 @@ pub(crate) struct Legacy {
     /// Threads that hash, and how many verifications may wait for one (SEC-39).
     pub(crate) hash_threads: usize,
     pub(crate) hash_queue: usize,
+    pub(crate) hash_ceilings: HashCeilings,
+}
+
+/// The most a stored hash may cost before it is refused unhashed (SEC-39).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct HashCeilings {
+    pub(crate) bcrypt_cost: u32,
+    pub(crate) scrypt_memory_bytes: u64,
+    pub(crate) argon2_memory_bytes: u64,
+    pub(crate) argon2_passes: u32,
+    pub(crate) pbkdf2_iterations: u32,
+    pub(crate) sha_crypt_rounds: u32,
+    /// log2 of the rounds of phpass and Drupal 7.
+    pub(crate) phpass_count_log2: u32,
+    pub(crate) yescrypt_memory_bytes: u64,
+    /// Rounds of iterated plain digests (Symfony, Stormpath 2, `digest` with iterations).
+    pub(crate) digest_iterations: u32,
+}
+
+impl Default for HashCeilings {
+    fn default() -> Self {
+        Self {
+            bcrypt_cost: 14,
+            scrypt_memory_bytes: 64 << 20,
+            argon2_memory_bytes: 128 << 20,
+            argon2_passes: 10,
+            pbkdf2_iterations: 2_000_000,
+            sha_crypt_rounds: 1_000_000,
+            phpass_count_log2: 20,
+            yescrypt_memory_bytes: 64 << 20,
+            digest_iterations: 1_000_000,
+        }
+    }
 }
 
 /// One legacy source.

@@ -20,6 +20,8 @@ pub(crate) struct Public {
     pub(crate) trusted_proxies: Vec<IpNet>,
     /// Where our own routes live; starts and ends with `/`.
     pub(crate) prefix: String,
+    /// Our pseudonym in `Via`; a request that already carries it is a loop (SEC-12).
+    pub(crate) via: String,
     /// Plain http and cookies without `__Host-`/`Secure`: for a developer's own machine only.
     pub(crate) development: bool,
     /// Data-plane threads; one listener, one runtime and one upstream pool each.

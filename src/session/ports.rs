@@ -1,11 +1,17 @@
-//! What sessions and flows need of a store.
+//! What sessions and flows need of a store and of the identity provider.
 
 use async_trait::async_trait;
 use aws_lc_rs::digest::{SHA256, digest};
 use serde::{Deserialize, Serialize};
 
-use super::{Flow, Session};
-use crate::{clock::Timestamp, login::UserId};
+use url::Url;
+
+use super::{Flow, FlowSecrets, Session, SessionTokens};
+use crate::{
+    clock::{Deadline, Timestamp},
+    identity::CanonicalEmail,
+    login::UserId,
+};
 
 /// The SHA-256 of a random id: what a store knows a session or flow by (SEC-20).
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
@@ -61,4 +67,70 @@ pub(crate) trait FlowStore: Send + Sync {
 
     /// Takes a flow out: a second callback with the same state finds nothing (SEC-26).
     async fn take_flow(&self, state: &Digest) -> Result<Option<Flow>, SessionStoreError>;
+}
+
+/// What one sign-in at the identity provider is begun with.
+#[derive(Clone, Copy)]
+pub(crate) struct Authorize<'a> {
+    pub(crate) state: &'a str,
+    pub(crate) secrets: &'a FlowSecrets,
+    pub(crate) login_hint: Option<&'a CanonicalEmail>,
+}
+
+/// A finished sign-in: the claims of an ID token that passed every check of SEC-27, and the tokens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct SignedIn {
+    pub(crate) user: UserId,
+    pub(crate) email: Option<CanonicalEmail>,
+    /// `false` also where the token does not say (SEC-28).
+    pub(crate) email_verified: bool,
+    /// Scalekit's organisation of this session, claim `oid`.
+    pub(crate) organization: Option<String>,
+    /// Scalekit's session, claim `sid`.
+    pub(crate) scalekit_session: Option<String>,
+    /// Role names from the access token's `roles`, when it is a JWT that passed the same checks; else empty.
+    pub(crate) roles: Vec<String>,
+    pub(crate) tokens: SessionTokens,
+}
+
+/// Why a sign-in at the identity provider came to nothing.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum SignInError {
+    /// The provider, or whoever sits in between, answered with something that may not be believed. The text names
+    /// the check that failed and holds no token, code or personal data.
+    #[error("refused: {0}")]
+    Refused(String),
+    /// The code was used, expired or not ours (`invalid_grant`).
+    #[error("the code is not valid any more")]
+    CodeInvalid,
+    /// Could not be asked; trying again may help.
+    #[error("not available: {0}")]
+    Unavailable(String, #[source] Option<Box<dyn std::error::Error + Send + Sync>>),
+    /// An operator has to change something: client credentials, redirect URI, issuer.
+    #[error("misconfigured: {0}")]
+    Misconfigured(String),
+}
+
+/// The identity provider's side of the code flow (SEC-26, SEC-27).
+#[async_trait]
+pub(crate) trait IdentityProvider: Send + Sync {
+    /// The address the browser is sent to, with PKCE S256, state and nonce.
+    async fn authorize_url(&self, begin: Authorize<'_>, deadline: Deadline) -> Result<Url, SignInError>;
+
+    /// Redeems a code once and checks the ID token. `issuer` is the callback's `iss` parameter, when present.
+    async fn redeem(
+        &self,
+        code: &str,
+        secrets: &FlowSecrets,
+        issuer: Option<&str>,
+        deadline: Deadline,
+    ) -> Result<SignedIn, SignInError>;
+
+    /// Where the browser goes to sign out there, too.
+    async fn end_session_url(
+        &self,
+        id_token_hint: Option<&str>,
+        after: &Url,
+        deadline: Deadline,
+    ) -> Result<Url, SignInError>;
 }

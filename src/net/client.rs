@@ -1,0 +1,165 @@
+//! Calling other people's APIs: one client per dependency, with its own pool, limits and breaker (REL-21).
+
+use std::{error::Error as StdError, time::Duration};
+
+use bytes::{Bytes, BytesMut};
+use http::{HeaderMap, StatusCode};
+use reqwest::{Method, RequestBuilder, redirect::Policy};
+use url::Url;
+
+use super::breaker::Breaker;
+use crate::clock::Deadline;
+
+/// The largest answer that is read (REL-30): above it an answer is garbage.
+const ANSWER_MAX_BYTES: usize = 1024 * 1024;
+
+/// How a dependency is called.
+#[derive(Clone, Debug)]
+pub(crate) struct ApiSettings {
+    /// A fixed name for errors and metrics: `okta`, `scalekit`.
+    pub(crate) name: &'static str,
+    /// All one call may take, within the caller's deadline.
+    pub(crate) timeout: Duration,
+    /// REL-30: 1 s.
+    pub(crate) connect_timeout: Duration,
+}
+
+/// A client for one dependency.
+#[derive(Debug)]
+pub(crate) struct ApiClient {
+    name: &'static str,
+    timeout: Duration,
+    client: reqwest::Client,
+    breaker: Breaker,
+}
+
+/// An answer, read whole.
+#[derive(Clone, Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Bytes,
+}
+
+/// The client cannot be built: no usable trust roots.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot prepare connections to {name}")]
+pub(crate) struct ClientError {
+    name: &'static str,
+    #[source]
+    cause: reqwest::Error,
+}
+
+/// No usable answer came. Whether the request may have been carried out is the first question of every caller.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum CallError {
+    /// Surely not carried out: no connection, an open breaker, a request that could not be written, no time left.
+    #[error("{name}: not sent: {problem}")]
+    NotSent {
+        name: &'static str,
+        problem: &'static str,
+        #[source]
+        cause: Option<Box<dyn StdError + Send + Sync>>,
+    },
+    /// Perhaps carried out: the answer is missing, late, cut off or too large.
+    #[error("{name}: {problem}")]
+    NoAnswer {
+        name: &'static str,
+        problem: &'static str,
+        #[source]
+        cause: Option<Box<dyn StdError + Send + Sync>>,
+    },
+}
+
+impl CallError {
+    /// Whether the other side may have carried the request out.
+    pub(crate) fn may_have_happened(&self) -> bool {
+        matches!(self, Self::NoAnswer { .. })
+    }
+}
+
+impl ApiClient {
+    #[expect(clippy::disallowed_methods, reason = "this is the place that builds outbound clients")]
+    pub(crate) fn new(settings: &ApiSettings) -> Result<Self, ClientError> {
+        let client = reqwest::Client::builder()
+            // A redirect would carry credentials to an address nobody configured.
+            .redirect(Policy::none())
+            .no_proxy()
+            .connect_timeout(settings.connect_timeout)
+            .user_agent(concat!("crossfade/", env!("CARGO_PKG_VERSION")))
+            .build()
+            .map_err(|cause| ClientError { name: settings.name, cause })?;
+        Ok(Self { name: settings.name, timeout: settings.timeout, client, breaker: Breaker::new() })
+    }
+
+    /// Begins a request; nothing is sent before [`ApiClient::send`].
+    pub(crate) fn request(&self, method: Method, url: Url) -> RequestBuilder {
+        self.client.request(method, url)
+    }
+
+    /// Sends a request once and reads the whole answer, within the lesser of the client's limit and `deadline`.
+    ///
+    /// Any status is an answer. Never retries.
+    pub(crate) async fn send(
+        &self,
+        request: RequestBuilder,
+        deadline: Deadline,
+    ) -> Result<Answer, CallError> {
+        let remaining = deadline.at_most(self.timeout).remaining();
+        if remaining.is_zero() {
+            return Err(self.not_sent("no time left", None));
+        }
+        if !self.breaker.admits() {
+            return Err(self.not_sent("too many recent failures; not asked for a moment", None));
+        }
+        let result = tokio::time::timeout(remaining, self.exchange(request)).await;
+        let result = result.unwrap_or_else(|_| Err(self.no_answer("no answer in time", None)));
+        self.breaker.record(match &result {
+            Ok(answer) => !answer.status.is_server_error(),
+            Err(_) => false,
+        });
+        result
+    }
+
+    async fn exchange(&self, request: RequestBuilder) -> Result<Answer, CallError> {
+        let response = request.send().await.map_err(|error| self.classed(error))?;
+        let (status, headers) = (response.status(), response.headers().clone());
+        let body = self.read(response).await?;
+        Ok(Answer { status, headers, body })
+    }
+
+    async fn read(&self, mut response: reqwest::Response) -> Result<Bytes, CallError> {
+        let mut body = BytesMut::new();
+        while let Some(chunk) = response
+            .chunk()
+            .await
+            .map_err(|error| self.no_answer("the answer was cut off", Some(Box::new(error.without_url()))))?
+        {
+            if body.len() + chunk.len() > ANSWER_MAX_BYTES {
+                return Err(self.no_answer("the answer is larger than 1 MiB", None));
+            }
+            body.extend_from_slice(&chunk);
+        }
+        Ok(body.freeze())
+    }
+
+    /// The URL may hold personal data, so it is dropped.
+    fn classed(&self, error: reqwest::Error) -> CallError {
+        let error = error.without_url();
+        if error.is_connect() {
+            self.not_sent("no connection", Some(Box::new(error)))
+        } else if error.is_builder() {
+            self.not_sent("the request cannot be written", Some(Box::new(error)))
+        } else {
+            self.no_answer("the connection broke before an answer", Some(Box::new(error)))
+        }
+    }
+
+    fn not_sent(&self, problem: &'static str, cause: Option<Box<dyn StdError + Send + Sync>>) -> CallError {
+        CallError::NotSent { name: self.name, problem, cause }
+    }
+
+    fn no_answer(&self, problem: &'static str, cause: Option<Box<dyn StdError + Send + Sync>>) -> CallError {
+        CallError::NoAnswer { name: self.name, problem, cause }
+    }
+}
