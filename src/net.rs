@@ -6,7 +6,9 @@
 
 mod breaker;
 mod client;
+mod listen;
 mod tracker;
 
 pub(crate) use client::{Answer, ApiClient, ApiSettings, CallError, ClientError};
+pub(crate) use listen::{listen, prepare};
 pub(crate) use tracker::Tracker;

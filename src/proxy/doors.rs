@@ -9,6 +9,7 @@ use std::sync::Arc;
 use http::{Method, request::Parts};
 
 use super::{
+    Client,
     gate::{Gate, Rules},
     hand_over::leaving,
 };
@@ -21,6 +22,7 @@ use crate::{
 /// One request to a route of ours.
 pub(super) struct Knock<'a> {
     pub(super) head: &'a Parts,
+    pub(super) client: Client,
     pub(super) asked: &'a Asked,
     pub(super) rules: &'a Arc<Rules>,
 }

@@ -6,11 +6,14 @@ use arc_swap::ArcSwap;
 use http::{HeaderMap, HeaderValue, header::SET_COOKIE};
 use serde::{Deserialize, Serialize};
 
-use super::visitor::{Visitor, Visitors};
+use super::{
+    Recorder,
+    visitor::{Visitor, Visitors},
+};
 use crate::{
     clock::SharedClock,
     config::{Config, IdentityHeaders, MfaDeclaration, Public, SessionSettings, SignIn},
-    identity::{LoginName, PersonKey, SourceName, SubjectKey},
+    identity::{LoginName, PersonKey, SourceName},
     login::Journeys,
     net::Tracker,
     pages::{Page, Pages, Problem},
@@ -57,7 +60,7 @@ pub(crate) struct Gate {
     pub(crate) keys: Arc<KeyRing>,
     pub(crate) signer: AssertionSigner,
     pub(crate) pages: Pages,
-    pub(crate) subjects: SubjectKey,
+    pub(crate) recorder: Recorder,
     pub(crate) tracker: Tracker,
     pub(crate) clock: SharedClock,
     pub(crate) visitors: Visitors,
@@ -143,5 +146,12 @@ impl Gate {
     /// Expires the application's own session cookies, so that two people cannot be mixed.
     pub(super) fn expire_legacy(rules: &Rules) -> impl Iterator<Item = Option<HeaderValue>> {
         rules.session.legacy_cookies.iter().map(|name| Cookies::expire_foreign(name))
+    }
+}
+
+/// A gate is a bundle of ports: there is nothing in it to print.
+impl std::fmt::Debug for Gate {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Gate").finish_non_exhaustive()
     }
 }

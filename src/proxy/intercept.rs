@@ -1,23 +1,39 @@
 //! Which requests are ours: doors, sign-ins, account and sign-out routes. Everything else passes.
 
-use std::sync::Arc;
+use std::{fmt, future::Future, pin::Pin, sync::Arc};
 
 use http::{HeaderMap, Method, Response, header::SET_COOKIE};
 
 use super::{
-    Accepted, AnswerBody, Core, Extra, Outgoing, OutgoingBody,
+    Accepted, AnswerBody, Core, Extra, Outgoing,
     doors::Knock,
     gate::{Gate, Rules},
     hand_over::leaving,
+    request::Asking,
     sign_in,
     visitor::Visitor,
 };
 use crate::{
     config::SignInRoute,
     identity::PersonKey,
-    pages::{Asked, Problem},
+    pages::{Page, Problem},
     session::{CookieJar, return_to},
 };
+
+/// Answers what a request asks; one for all data-plane threads.
+pub(crate) trait Handler: Send + Sync + fmt::Debug {
+    /// Answers one request that passed the edge's checks. The future stays on the request's own thread.
+    fn handle<'a>(self: Arc<Self>, core: &'a Core, request: Accepted) -> Handled<'a>;
+}
+
+/// An answer on its way.
+pub(crate) type Handled<'a> = Pin<Box<dyn Future<Output = Response<AnswerBody>> + 'a>>;
+
+impl Handler for Gate {
+    fn handle<'a>(self: Arc<Self>, core: &'a Core, request: Accepted) -> Handled<'a> {
+        Box::pin(async move { self.attend(core, request).await })
+    }
+}
 
 /// What a request is to us.
 enum Kind<'a> {
@@ -32,20 +48,20 @@ enum Kind<'a> {
 }
 
 impl Gate {
-    /// Answers one request that passed the edge's checks.
-    pub(crate) async fn handle(self: &Arc<Self>, core: &Core, request: Accepted) -> Response<AnswerBody> {
+    async fn attend(self: &Arc<Self>, core: &Core, request: Accepted) -> Response<AnswerBody> {
         let rules = self.rules.load_full();
-        let asked = Asked::of(&request.parts.headers, request.id.to_string());
+        let asking = request.asking();
         match kind(&request, &rules) {
             Kind::Door(route) => {
-                let knock = Knock { head: &request.parts, asked: &asked, rules: &rules };
-                self.door(&route, &knock).await.map(AnswerBody::from)
+                let (client, asked) = (request.client, asking.asked());
+                let knock = Knock { head: &request.parts, client, asked: &asked, rules: &rules };
+                AnswerBody::page(self.door(&route, &knock).await)
             }
-            Kind::SignIn(route) => sign_in::read(self, core, &rules, route, &asked, request).await,
-            Kind::Page(route) => self.page(core, request, &rules, route, &asked).await,
-            Kind::Account => self.account(core, request, &rules, &asked).await,
-            Kind::Logout => self.logout(core, request, &rules, &asked).await,
-            Kind::Pass => self.pass(core, request, &rules, &asked).await,
+            Kind::SignIn(route) => sign_in::read(self, core, &rules, route, asking, request).await,
+            Kind::Page(route) => self.page(core, request, &rules, route).await,
+            Kind::Account => self.account(core, request, &rules).await,
+            Kind::Logout => self.logout(core, request, &rules).await,
+            Kind::Pass => self.pass(core, request, &rules).await,
         }
     }
 
@@ -55,23 +71,16 @@ impl Gate {
         core: &Core,
         request: Accepted,
         rules: &Arc<Rules>,
-        asked: &Asked,
     ) -> Response<AnswerBody> {
+        let asking = request.asking();
         let visitor = match self.visitor(&request.parts.headers, rules).await {
             Ok(visitor) => visitor,
             // A session that cannot be checked is not forgotten: 503, and the cookie stays (fault matrix).
-            Err(problem) => return self.pages.problem(problem, asked).map(AnswerBody::from),
+            Err(problem) => return core.refuse(problem, &asking),
         };
         let stale = visitor.is_none() && self.has_stale_cookie(&request.parts.headers);
-        let extra = self.extra(visitor.as_deref(), rules);
-        let outgoing = Outgoing {
-            parts: request.parts,
-            body: OutgoingBody::Stream(request.body),
-            client: request.client,
-            id: request.id,
-            extra,
-        };
-        let mut answer = self.send(core, outgoing, asked).await;
+        let outgoing = Outgoing { extra: extra(visitor.as_deref(), rules), ..request.onward() };
+        let mut answer = send(core, outgoing, asking).await;
         if stale && let Some(cookie) = self.cookies.clear(&self.cookies.session) {
             answer.headers_mut().append(SET_COOKIE, cookie);
         }
@@ -86,21 +95,20 @@ impl Gate {
         request: Accepted,
         rules: &Arc<Rules>,
         route: &SignInRoute,
-        asked: &Asked,
     ) -> Response<AnswerBody> {
         let wants_form = query_field(&request, "crossfade").as_deref() == Some("form");
         let device = self.device(&request.parts.headers).filter(|_| !wants_form);
-        let Some(key) = device else { return self.pass(core, request, rules, asked).await };
+        let Some(key) = device else { return self.pass(core, request, rules).await };
         // Somebody who is signed in and asks for the form gets what the application says to that.
         if matches!(self.visitor(&request.parts.headers, rules).await, Ok(Some(_))) {
-            return self.pass(core, request, rules, asked).await;
+            return self.pass(core, request, rules).await;
         }
         let field = sign_in_target(route);
         let target = field.and_then(|field| query_field(&request, field));
         let target = return_to(target.as_deref(), &rules.public.url);
-        match self.away(key, &request.parts.headers, rules, target, asked).await {
-            Some(page) => page.map(AnswerBody::from),
-            None => self.pass(core, request, rules, asked).await,
+        match self.away(key, &request, rules, target).await {
+            Some(page) => AnswerBody::page(page),
+            None => self.pass(core, request, rules).await,
         }
     }
 
@@ -108,14 +116,13 @@ impl Gate {
     async fn away(
         self: &Arc<Self>,
         key: PersonKey,
-        headers: &HeaderMap,
+        request: &Accepted,
         rules: &Arc<Rules>,
         target: String,
-        asked: &Asked,
-    ) -> Option<crate::pages::Page> {
-        let leaving = leaving(self, headers, target, false);
-        let (gate, for_rules, asked) = (Arc::clone(self), Arc::clone(rules), asked.clone());
-        let headers = headers.clone();
+    ) -> Option<Page> {
+        let headers = request.parts.headers.clone();
+        let leaving = leaving(self, &headers, target, false);
+        let (gate, for_rules, asked) = (Arc::clone(self), Arc::clone(rules), request.asking().asked());
         let sent = self.shared(async move {
             let forced = |name: &_| gate.forced(&headers, &for_rules, name);
             match gate.journeys.device(&key, forced).await {
@@ -140,14 +147,13 @@ impl Gate {
         core: &Core,
         request: Accepted,
         rules: &Arc<Rules>,
-        asked: &Asked,
     ) -> Response<AnswerBody> {
         let Some(page) = &rules.sign_in.account_page else {
-            return self.pass(core, request, rules, asked).await;
+            return self.pass(core, request, rules).await;
         };
         let signed_in = match self.visitor(&request.parts.headers, rules).await {
             Ok(visitor) => visitor.is_some(),
-            Err(problem) => return self.pages.problem(problem, asked).map(AnswerBody::from),
+            Err(problem) => return core.refuse(problem, &request.asking()),
         };
         let wants_form = query_field(&request, "crossfade").as_deref() == Some("form");
         let device = self.device(&request.parts.headers).filter(|_| !wants_form);
@@ -160,9 +166,9 @@ impl Gate {
             _ => signed_in,
         };
         if crossed {
-            return self.pages.see_other(page.as_str()).map(AnswerBody::from);
+            return AnswerBody::page(self.pages.see_other(page.as_str()));
         }
-        self.pass(core, request, rules, asked).await
+        self.pass(core, request, rules).await
     }
 
     /// The application signs somebody out: our session ends with its own.
@@ -171,11 +177,10 @@ impl Gate {
         core: &Core,
         request: Accepted,
         rules: &Arc<Rules>,
-        asked: &Asked,
     ) -> Response<AnswerBody> {
-        let headers = request.parts.headers.clone();
-        let mut answer = self.pass(core, request, rules, asked).await;
-        match self.end_session(&headers).await {
+        let (headers, asking) = (request.parts.headers.clone(), request.asking());
+        let mut answer = self.pass(core, request, rules).await;
+        match self.end_session(&headers, "application_route").await {
             Ok(Ok(Some(_))) => {
                 for cookie in self.signed_out_cookies(rules, &headers).into_iter().flatten() {
                     answer.headers_mut().append(SET_COOKIE, cookie);
@@ -184,25 +189,7 @@ impl Gate {
             }
             Ok(Ok(None)) => answer,
             // Signed out here and not there would be a lie.
-            Ok(Err(_)) | Err(_) => self.pages.problem(Problem::Overloaded, asked).map(AnswerBody::from),
-        }
-    }
-
-    /// Forwards, and answers for an application that does not.
-    pub(super) async fn send(&self, core: &Core, outgoing: Outgoing, asked: &Asked) -> Response<AnswerBody> {
-        match core.forward(outgoing).await {
-            Ok(answer) => answer,
-            Err(error) => self.pages.problem(error.problem(), asked).map(AnswerBody::from),
-        }
-    }
-
-    fn extra(&self, visitor: Option<&Visitor>, rules: &Rules) -> Extra {
-        match visitor {
-            Some(visitor) => Extra {
-                set: visitor.headers.clone(),
-                strip_cookies: rules.session.legacy_cookies.clone(),
-            },
-            None => Extra::default(),
+            Ok(Err(_)) | Err(_) => core.refuse(Problem::Overloaded, &asking),
         }
     }
 
@@ -211,6 +198,25 @@ impl Gate {
     fn has_stale_cookie(&self, headers: &HeaderMap) -> bool {
         let mode = headers.get("sec-fetch-mode").and_then(|value| value.to_str().ok());
         matches!(mode, None | Some("navigate")) && CookieJar::new(headers).has(&self.cookies.session)
+    }
+}
+
+/// Forwards, and answers for an application that does not.
+pub(super) async fn send(core: &Core, outgoing: Outgoing, asking: Asking) -> Response<AnswerBody> {
+    match core.forward(outgoing).await {
+        Ok(answer) => answer,
+        Err(error) => core.failed(&error, &asking),
+    }
+}
+
+/// What a session adds to a request, and which of the application's cookies it keeps away.
+fn extra(visitor: Option<&Visitor>, rules: &Rules) -> Extra {
+    match visitor {
+        Some(visitor) => Extra {
+            set: visitor.headers.clone(),
+            strip_cookies: rules.session.legacy_cookies.clone(),
+        },
+        None => Extra::default(),
     }
 }
 

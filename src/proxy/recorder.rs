@@ -6,8 +6,9 @@ use super::hand_over::{CannotBegin, chain};
 use crate::{
     config::SignInRoute,
     identity::{Subject, SubjectKey},
-    login::{Decided, LedgerError, Outcome, Rejected, Row, WhyForward},
-    pages::{Asked, Problem},
+    login::{Decided, LedgerError, Outcome, Refused, Rejected, Row, WhyForward},
+    pages::Asked,
+    rollout::Lane,
     session::Session,
     telemetry::{Audit, Metrics, SignInEnd},
 };
@@ -46,7 +47,7 @@ impl Recorder {
             class: end.class,
             client,
         });
-        self.metrics.sign_in(&route.name, decided.decision, end.outcome);
+        self.metrics.sign_in_ended(&route.name, decided.decision, end.outcome);
     }
 
     /// A request at a sign-in route whose credential cannot prove anything.
@@ -59,16 +60,20 @@ impl Recorder {
         );
     }
 
-    pub(super) fn refused(&self, problem: Problem, client: IpAddr) {
-        self.audit.request_refused(problem.as_str(), client);
-    }
-
     pub(super) fn ledger_unavailable(&self, error: &LedgerError) {
         tracing::error!(error = %chain(error), "the ledger cannot be asked");
     }
 
     pub(super) fn cannot_begin(&self, error: &CannotBegin) {
         tracing::error!(error = %chain(error), "a person could not be handed over and goes to the application");
+    }
+
+    pub(super) fn callback_refused(&self, why: Refused, client: IpAddr) {
+        self.audit.callback_refused(why.as_str(), client);
+    }
+
+    pub(super) fn force_token_used(&self, lane: Lane, client: IpAddr) {
+        self.audit.force_token_used(lane, client);
     }
 
     pub(super) fn session_begun(&self, row: &Row, client: IpAddr) {

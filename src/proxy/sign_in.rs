@@ -18,14 +18,17 @@ use super::{
     credential::{self, Credential},
     gate::{Gate, Rules},
     hand_over::{Leaving, leaving},
+    intercept::send,
+    recorder::End,
+    request::Asking,
     signals::{self, Seen},
     who_am_i,
 };
 use crate::{
     config::{ClientKind, FieldNames, SignInRoute, WhoAmI},
     identity::LegacyRecord,
-    login::{Attempt, ClientFacts, Closed, Decided, HandOver, Outcome, Rejected, Rejection, Upstream},
-    pages::{Asked, Page, Problem},
+    login::{Attempt, ClientFacts, Closed, Decided, HandOver, Outcome, Upstream},
+    pages::{Asked, Problem},
     rollout::Lane,
     session::return_to,
 };
@@ -36,6 +39,7 @@ pub(super) struct SignIn<'a> {
     pub(super) core: &'a Core,
     pub(super) rules: &'a Arc<Rules>,
     pub(super) route: &'a SignInRoute,
+    pub(super) asking: Asking,
     pub(super) asked: &'a Asked,
     pub(super) head: Parts,
     pub(super) body: Bytes,
@@ -68,13 +72,18 @@ impl SignIn<'_> {
         let (gate, name) = (Arc::clone(self.gate), credential.name.clone());
         let decided = self.gate.shared(async move { gate.journeys.decide(name, forced).await }).await;
         match decided {
-            Ok(Ok(decided)) if decided.decision.lane == Lane::Legacy => self.legacy_lane(decided).await,
-            Ok(Ok(decided)) => self.new_lane(decided, credential).await,
+            Ok(Ok(decided)) => {
+                self.gate.recorder.decided(self.route, &decided, self.client.address);
+                match decided.decision.lane {
+                    Lane::Legacy => self.legacy_lane(decided).await,
+                    Lane::New => self.new_lane(decided, credential).await,
+                }
+            }
             Ok(Err(error)) => {
                 self.gate.recorder.ledger_unavailable(&error);
                 self.without_ledger().await
             }
-            Err(problem) => self.page(self.gate.pages.problem(problem, self.asked)),
+            Err(problem) => self.core.refuse(problem, &self.asking),
         }
     }
 
@@ -82,7 +91,7 @@ impl SignIn<'_> {
     /// crossed: their legacy password must open nothing (design, "Settled").
     async fn without_ledger(self) -> Response<AnswerBody> {
         if self.gate.device(&self.head.headers).is_some() || !self.rules.sign_in.passthrough {
-            return self.page(self.gate.pages.closed(Closed::Store, self.asked));
+            return AnswerBody::page(self.gate.pages.closed(Closed::Store, self.asked));
         }
         self.forward().await
     }
@@ -91,13 +100,13 @@ impl SignIn<'_> {
     async fn legacy_lane(self, decided: Decided) -> Response<AnswerBody> {
         let (answer, said_yes) = self.ask_application().await;
         if !said_yes {
-            self.gate.recorder.sign_in(self.route, &decided, "application", self.client.address);
+            self.ended(&decided, End::application(false));
             return answer;
         }
         // Somebody signed in to the application in this browser: a session of ours is over.
         let answer = self.end_old_session(answer).await;
         if !decided.is_open() {
-            self.gate.recorder.sign_in(self.route, &decided, "application", self.client.address);
+            self.ended(&decided, End::application(true));
             return answer;
         }
         let budget = decided.legacy_lane_budget();
@@ -107,7 +116,7 @@ impl SignIn<'_> {
         let said = said.unwrap_or(Upstream::SignalsOnly);
         let journey = self.gate.shared(async move {
             let outcome = gate.journeys.after_upstream(decided_for.clone(), said).await;
-            gate.recorder.sign_in(&route, &decided_for, outcome.as_str(), address);
+            gate.recorder.ended(&route, &decided_for, End::of(&outcome), address);
         });
         // The journey goes on when the budget has passed; only the answer does not wait for it.
         if let Ok(Err(problem)) = timeout(budget, journey).await {
@@ -135,10 +144,10 @@ impl SignIn<'_> {
         match outcome.await {
             Ok(Outcome::AskUpstream) => self.new_lane_by_application(decided, leaving).await,
             Ok(outcome) => {
-                self.gate.recorder.sign_in(self.route, &decided, outcome.as_str(), self.client.address);
+                self.ended(&decided, End::of(&outcome));
                 self.answer_outcome(outcome, leaving, None).await
             }
-            Err(problem) => self.page(self.gate.pages.problem(problem, self.asked)),
+            Err(problem) => self.core.refuse(problem, &self.asking),
         }
     }
 
@@ -147,7 +156,7 @@ impl SignIn<'_> {
     async fn new_lane_by_application(self, decided: Decided, leaving: Leaving) -> Response<AnswerBody> {
         let (answer, said_yes) = self.ask_application().await;
         if !said_yes {
-            self.gate.recorder.sign_in(self.route, &decided, "application", self.client.address);
+            self.ended(&decided, End::application(false));
             return answer;
         }
         let said = self.application_says(&answer).await;
@@ -155,7 +164,7 @@ impl SignIn<'_> {
         let outcome = self.gate.shared(async move { gate.journeys.after_upstream(decided_for, said).await });
         match outcome.await {
             Ok(outcome) => {
-                self.gate.recorder.sign_in(self.route, &decided, outcome.as_str(), self.client.address);
+                self.ended(&decided, End::of(&outcome));
                 self.answer_outcome(outcome, leaving, Some(answer)).await
             }
             // The application let the person in; a fault of ours is no reason to take that back.
@@ -173,11 +182,9 @@ impl SignIn<'_> {
         match outcome {
             Outcome::HandOver(over) => self.hand_over(*over, leaving, answer).await,
             Outcome::Forward(_) | Outcome::AskUpstream => self.pass_on(answer).await,
-            Outcome::Rejected(Rejected(why)) => {
-                self.note_rejection(why);
-                self.page(self.gate.pages.rejected(&self.route.rejected))
-            }
-            Outcome::Closed(closed) => self.page(self.gate.pages.closed(closed, self.asked)),
+            // The class is for the log alone: the browser gets one answer for all (SEC-40).
+            Outcome::Rejected(_) => AnswerBody::page(self.gate.pages.rejected(&self.route.rejected)),
+            Outcome::Closed(closed) => AnswerBody::page(self.gate.pages.closed(closed, self.asked)),
         }
     }
 
@@ -191,14 +198,14 @@ impl SignIn<'_> {
         let crossed = over.crossed;
         let sent = self.gate.shared(async move { gate.hand_over(&rules, &over, &leaving).await });
         match sent.await {
-            Ok(Ok(page)) => self.page(page),
+            Ok(Ok(page)) => AnswerBody::page(page),
             // Scalekit cannot take the person now, and they never crossed: the application may still let them in.
             Ok(Err(error)) if !crossed => {
                 self.gate.recorder.cannot_begin(&error);
                 self.pass_on(answer).await
             }
-            Ok(Err(error)) => self.page(self.gate.cannot_begin(&error, self.asked)),
-            Err(problem) => self.page(self.gate.pages.problem(problem, self.asked)),
+            Ok(Err(error)) => AnswerBody::page(self.gate.cannot_begin(&error, self.asked)),
+            Err(problem) => self.core.refuse(problem, &self.asking),
         }
     }
 
@@ -209,23 +216,25 @@ impl SignIn<'_> {
         }
     }
 
-    /// The class of a rejection is for the log alone: the browser gets one answer for all (SEC-40).
-    fn note_rejection(&self, why: Rejection) {
-        tracing::debug!(login.rejection = ?why, request.id = %self.asked.id, "a sign-in was rejected");
+    fn ended(&self, decided: &Decided, end: End) {
+        self.gate.recorder.ended(self.route, decided, end, self.client.address);
     }
 
     /// Sends the form on as it came.
     async fn forward(self) -> Response<AnswerBody> {
-        let outgoing = self.outgoing();
-        self.gate.send(self.core, outgoing, self.asked).await
+        send(self.core, self.outgoing(), self.asking).await
     }
 
     /// Sends the form on, and judges the answer by the route's signals.
     async fn ask_application(&self) -> (Response<AnswerBody>, bool) {
-        let answer = self.gate.send(self.core, self.outgoing(), self.asked).await;
+        let answer = send(self.core, self.outgoing(), self.asking).await;
         let (head, body) = answer.into_parts();
         let (seen, body) = match signals::need_body(self.route) {
-            true => body.peek(signals::BODY_MAX_BYTES).await,
+            true => match body.look(signals::BODY_MAX_BYTES).await {
+                Ok(looked) => looked,
+                // The answer broke off while it was read: what is left of it is no answer.
+                Err(_) => return (self.core.refuse(Problem::BadGateway, &self.asking), false),
+            },
             false => (None, body),
         };
         let said_yes = signals::is_success(
@@ -264,13 +273,13 @@ impl SignIn<'_> {
         let outgoing = Outgoing {
             parts: head,
             body: OutgoingBody::Empty,
-            client: self.client.clone(),
-            id: self.id.clone(),
+            client: self.client,
+            id: self.id,
             extra: Extra::default(),
         };
         let answer = self.core.forward(outgoing).await.ok()?;
         let (head, body) = answer.into_parts();
-        let (body, _) = body.peek(who_am_i::BODY_MAX_BYTES).await;
+        let (body, _) = body.look(who_am_i::BODY_MAX_BYTES).await.ok()?;
         let mfa = self.rules.mfa.get(&who.source)?;
         if head.status == http::StatusCode::OK { who_am_i::record(who, mfa, &body?) } else { None }
     }
@@ -279,7 +288,7 @@ impl SignIn<'_> {
         let headers = &self.head.headers;
         if crate::session::CookieJar::new(headers).has(&self.gate.cookies.session) {
             // An error is logged there; the cookie goes in any case.
-            let _ = self.gate.end_session(headers).await;
+            let _ = self.gate.end_session(headers, "signed_in_again").await;
             if let Some(cookie) = self.gate.cookies.clear(&self.gate.cookies.session) {
                 answer.headers_mut().append(http::header::SET_COOKIE, cookie);
             }
@@ -295,15 +304,12 @@ impl SignIn<'_> {
         Outgoing {
             parts,
             body: OutgoingBody::Bytes(self.body.clone()),
-            client: self.client.clone(),
-            id: self.id.clone(),
+            client: self.client,
+            id: self.id,
             extra: Extra::default(),
         }
     }
 
-    fn page(&self, page: Page) -> Response<AnswerBody> {
-        page.map(AnswerBody::from)
-    }
 }
 
 fn text<N: http::header::AsHeaderName>(headers: &HeaderMap, name: N) -> Option<&str> {
@@ -331,23 +337,19 @@ pub(super) async fn read(
     core: &Core,
     rules: &Arc<Rules>,
     route: &SignInRoute,
-    asked: &Asked,
+    asking: Asking,
     request: Accepted,
 ) -> Response<AnswerBody> {
     if let Err(problem) = may_be_sign_in(route, &request.parts, rules) {
-        gate.recorder.refused(problem, asked);
-        return gate.pages.problem(problem, asked).map(AnswerBody::from);
+        return core.refuse(problem, &asking);
     }
     let limits = &rules.public.limits;
     let body = match super::read_small(request.body, limits.sign_in_body_bytes, limits.body_pause).await {
         Ok(body) => body,
-        Err(error) => {
-            let problem = error.problem();
-            gate.recorder.refused(problem, asked);
-            return gate.pages.problem(problem, asked).map(AnswerBody::from);
-        }
+        Err(error) => return core.refuse(error.problem(), &asking),
     };
-    let asked = Asked { id: asked.id.clone(), json: asked.json || wants_json(route, &request.parts) };
+    let mut asked = asking.asked();
+    asked.json |= wants_json(route, &request.parts);
     let (head, client, id) = (request.parts, request.client, request.id);
-    SignIn { gate, core, rules, route, asked: &asked, head, body, client, id }.answer().await
+    SignIn { gate, core, rules, route, asking, asked: &asked, head, body, client, id }.answer().await
 }

@@ -23,7 +23,7 @@ const MOST_VISITORS: usize = 20_000;
 
 /// A signed-in browser, ready to be told to the application.
 #[derive(Debug)]
-pub(super) struct Visitor {
+pub(crate) struct Visitor {
     pub(super) session: Session,
     /// What goes along with each of its requests.
     pub(super) headers: Vec<(HeaderName, HeaderValue)>,
@@ -32,7 +32,7 @@ pub(super) struct Visitor {
 
 /// Visitors seen within the last second.
 #[derive(Debug, Default)]
-pub(super) struct Visitors(Mutex<HashMap<Digest, Arc<Visitor>>>);
+pub(crate) struct Visitors(Mutex<HashMap<Digest, Arc<Visitor>>>);
 
 impl Visitors {
     /// A visitor who was looked up a moment ago.

@@ -1,6 +1,6 @@
 //! Scalekit sends the browser back: redeem the code, name the person, open the session.
 
-use std::{sync::Arc, time::Duration};
+use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use super::Knock;
 use crate::{
@@ -26,6 +26,7 @@ struct Returned {
     browser: Option<String>,
     /// The session the browser already had: it dies when the new one opens (SEC-20).
     old_session: Option<String>,
+    client: IpAddr,
 }
 
 impl Gate {
@@ -40,6 +41,7 @@ impl Gate {
             issuer: knock.field("iss"),
             browser: jar.only(&self.cookies.browser).map(str::to_owned),
             old_session: jar.only(&self.cookies.session).map(str::to_owned),
+            client: knock.client.address,
         };
         // Only the error's name is looked at: its description is anybody's text.
         if let Some(error) = knock.field("error") {
@@ -76,14 +78,10 @@ impl Gate {
         match self.journeys.callback(callback).await {
             Ok(identified) => {
                 let target = return_to(Some(&flow.return_to), &rules.public.url);
-                self.open_session(identified, signed_in, &returned, &target, rules, asked).await
+                self.open_session((identified, signed_in), &returned, &target, rules, asked).await
             }
             Err(refused) => {
-                tracing::warn!(
-                    login.refused = refused.as_str(),
-                    request.id = %asked.id,
-                    "a Scalekit sign-in opens no session here"
-                );
+                self.recorder.callback_refused(refused, returned.client);
                 self.pages.refused(refused, asked)
             }
         }
@@ -108,8 +106,7 @@ impl Gate {
 
     async fn open_session(
         &self,
-        identified: Identified,
-        signed_in: SignedIn,
+        (identified, signed_in): (Identified, SignedIn),
         returned: &Returned,
         target: &str,
         rules: &Rules,
@@ -135,7 +132,7 @@ impl Gate {
         if let Some(old) = &returned.old_session {
             self.visitors.forget(&crate::session::Digest::of(old));
         }
-        self.recorder.session_begun(&identified.row, &asked.id);
+        self.recorder.session_begun(&identified.row, returned.client);
         let cookies =
             [self.cookies.set(&self.cookies.session, &opened.id, None), self.remember_device(&key, rules)];
         let page = Self::with_cookies(self.pages.see_other(target), cookies);

@@ -25,7 +25,7 @@ impl Gate {
         if knock.is_cross_site() {
             return Err(Problem::Forbidden);
         }
-        let ended = self.end_session(&knock.head.headers).await?;
+        let ended = self.end_session(&knock.head.headers, "own_route").await?;
         let cookies = self.signed_out_cookies(knock.rules, &knock.head.headers);
         let after = knock.rules.public.url.join(&knock.rules.session.after_sign_out);
         let (Ok(session), Ok(after)) = (ended, after) else { return Err(Problem::Overloaded) };
@@ -51,6 +51,7 @@ impl Gate {
     pub(in crate::proxy) async fn end_session(
         self: &Arc<Self>,
         headers: &HeaderMap,
+        why: &'static str,
     ) -> Result<Result<Option<Session>, SessionStoreError>, Problem> {
         let Some(id) = CookieJar::new(headers).only(&self.cookies.session).map(str::to_owned) else {
             return Ok(Ok(None));
@@ -62,7 +63,7 @@ impl Gate {
             // A lookup that was under way may have put it back in between.
             gate.visitors.forget(&Digest::of(&id));
             match &ended {
-                Ok(Some(session)) => gate.recorder.session_ended(session),
+                Ok(Some(session)) => gate.recorder.session_ended(session, why),
                 Ok(None) => {}
                 Err(error) => tracing::error!(error = %error, "a session could not be ended"),
             }

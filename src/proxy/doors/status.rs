@@ -50,8 +50,8 @@ impl Gate {
             return Ok(Self::with_cookies(target, [self.cookies.clear(&self.cookies.force)]));
         }
         let tokens = knock.rules.force.as_ref().ok_or(Problem::NotFound)?;
-        let remaining = tokens.remaining(&token, self.clock.now()).ok_or(Problem::NotFound)?;
-        tracing::info!(target: "audit", event = "force_token_used", request.id = %knock.asked.id);
+        let (lane, remaining) = tokens.read(&token, self.clock.now()).ok_or(Problem::NotFound)?;
+        self.recorder.force_token_used(lane, knock.client.address);
         Ok(Self::with_cookies(target, [self.cookies.set(&self.cookies.force, &token, Some(remaining))]))
     }
 

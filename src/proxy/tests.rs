@@ -1,0 +1,1 @@
+//! The plane over real sockets.
