@@ -37,7 +37,7 @@ impl Recorder {
     }
 
     /// A sign-in is over for us: the application answered, or we did.
-    pub(super) fn ended(&self, route: &SignInRoute, decided: &Decided, end: &End, client: IpAddr) {
+    pub(super) fn ended(&self, route: &SignInRoute, decided: &Decided, end: End, client: IpAddr) {
         let subject = self.subjects.subject(decided.name.canonical());
         self.audit.sign_in_ended(&SignInEnd {
             subject: Some(&subject),
