@@ -5,13 +5,21 @@ use std::{error::Error as StdError, time::Duration};
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, StatusCode};
 use reqwest::{Method, RequestBuilder, redirect::Policy};
+use tokio::sync::Semaphore;
 use url::Url;
 
 use super::breaker::Breaker;
-use crate::clock::Deadline;
+use crate::clock::{Deadline, SharedClock, SystemClock};
 
 /// The largest answer that is read (REL-30): above it an answer is garbage.
 const ANSWER_MAX_BYTES: usize = 1024 * 1024;
+
+/// How many calls to one dependency are under way at a time (REL-21): more of them wait, within their own time.
+const CALLS_AT_A_TIME: usize = 256;
+
+/// The longest a connection is kept for the next call; shorter than what load balancers commonly allow (60 s), so
+/// that a call is rarely written to a connection that is being closed.
+const IDLE_CONNECTION: Duration = Duration::from_secs(30);
 
 /// How a dependency is called.
 #[derive(Clone, Debug)]
@@ -30,6 +38,7 @@ pub(crate) struct ApiClient {
     name: &'static str,
     timeout: Duration,
     client: reqwest::Client,
+    places: Semaphore,
     breaker: Breaker,
 }
 
@@ -76,20 +85,41 @@ impl CallError {
     pub(crate) fn may_have_happened(&self) -> bool {
         matches!(self, Self::NoAnswer { .. })
     }
+
+    /// What went wrong, as a fixed text.
+    pub(crate) fn problem(&self) -> &'static str {
+        match self {
+            Self::NotSent { problem, .. } | Self::NoAnswer { problem, .. } => problem,
+        }
+    }
 }
 
 impl ApiClient {
-    #[expect(clippy::disallowed_methods, reason = "this is the place that builds outbound clients")]
     pub(crate) fn new(settings: &ApiSettings) -> Result<Self, ClientError> {
+        Self::with_clock(settings, SystemClock::shared())
+    }
+
+    /// A client whose breaker goes by `clock`.
+    #[expect(clippy::disallowed_methods, reason = "this is the place that builds outbound clients")]
+    pub(crate) fn with_clock(settings: &ApiSettings, clock: SharedClock) -> Result<Self, ClientError> {
+        // reqwest takes the process's TLS provider and panics without one; an earlier one stays.
+        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         let client = reqwest::Client::builder()
             // A redirect would carry credentials to an address nobody configured.
             .redirect(Policy::none())
             .no_proxy()
             .connect_timeout(settings.connect_timeout)
+            .pool_idle_timeout(IDLE_CONNECTION)
             .user_agent(concat!("crossfade/", env!("CARGO_PKG_VERSION")))
             .build()
             .map_err(|cause| ClientError { name: settings.name, cause })?;
-        Ok(Self { name: settings.name, timeout: settings.timeout, client, breaker: Breaker::new() })
+        Ok(Self {
+            name: settings.name,
+            timeout: settings.timeout,
+            client,
+            places: Semaphore::new(CALLS_AT_A_TIME),
+            breaker: Breaker::new(clock),
+        })
     }
 
     /// Begins a request; nothing is sent before [`ApiClient::send`].
@@ -99,30 +129,37 @@ impl ApiClient {
 
     /// Sends a request once and reads the whole answer, within the lesser of the client's limit and `deadline`.
     ///
-    /// Any status is an answer. Never retries.
+    /// Any status is an answer. Never retries what the other side may have seen.
     pub(crate) async fn send(
         &self,
         request: RequestBuilder,
         deadline: Deadline,
     ) -> Result<Answer, CallError> {
-        let remaining = deadline.at_most(self.timeout).remaining();
+        // Written first: a request that cannot be written says nothing about the dependency.
+        let request = request.build().map_err(|error| self.unwritable(error))?;
+        let deadline = deadline.at_most(self.timeout);
+        let place = tokio::time::timeout(deadline.remaining(), self.places.acquire()).await;
+        let Ok(Ok(_place)) = place else {
+            return Err(self.not_sent("no time left, or too many calls under way", None));
+        };
+        let remaining = deadline.remaining();
         if remaining.is_zero() {
             return Err(self.not_sent("no time left", None));
         }
-        if !self.breaker.admits() {
+        let Ok(admission) = self.breaker.admit() else {
             return Err(self.not_sent("too many recent failures; not asked for a moment", None));
-        }
+        };
         let result = tokio::time::timeout(remaining, self.exchange(request)).await;
         let result = result.unwrap_or_else(|_| Err(self.no_answer("no answer in time", None)));
-        self.breaker.record(match &result {
+        admission.settle(match &result {
             Ok(answer) => !answer.status.is_server_error(),
             Err(_) => false,
         });
         result
     }
 
-    async fn exchange(&self, request: RequestBuilder) -> Result<Answer, CallError> {
-        let response = request.send().await.map_err(|error| self.classed(error))?;
+    async fn exchange(&self, request: reqwest::Request) -> Result<Answer, CallError> {
+        let response = self.client.execute(request).await.map_err(|error| self.classed(error))?;
         let (status, headers) = (response.status(), response.headers().clone());
         let body = self.read(response).await?;
         Ok(Answer { status, headers, body })
@@ -149,10 +186,14 @@ impl ApiClient {
         if error.is_connect() {
             self.not_sent("no connection", Some(Box::new(error)))
         } else if error.is_builder() {
-            self.not_sent("the request cannot be written", Some(Box::new(error)))
+            self.unwritable(error)
         } else {
             self.no_answer("the connection broke before an answer", Some(Box::new(error)))
         }
+    }
+
+    fn unwritable(&self, error: reqwest::Error) -> CallError {
+        self.not_sent("the request cannot be written", Some(Box::new(error.without_url())))
     }
 
     fn not_sent(&self, problem: &'static str, cause: Option<Box<dyn StdError + Send + Sync>>) -> CallError {
