@@ -204,3 +204,69 @@ impl ApiClient {
         CallError::NoAnswer { name: self.name, problem, cause }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::{net::TcpListener, runtime::Handle};
+
+    use super::*;
+    use crate::net::Tracker;
+
+    fn client(timeout: Duration) -> ApiClient {
+        let settings = ApiSettings { name: "test", timeout, connect_timeout: Duration::from_secs(1) };
+        ApiClient::new(&settings).unwrap()
+    }
+
+    /// A server that takes connections and never says anything.
+    async fn silent() -> (TcpListener, Url) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/", listener.local_addr().unwrap());
+        (listener, Url::parse(&url).unwrap())
+    }
+
+    #[tokio::test]
+    async fn calls_under_way_are_bounded_and_the_next_one_is_surely_not_sent() {
+        let client = std::sync::Arc::new(client(Duration::from_secs(3)));
+        let (_listener, url) = silent().await;
+        let tracker = Tracker::new(Handle::current());
+        for _ in 0..CALLS_AT_A_TIME {
+            let (client, url) = (client.clone(), url.clone());
+            let _ = tracker.spawn(async move {
+                let request = client.request(Method::GET, url);
+                client.send(request, Deadline::within(Duration::from_secs(3))).await.is_ok()
+            });
+        }
+        while client.places.available_permits() > 0 {
+            tokio::task::yield_now().await;
+        }
+        let request = client.request(Method::GET, url);
+        let error = client.send(request, Deadline::within(Duration::from_millis(50))).await.unwrap_err();
+        assert!(!error.may_have_happened(), "{error}");
+        assert_eq!(error.problem(), "no time left, or too many calls under way");
+    }
+
+    #[tokio::test]
+    async fn a_silent_server_may_have_done_it_and_an_absent_one_has_not() {
+        let client = client(Duration::from_millis(100));
+        let (listener, url) = silent().await;
+        let deadline = Deadline::within(Duration::from_secs(5));
+        let request = client.request(Method::POST, url.clone());
+        assert!(client.send(request, deadline).await.unwrap_err().may_have_happened());
+        drop(listener);
+        let error = client.send(client.request(Method::POST, url), deadline).await.unwrap_err();
+        assert!(!error.may_have_happened());
+        assert!(!format!("{error} {error:?}").contains("http://"));
+    }
+
+    #[tokio::test]
+    async fn what_cannot_be_written_says_nothing_about_the_dependency() {
+        let client = client(Duration::from_secs(1));
+        let (_listener, url) = silent().await;
+        for _ in 0..30 {
+            let request = client.request(Method::GET, url.clone()).header("bad\nname", "x");
+            let error = client.send(request, Deadline::within(Duration::from_secs(1))).await.unwrap_err();
+            assert_eq!(error.problem(), "the request cannot be written");
+        }
+        assert!(client.breaker.admit().is_ok());
+    }
+}
