@@ -137,6 +137,9 @@ pub(crate) struct SqlSource {
     /// One bind parameter, a canonical e-mail; returns one row per record that has it (SEC-34). Without it twins
     /// inside this source are found only when `query` returns two rows.
     pub(crate) twins_query: Option<String>,
+    /// One bind parameter, a legacy id as text; returns the same columns as `query`. Needed wherever a record is read
+    /// again: by who-am-I, the sweeper, a callback. Compare as text (`id::text = $1`) or cast the parameter.
+    pub(crate) id_query: Option<String>,
     pub(crate) columns: Columns,
     pub(crate) hash_format: serde_json::Value,
     pub(crate) connections: u32,
