@@ -47,6 +47,11 @@ impl Rules {
             mfa: mfa.collect(),
         }
     }
+
+    /// These rules with what only a restart changes as it was: address, prefix, limits.
+    pub(crate) fn keeping(self, old: &Self) -> Self {
+        Self { public: old.public.clone(), ..self }
+    }
 }
 
 /// The gate before the application: sign-ins are intercepted here, everything else passes.
