@@ -32,7 +32,7 @@ pub(crate) use body::{AnswerBody, BodyError, ReadError, read_small};
 pub(crate) use counters::Counters;
 pub(crate) use forward::{Core, ForwardError};
 pub(crate) use gate::{Gate, Rules};
-pub(crate) use intercept::Handler;
+pub(crate) use intercept::{Handled, Handler};
 pub(crate) use path::NormalPath;
 pub(crate) use plane::{Plane, Setup, StartError};
 pub(crate) use recorder::Recorder;

@@ -52,7 +52,10 @@ impl Instance {
         let admin_task = tracker.spawn(admin::serve(listener, state, stopped));
 
         let plane = Plane::start(&Setup {
-            config: Arc::new(config.clone()),
+            public: Arc::new(config.public.clone()),
+            upstream: config.upstream.clone(),
+            identity: config.identity.clone(),
+            cookies: parts.gate.cookies.clone(),
             gate: parts.gate.clone(),
             pages: Arc::clone(&parts.pages),
             counters: Arc::new(Counters::default()),

@@ -17,7 +17,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{HeaderValue, Request, Response, header::CONNECTION};
 use hyper::{
     body::{Body, Frame, Incoming, SizeHint},
     server::conn::http1,
@@ -43,14 +43,20 @@ use crate::{clock::Deadline, config::Limits, pages::Problem};
 const LINGER: Duration = Duration::from_secs(1);
 const LINGER_BYTES: u64 = 64 * 1024;
 
+/// How long an idle connection stays when we leave: a request may already be on its way, and closing at once would
+/// throw it away (REL-32).
+const LAST_CALL: Duration = Duration::from_secs(1);
+
 /// What all connections of one thread share.
 pub(super) struct Desk {
     pub(super) core: Core,
     pub(super) gate: Arc<dyn Handler>,
     pub(super) ids: RequestIds,
     pub(super) http: http1::Builder,
-    /// Answers now say `Connection: close`.
+    /// Tells every connection that the thread is leaving.
     pub(super) closing: CancellationToken,
+    /// Answers now say `Connection: close`. (The token knows, too, but behind a lock.)
+    pub(super) leaving: Cell<bool>,
 }
 
 /// hyper's settings.
@@ -71,7 +77,7 @@ pub(super) async fn serve<S>(desk: Rc<Desk>, stream: S, peer: IpAddr, secure: bo
 where
     S: AsyncRead + AsyncWrite + Unpin + 'static,
 {
-    let limits = &desk.core.config.public.limits;
+    let limits = &desk.core.public.limits;
     let watch = Rc::new(Watch::new(limits));
     let stream = Rc::new(RefCell::new(stream));
     let io = TokioIo::new(Watched { stream: Rc::clone(&stream), watch: Rc::clone(&watch) });
@@ -89,7 +95,7 @@ where
         std::future::poll_fn(|cx| {
             if !told && closing.as_mut().poll(cx).is_ready() {
                 told = true;
-                connection.as_mut().graceful_shutdown();
+                watch.leave();
             }
             if let Poll::Ready(ended) = connection.as_mut().poll(cx) {
                 return Poll::Ready(Some(ended));
@@ -165,7 +171,7 @@ async fn respond(
     let many = counters.in_flight.fetch_add(1, Relaxed);
     let under_way = UnderWay { watch: Rc::clone(watch), counters: Arc::clone(counters) };
     let answer = caught(async {
-        let public = &core.config.public;
+        let public = &core.public;
         if many >= public.limits.in_flight as u64 {
             return core.refuse(Problem::Overloaded, &asking);
         }
@@ -175,12 +181,15 @@ async fn respond(
         }
     })
     .await;
-    let answer = answer.unwrap_or_else(|| {
+    let mut answer = answer.unwrap_or_else(|| {
         counters.panics.fetch_add(1, Relaxed);
         tracing::error!(request.id = id.as_str(), "the handling of a request panicked");
         core.refuse(Problem::Internal, &asking)
     });
     counters.answered(answer.status());
+    if desk.leaving.get() {
+        answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
     answer.map(|body| ServedBody { body, _under_way: under_way })
 }
 
@@ -279,6 +288,13 @@ impl Watch {
     fn idle(&self) {
         self.phase.set(Phase::Idle);
         self.until.set(Deadline::within(self.idle_timeout));
+    }
+
+    /// The thread is leaving: who is silent has little time left.
+    fn leave(&self) {
+        if self.phase.get() == Phase::Idle {
+            self.until.set(self.until.get().at_most(LAST_CALL));
+        }
     }
 
     fn heard(&self) {

@@ -19,7 +19,7 @@ use super::{
     upstream::{Lease, Upstream},
 };
 use crate::{
-    config::Config,
+    config::Public,
     pages::{Pages, Problem},
 };
 
@@ -28,7 +28,7 @@ use crate::{
 pub(crate) struct Core {
     pub(super) upstream: Rc<Upstream>,
     pub(super) rules: Arc<FieldRules>,
-    pub(super) config: Arc<Config>,
+    pub(super) public: Arc<Public>,
     pub(super) pages: Arc<Pages>,
     pub(super) counters: Arc<Counters>,
 }
@@ -112,10 +112,9 @@ impl Core {
     /// body still streams.
     pub(crate) async fn forward(&self, outgoing: Outgoing) -> Result<Response<AnswerBody>, ForwardError> {
         let Outgoing { mut parts, body, client, id, extra } = outgoing;
-        let upgrade_free = &mut parts.headers;
-        self.rules.strip_request(upgrade_free, &extra.strip_cookies);
-        self.rules.add_request(upgrade_free, parts.version, &client, id);
-        if !self.config.upstream.preserve_host {
+        self.rules.strip_request(&mut parts.headers, &extra.strip_cookies);
+        self.rules.add_request(&mut parts.headers, parts.version, &client, id);
+        if !self.upstream.target.preserve_host {
             parts.headers.insert(HOST, self.upstream.target.authority.clone());
         }
         for (name, value) in extra.set {
@@ -135,7 +134,7 @@ impl Core {
                 if !parts.headers.contains_key(CONTENT_LENGTH) {
                     parts.headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
                 }
-                let limits = &self.config.public.limits;
+                let limits = &self.public.limits;
                 let (body, progress) = UploadBody::client(incoming, limits.body_bytes, limits.body_pause);
                 (body, Some(progress))
             }
@@ -182,7 +181,7 @@ impl Core {
         request: Request<UploadBody>,
         progress: Option<Rc<Progress>>,
     ) -> Result<Response<Incoming>, ForwardError> {
-        let patience = self.config.upstream.first_byte_timeout;
+        let patience = self.upstream.target.first_byte_timeout;
         let mut answer = std::pin::pin!(lease.send(request));
         let mut seen = 0;
         loop {
@@ -210,7 +209,7 @@ impl Core {
         }
         self.rules.pass_response(&mut parts.headers, parts.version);
         parts.version = Version::HTTP_11;
-        let body = AnswerBody::upstream(body, lease, self.config.upstream.body_pause);
+        let body = AnswerBody::upstream(body, lease, self.upstream.target.body_pause);
         Ok(Response::from_parts(parts, body))
     }
 
@@ -250,7 +249,7 @@ impl Core {
 
     /// The limits of the public side, for those who read a body themselves.
     pub(crate) fn body_pause(&self) -> Duration {
-        self.config.public.limits.body_pause
+        self.public.limits.body_pause
     }
 }
 

@@ -1,6 +1,6 @@
 //! The threads of the data plane: start, accept, drain.
 
-use std::{io, net::SocketAddr, rc::Rc, sync::Arc, thread, time::Duration};
+use std::{cell::Cell, io, net::SocketAddr, rc::Rc, sync::Arc, thread, time::Duration};
 
 use tokio::{
     net::TcpListener,
@@ -19,7 +19,7 @@ use super::{
     request::RequestIds,
     upstream::{Target, TargetError, Upstream},
 };
-use crate::{config::Config, net, pages::Pages, session::Cookies};
+use crate::{config, net, pages::Pages, session::Cookies};
 
 /// How often unused upstream connections are looked through.
 const SWEEP: Duration = Duration::from_secs(5);
@@ -33,7 +33,11 @@ const CUT_GRACE: Duration = Duration::from_secs(5);
 /// What the plane is made of.
 #[derive(Clone, Debug)]
 pub(crate) struct Setup {
-    pub(crate) config: Arc<Config>,
+    pub(crate) public: Arc<config::Public>,
+    pub(crate) upstream: config::Upstream,
+    pub(crate) identity: config::IdentityHeaders,
+    /// Ours: never sent up, never taken from the application (SEC-23).
+    pub(crate) cookies: Cookies,
     pub(crate) gate: Arc<dyn Handler>,
     pub(crate) pages: Arc<Pages>,
     pub(crate) counters: Arc<Counters>,
@@ -86,11 +90,10 @@ struct Luggage {
 impl Plane {
     /// Binds all listeners and starts all threads.
     pub(crate) fn start(setup: &Setup) -> Result<Self, StartError> {
-        let public = &setup.config.public;
+        let public = &setup.public;
         let limits = &public.limits;
-        let target = Target::new(&setup.config.upstream)?;
-        let cookies = Cookies::new(&setup.config.session, public);
-        let rules = Arc::new(FieldRules::new(public, &setup.config.identity, &cookies)?);
+        let target = Target::new(&setup.upstream)?;
+        let rules = Arc::new(FieldRules::new(public, &setup.identity, &setup.cookies)?);
         let crowd =
             Crowd::new(limits.connections, limits.connections_per_address, public.trusted_proxies.clone());
         let no_listener = |cause| StartError::Listen { address: public.listen, cause };
@@ -147,7 +150,7 @@ impl Plane {
     async fn ended(&mut self) {
         for thread in &mut self.threads {
             // An error means that the thread is gone already.
-            drop((&mut thread.ended).await);
+            let _gone = (&mut thread.ended).await;
         }
     }
 }
@@ -173,7 +176,7 @@ impl Thread {
             .spawn(move || {
                 run(&runtime, listener, luggage);
                 // The receiver may be gone when nobody drains.
-                drop(end.send(()));
+                let _unheard = end.send(());
             })
             .map_err(StartError::Thread)?;
         Ok(Self { handle, ended })
@@ -194,7 +197,7 @@ fn run(runtime: &Runtime, listener: std::net::TcpListener, luggage: Luggage) {
 
 async fn accept(listener: TcpListener, luggage: Luggage) {
     let Luggage { setup, target, rules, crowd, closing, cut } = luggage;
-    let Setup { config, gate, pages, counters } = setup;
+    let Setup { public, gate, pages, counters, .. } = setup;
     let upstream = Upstream::new(target);
     spawn_local({
         let upstream = Rc::clone(&upstream);
@@ -205,9 +208,16 @@ async fn accept(listener: TcpListener, luggage: Luggage) {
             }
         }
     });
-    let http = connection::http(&config.public.limits);
-    let core = Core { upstream, rules, config, pages, counters: Arc::clone(&counters) };
-    let desk = Rc::new(Desk { core, gate, ids: RequestIds::new(), http, closing: closing.clone() });
+    let http = connection::http(&public.limits);
+    let core = Core { upstream, rules, public, pages, counters: Arc::clone(&counters) };
+    let desk = Rc::new(Desk {
+        core,
+        gate,
+        ids: RequestIds::new(),
+        http,
+        closing: closing.clone(),
+        leaving: Cell::new(false),
+    });
     let connections = TaskTracker::new();
     loop {
         let accepted = tokio::select! {
@@ -237,6 +247,7 @@ async fn accept(listener: TcpListener, luggage: Luggage) {
         connections.spawn_local(connection::serve(Rc::clone(&desk), stream, peer.ip(), false, place));
     }
     drop(listener);
+    desk.leaving.set(true);
     connections.close();
     tokio::select! {
         // Connections that are still open when the runtime goes are cut.

@@ -43,7 +43,11 @@ pub(super) struct Target {
     tls: Option<(Arc<ClientConfig>, ServerName<'static>)>,
     /// The `Host` of the application itself.
     pub(super) authority: HeaderValue,
+    pub(super) preserve_host: bool,
     connect_timeout: Duration,
+    pub(super) first_byte_timeout: Duration,
+    /// Longest pause between two pieces of an answer.
+    pub(super) body_pause: Duration,
     keep: usize,
     idle_timeout: Duration,
 }
@@ -83,7 +87,10 @@ impl Target {
             port,
             tls,
             authority: HeaderValue::try_from(authority).map_err(|_| TargetError::NoHost)?,
+            preserve_host: upstream.preserve_host,
             connect_timeout: upstream.connect_timeout,
+            first_byte_timeout: upstream.first_byte_timeout,
+            body_pause: upstream.body_pause,
             keep: upstream.idle_connections,
             idle_timeout: upstream.idle_timeout,
         })
