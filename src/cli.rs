@@ -81,3 +81,8 @@ pub fn run(args: std::env::ArgsOs) -> ExitCode {
         }
     }
 }
+
+/// Makes the one TLS provider the process's default; the libraries take it from there. A second call changes nothing.
+fn install_crypto() {
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+}

@@ -7,8 +7,10 @@
 mod breaker;
 mod client;
 mod listen;
+mod resolve;
 mod tracker;
 
 pub(crate) use client::{Answer, ApiClient, ApiSettings, CallError, ClientError};
 pub(crate) use listen::{listen, prepare};
+pub(crate) use resolve::{Resolver, is_localhost};
 pub(crate) use tracker::Tracker;

@@ -16,6 +16,7 @@ use crate::{
     net::Tracker,
     proxy::{Counters, Plane, Setup},
     session::SessionStore,
+    telemetry::Metrics,
 };
 
 /// How long tasks on the shared runtime may take to finish once nothing new arrives: a create that was sent is
@@ -76,6 +77,11 @@ impl Instance {
     /// Where health and metrics are.
     pub(crate) fn admin(&self) -> SocketAddr {
         self.admin
+    }
+
+    /// The metrics of this instance.
+    pub(crate) fn metrics(&self) -> &Metrics {
+        &self.parts.metrics
     }
 
     /// Whether every thread of the data plane and the admin listener still run; one that died early is a failure.

@@ -107,6 +107,7 @@ impl ApiClient {
         let client = reqwest::Client::builder()
             // A redirect would carry credentials to an address nobody configured.
             .redirect(Policy::none())
+            .dns_resolver(std::sync::Arc::new(super::Resolver))
             .no_proxy()
             .connect_timeout(settings.connect_timeout)
             .pool_idle_timeout(IDLE_CONNECTION)
