@@ -6,6 +6,7 @@
 
 mod breaker;
 mod client;
+mod resolver;
 mod tracker;
 
 pub(crate) use client::{Answer, ApiClient, ApiSettings, CallError, ClientError};

@@ -1,4 +1,4 @@
-//! The provider's metadata (OpenID Connect Discovery), kept for an hour and read again.
+//! The provider's metadata (`OpenID` Connect Discovery), kept for an hour and read again.
 
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
@@ -19,10 +19,10 @@ use crate::{
 /// SEC-27; the metadata is held to the same size as the keys.
 pub(super) const DOCUMENT_MAX_BYTES: usize = 256 * 1024;
 
-const RENEW_AFTER: Duration = Duration::from_secs(3600);
+const RENEW_AFTER: Duration = Duration::from_hours(1);
 
 /// An outage of the metadata route alone must not end sign-ins; addresses older than this may be anybody's.
-const KEEP_FOR: Duration = Duration::from_secs(24 * 3600);
+const KEEP_FOR: Duration = Duration::from_hours(24);
 
 /// The metadata of the pinned issuer.
 pub(super) struct Discovery {
