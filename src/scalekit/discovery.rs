@@ -143,3 +143,41 @@ fn named(mut trouble: Trouble) -> Trouble {
     trouble.problem = format!("discovery: {}", trouble.problem);
     trouble
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::{TestClock, Timestamp};
+
+    #[test]
+    fn the_issuer_is_the_environment_url_without_a_slash() {
+        for (environment, issuer) in [
+            ("https://acme.scalekit.com", "https://acme.scalekit.com"),
+            ("https://acme.scalekit.com/", "https://acme.scalekit.com"),
+            ("https://id.example.com/realm/", "https://id.example.com/realm"),
+            ("http://op.localhost:3000", "http://op.localhost:3000"),
+        ] {
+            let clock = TestClock::at(Timestamp::from_seconds(0));
+            assert_eq!(Discovery::new(&Url::parse(environment).unwrap(), clock).issuer, issuer);
+        }
+    }
+
+    #[test]
+    fn plain_http_is_for_this_machine_alone() {
+        for (issuer, endpoint, is_taken) in [
+            ("https://acme.scalekit.com", "https://login.example.com/token", true),
+            ("https://acme.scalekit.com", "http://acme.scalekit.com/token", false),
+            ("https://acme.scalekit.com", "http://127.0.0.1/token", false),
+            ("http://acme.scalekit.com", "http://acme.scalekit.com/token", false),
+            ("http://scalekit.localhost:1", "http://scalekit.localhost:1/token", true),
+            ("http://127.0.0.1:1", "http://[::1]:2/token", true),
+            ("http://localhost:1", "http://localhost.example.com/token", false),
+            ("http://localhost:1", "https://login.example.com/token#x", false),
+            ("http://localhost:1", "http://a@localhost/token", false),
+        ] {
+            let clock = TestClock::at(Timestamp::from_seconds(0));
+            let discovery = Discovery::new(&Url::parse(issuer).unwrap(), clock);
+            assert_eq!(discovery.endpoint(endpoint).is_ok(), is_taken, "{issuer} {endpoint}");
+        }
+    }
+}
