@@ -7,10 +7,10 @@
 mod breaker;
 mod client;
 mod listen;
-mod resolve;
+mod resolver;
 mod tracker;
 
 pub(crate) use client::{Answer, ApiClient, ApiSettings, CallError, ClientError};
 pub(crate) use listen::{listen, prepare};
-pub(crate) use resolve::{Resolver, is_localhost};
+pub(crate) use resolver::Resolver;
 pub(crate) use tracker::Tracker;

@@ -37,7 +37,7 @@ use crate::{
     session::{Authorize, FlowSecrets, IdentityProvider, SignInError, SignedIn},
 };
 
-/// One Scalekit environment, or for sign-in any OpenID provider in its place.
+/// One Scalekit environment, or for sign-in any `OpenID` provider in its place.
 pub(crate) struct Scalekit {
     api: Api,
     users: Users,

@@ -1,6 +1,6 @@
 //! Calling other people's APIs: one client per dependency, with its own pool, limits and breaker (REL-21).
 
-use std::{error::Error as StdError, time::Duration};
+use std::{error::Error as StdError, fmt, time::Duration};
 
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, StatusCode};
@@ -8,7 +8,7 @@ use reqwest::{Method, RequestBuilder, redirect::Policy};
 use tokio::sync::Semaphore;
 use url::Url;
 
-use super::breaker::Breaker;
+use super::{breaker::Breaker, resolver::Resolver};
 use crate::clock::{Deadline, SharedClock, SystemClock};
 
 /// The largest answer that is read (REL-30): above it an answer is garbage.
@@ -43,11 +43,19 @@ pub(crate) struct ApiClient {
 }
 
 /// An answer, read whole.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(crate) struct Answer {
     pub(crate) status: StatusCode,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Bytes,
+}
+
+/// Bodies and headers hold tokens and personal data: `Debug` tells the status and the size.
+impl fmt::Debug for Answer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let size = self.body.len();
+        f.debug_struct("Answer").field("status", &self.status).field("size", &size).finish_non_exhaustive()
+    }
 }
 
 /// The client cannot be built: no usable trust roots.
@@ -107,8 +115,8 @@ impl ApiClient {
         let client = reqwest::Client::builder()
             // A redirect would carry credentials to an address nobody configured.
             .redirect(Policy::none())
-            .dns_resolver(std::sync::Arc::new(super::Resolver))
             .no_proxy()
+            .dns_resolver(Resolver)
             .connect_timeout(settings.connect_timeout)
             .pool_idle_timeout(IDLE_CONNECTION)
             .user_agent(concat!("crossfade/", env!("CARGO_PKG_VERSION")))
@@ -232,10 +240,10 @@ mod tests {
         let tracker = Tracker::new(Handle::current());
         for _ in 0..CALLS_AT_A_TIME {
             let (client, url) = (client.clone(), url.clone());
-            let _ = tracker.spawn(async move {
+            drop(tracker.spawn(async move {
                 let request = client.request(Method::GET, url);
                 client.send(request, Deadline::within(Duration::from_secs(3))).await.is_ok()
-            });
+            }));
         }
         while client.places.available_permits() > 0 {
             tokio::task::yield_now().await;

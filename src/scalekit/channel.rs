@@ -24,10 +24,10 @@ const DEPTH_MAX: usize = 64;
 
 /// The first pause after 429 where Scalekit names none; doubled each time, to [`BACK_OFF_MAX`].
 const BACK_OFF_MIN: Duration = Duration::from_secs(1);
-const BACK_OFF_MAX: Duration = Duration::from_secs(60);
+const BACK_OFF_MAX: Duration = Duration::from_mins(1);
 
 /// The longest pause taken from `Retry-After`: a mistyped day must not stop a migration for one.
-const ASKED_MAX: Duration = Duration::from_secs(300);
+const ASKED_MAX: Duration = Duration::from_mins(5);
 
 /// A client, and the moment before which it sends nothing.
 pub(super) struct Channel {

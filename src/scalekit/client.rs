@@ -122,3 +122,25 @@ fn unaddressable() -> Trouble {
 fn encoded(text: &str) -> String {
     form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>().replace('+', "%20")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    proptest::proptest! {
+        #[test]
+        fn any_id_stays_one_segment_and_itself(id in "\\PC{1,12}|[./%?#+ :]{1,6}") {
+            match segment(&id) {
+                Ok(segment) => {
+                    let url = Url::parse(&format!("https://env.example.com/api/v1/users:external/{segment}")).unwrap();
+                    let last = url.path().strip_prefix("/api/v1/users:external/").unwrap();
+                    proptest::prop_assert!(!last.contains('/') && url.query().is_none() && url.fragment().is_none());
+                    let pair = format!("x={last}");
+                    let (_, decoded) = form_urlencoded::parse(pair.as_bytes()).next().unwrap();
+                    proptest::prop_assert_eq!(decoded, id);
+                }
+                Err(_) => proptest::prop_assert!(id == "." || id == ".."),
+            }
+        }
+    }
+}

@@ -1,4 +1,4 @@
-//! The provider's metadata (OpenID Connect Discovery), kept for an hour and read again.
+//! The provider's metadata (`OpenID` Connect Discovery), kept for an hour and read again.
 
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
@@ -19,10 +19,10 @@ use crate::{
 /// SEC-27; the metadata is held to the same size as the keys.
 pub(super) const DOCUMENT_MAX_BYTES: usize = 256 * 1024;
 
-const RENEW_AFTER: Duration = Duration::from_secs(3600);
+const RENEW_AFTER: Duration = Duration::from_hours(1);
 
 /// An outage of the metadata route alone must not end sign-ins; addresses older than this may be anybody's.
-const KEEP_FOR: Duration = Duration::from_secs(24 * 3600);
+const KEEP_FOR: Duration = Duration::from_hours(24);
 
 /// The metadata of the pinned issuer.
 pub(super) struct Discovery {
@@ -142,4 +142,42 @@ fn named(mut trouble: Trouble) -> Trouble {
     }
     trouble.problem = format!("discovery: {}", trouble.problem);
     trouble
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::{TestClock, Timestamp};
+
+    #[test]
+    fn the_issuer_is_the_environment_url_without_a_slash() {
+        for (environment, issuer) in [
+            ("https://acme.scalekit.com", "https://acme.scalekit.com"),
+            ("https://acme.scalekit.com/", "https://acme.scalekit.com"),
+            ("https://id.example.com/realm/", "https://id.example.com/realm"),
+            ("http://op.localhost:3000", "http://op.localhost:3000"),
+        ] {
+            let clock = TestClock::at(Timestamp::from_seconds(0));
+            assert_eq!(Discovery::new(&Url::parse(environment).unwrap(), clock).issuer, issuer);
+        }
+    }
+
+    #[test]
+    fn plain_http_is_for_this_machine_alone() {
+        for (issuer, endpoint, is_taken) in [
+            ("https://acme.scalekit.com", "https://login.example.com/token", true),
+            ("https://acme.scalekit.com", "http://acme.scalekit.com/token", false),
+            ("https://acme.scalekit.com", "http://127.0.0.1/token", false),
+            ("http://acme.scalekit.com", "http://acme.scalekit.com/token", false),
+            ("http://scalekit.localhost:1", "http://scalekit.localhost:1/token", true),
+            ("http://127.0.0.1:1", "http://[::1]:2/token", true),
+            ("http://localhost:1", "http://localhost.example.com/token", false),
+            ("http://localhost:1", "https://login.example.com/token#x", false),
+            ("http://localhost:1", "http://a@localhost/token", false),
+        ] {
+            let clock = TestClock::at(Timestamp::from_seconds(0));
+            let discovery = Discovery::new(&Url::parse(issuer).unwrap(), clock);
+            assert_eq!(discovery.endpoint(endpoint).is_ok(), is_taken, "{issuer} {endpoint}");
+        }
+    }
 }

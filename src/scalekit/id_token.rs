@@ -223,7 +223,7 @@ fn check_subject(subject: &str) -> Result<(), Failed> {
     if fits { Ok(()) } else { Err(Failed("its subject is empty, too long or holds control characters")) }
 }
 
-/// OpenID Connect Core §3.1.3.6 for algorithms with SHA-256.
+/// `OpenID` Connect Core §3.1.3.6 for algorithms with SHA-256.
 pub(super) fn left_half_hash(token: &str) -> String {
     let hash = digest(&SHA256, token.as_bytes());
     URL_SAFE_NO_PAD.encode(hash.as_ref().get(..16).unwrap_or_default())

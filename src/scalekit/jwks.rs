@@ -22,11 +22,11 @@ use crate::clock::{Deadline, SharedClock};
 
 /// SEC-27.
 const UNKNOWN_KID_PAUSE: Duration = Duration::from_secs(30);
-const RENEW_AFTER: Duration = Duration::from_secs(3600);
-const KEEP_FOR: Duration = Duration::from_secs(24 * 3600);
+const RENEW_AFTER: Duration = Duration::from_hours(1);
+const KEEP_FOR: Duration = Duration::from_hours(24);
 
 /// How long a key that left the set still verifies.
-const OLD_KEY_FOR: Duration = Duration::from_secs(3600);
+const OLD_KEY_FOR: Duration = Duration::from_hours(1);
 
 /// More keys than this, old ones included, are not kept.
 const KEYS_MAX: usize = 64;
@@ -48,7 +48,7 @@ pub(super) struct Keys(Vec<Key>);
 struct Key {
     id: String,
     algorithm: Algorithm,
-    key: DecodingKey,
+    public: DecodingKey,
     /// Monotonic reading of the last fetch that had it.
     seen_at: Duration,
 }
@@ -127,7 +127,7 @@ impl Jwks {
 impl Keys {
     fn matching(&self, kid: &str, algorithm: Algorithm) -> Vec<DecodingKey> {
         let fitting = self.0.iter().filter(|key| key.id == kid && key.algorithm == algorithm);
-        fitting.map(|key| key.key.clone()).collect()
+        fitting.map(|key| key.public.clone()).collect()
     }
 }
 
@@ -143,7 +143,7 @@ impl Key {
             ("EC", None | Some("ES256")) if jwk.crv.as_deref() == Some("P-256") => Algorithm::ES256,
             _ => return None,
         };
-        let key = match algorithm {
+        let public = match algorithm {
             Algorithm::RS256 => {
                 let n = jwk.n?;
                 // Four base64 characters hold three bytes.
@@ -152,7 +152,7 @@ impl Key {
             }
             _ => DecodingKey::from_ec_components(&jwk.x?, &jwk.y?).ok()?,
         };
-        Some(Self { id, algorithm, key, seen_at })
+        Some(Self { id, algorithm, public, seen_at })
     }
 }
 

@@ -1,4 +1,4 @@
-//! The code flow's client side (SEC-26, SEC-27), for Scalekit or any OpenID provider in its place.
+//! The code flow's client side (SEC-26, SEC-27), for Scalekit or any `OpenID` provider in its place.
 
 use aws_lc_rs::digest::{SHA256, digest};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
@@ -39,7 +39,7 @@ pub(super) struct Provider {
 }
 
 #[derive(Serialize)]
-struct Grant<'a> {
+struct Redemption<'a> {
     grant_type: &'static str,
     code: &'a str,
     redirect_uri: &'a str,
@@ -119,7 +119,7 @@ impl Provider {
         let mut parameters = vec![("post_logout_redirect_uri", after.as_str())];
         match id_token_hint {
             Some(hint) => parameters.push(("id_token_hint", hint)),
-            // Says whose redirect it is where no token does (OpenID Connect RP-Initiated Logout §2).
+            // Says whose redirect it is where no token does (`OpenID` Connect RP-Initiated Logout §2).
             None => parameters.push(("client_id", &self.client_id)),
         }
         Ok(with_query(endpoint, &parameters))
@@ -136,7 +136,7 @@ impl Provider {
         metadata: &Metadata,
         deadline: Deadline,
     ) -> Result<Granted, SignInError> {
-        let grant = Grant {
+        let redemption = Redemption {
             grant_type: "authorization_code",
             code,
             redirect_uri: self.redirect_uri.as_str(),
@@ -144,7 +144,7 @@ impl Provider {
             client_secret: self.client_secret.expose(),
             code_verifier: &secrets.verifier,
         };
-        let request = self.channel.request(Method::POST, metadata.token_endpoint.clone()).form(&grant);
+        let request = self.channel.request(Method::POST, metadata.token_endpoint.clone()).form(&redemption);
         let answer = self.channel.send(request, deadline).await.map_err(exchange_refused)?;
         read(&answer).map_err(|trouble| refused(&format!("token endpoint: {}", trouble.problem)))
     }

@@ -17,7 +17,7 @@ use crate::{
 
 /// How many organisations are remembered, and for how long: one that was deleted is asked for again.
 const REMEMBERED_MAX: usize = 4096;
-const REMEMBERED_FOR: Duration = Duration::from_secs(600);
+const REMEMBERED_FOR: Duration = Duration::from_mins(10);
 
 const DISPLAY_NAME_CHARS_MAX: usize = 200;
 const EXTERNAL_ID_CHARS_MAX: usize = 255;

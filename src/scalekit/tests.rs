@@ -114,7 +114,7 @@ fn user(id: &str, external_id: &str, email: &str) -> Value {
     })
 }
 
-fn one(user: Value) -> Reply {
+fn one(user: &Value) -> Reply {
     Reply::json(200, &json!({ "user": user }))
 }
 

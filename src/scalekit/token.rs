@@ -19,10 +19,10 @@ use crate::{
 };
 
 /// Lifetime where the answer does not name one.
-const LIFETIME_UNSAID: Duration = Duration::from_secs(300);
+const LIFETIME_UNSAID: Duration = Duration::from_mins(5);
 
 /// Renewed this long before its end, or a fifth of its life before where that is shorter.
-const RENEW_AHEAD: Duration = Duration::from_secs(300);
+const RENEW_AHEAD: Duration = Duration::from_mins(5);
 
 /// Where the token comes from, and the token.
 #[derive(Debug)]
@@ -34,7 +34,7 @@ pub(super) struct Tokens {
 }
 
 #[derive(Serialize)]
-struct Grant<'a> {
+struct Credentials<'a> {
     grant_type: &'static str,
     client_id: &'a str,
     client_secret: &'a str,
@@ -74,12 +74,12 @@ impl Tokens {
 
     /// Whatever goes wrong here, the call that needed the token has not been sent.
     async fn fetch(&self, channel: &Channel, deadline: Deadline) -> Result<Fetched<HeaderValue>, Trouble> {
-        let grant = Grant {
+        let credentials = Credentials {
             grant_type: "client_credentials",
             client_id: &self.client_id,
             client_secret: self.client_secret.expose(),
         };
-        let request = channel.request(Method::POST, self.endpoint.clone()).form(&grant);
+        let request = channel.request(Method::POST, self.endpoint.clone()).form(&credentials);
         let granted = match channel.send(request, deadline).await {
             Ok(answer) => read::<Granted>(&answer).and_then(Granted::into_fetched),
             Err(trouble) => Err(trouble),
@@ -114,7 +114,7 @@ impl Granted {
                 value.set_sensitive(true);
                 let renew_after = lifetime.saturating_sub(RENEW_AHEAD.min(lifetime / 5));
                 // A year is as good as for ever, and far from overflowing the clock.
-                let keep_for = lifetime.min(Duration::from_secs(366 * 86_400));
+                let keep_for = lifetime.min(Duration::from_hours(366 * 24));
                 Ok(Fetched { value, renew_after: renew_after.min(keep_for), keep_for })
             }
             _ => Err(Trouble::garbage("answered with an empty, unusable or expired token")),

@@ -165,10 +165,7 @@ impl Users {
     ) -> Result<(), Trouble> {
         let path = "/memberships/organizations/{}/users/{}";
         let call = api.call(Method::DELETE, path, &[&organization.0, &id.0], &[])?;
-        let trouble = match api.send(&call, deadline).await {
-            Ok(_) => return Ok(()),
-            Err(trouble) => trouble,
-        };
+        let Err(trouble) = api.send(&call, deadline).await else { return Ok(()) };
         match trouble.status() {
             Some(404) => Ok(()),
             Some(400) => {

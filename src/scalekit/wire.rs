@@ -39,7 +39,8 @@ struct User {
     external_id: Option<String>,
     email: Option<String>,
     memberships: Option<Vec<UserMembership>>,
-    user_profile: Option<UserProfile>,
+    #[serde(rename = "user_profile")]
+    profile: Option<UserProfile>,
 }
 
 #[derive(Deserialize)]
@@ -92,7 +93,7 @@ impl User {
             id: UserId(id(self.id)?),
             external_id: said(self.external_id).map(ExternalId::received),
             email: said(self.email).and_then(|email| CanonicalEmail::parse(&email).ok()),
-            email_verified: self.user_profile.and_then(|profile| profile.email_verified) == Some(true),
+            email_verified: self.profile.and_then(|profile| profile.email_verified) == Some(true),
             memberships: memberships.into_iter().map(UserMembership::read).collect::<Result<_, _>>()?,
         })
     }

@@ -6,7 +6,7 @@ use crate::login::{CreateError, Directory as _, UserId};
 const READ: &str = "/api/v1/users/usr_1";
 
 fn found() -> Reply {
-    one(user("usr_1", "legacy:42", EMAIL))
+    one(&user("usr_1", "legacy:42", EMAIL))
 }
 
 async fn read(
@@ -56,7 +56,7 @@ async fn the_token_is_renewed_ahead_of_its_end_and_a_failing_renewal_is_no_error
     let last = || theatre.stage.seen("GET", READ).pop().unwrap().authorization.unwrap();
 
     read(&theatre).await.unwrap();
-    theatre.clock.advance(Duration::from_secs(86_399 - 299));
+    theatre.clock.advance(Duration::from_mins(24 * 60 - 5));
     read(&theatre).await.unwrap();
     assert_eq!(last(), "Bearer old");
     read(&theatre).await.unwrap();
@@ -72,13 +72,24 @@ async fn without_a_living_token_nothing_is_sent() {
     theatre.stage.on("POST", "/oauth/token", [token("old"), status(503)]);
     theatre.stage.on("GET", READ, [found()]);
     read(&theatre).await.unwrap();
-    theatre.clock.advance(Duration::from_secs(86_400));
+    theatre.clock.advance(Duration::from_hours(24));
     assert!(is_transient(read(&theatre).await.unwrap_err().class));
     assert!(matches!(
         theatre.scalekit.create_user(&new_user(), soon()).await,
         Err(CreateError::NotDone(error)) if is_transient(error.class)
     ));
     assert_eq!(theatre.stage.seen("GET", READ).len(), 1);
+}
+
+#[tokio::test]
+async fn a_caller_that_goes_away_takes_nobody_along() {
+    let theatre = Theatre::open().await;
+    theatre.stage.on("GET", READ, [found()]);
+    theatre.stage.on("POST", "/oauth/token", [Reply::Hang, token("t2")]);
+    let impatient = tokio::time::timeout(Duration::from_millis(100), read(&theatre));
+    let (impatient, patient) = tokio::join!(impatient, read(&theatre));
+    assert!(impatient.is_err());
+    assert!(patient.unwrap().is_some());
 }
 
 #[tokio::test]
@@ -123,7 +134,7 @@ async fn a_401_is_answered_with_one_new_token() {
 async fn a_401_is_the_one_answer_after_which_a_create_is_sent_again() {
     let theatre = Theatre::open().await;
     let path = "/api/v1/organizations/org_1/users";
-    theatre.stage.on("POST", path, [status(401), one(user("usr_1", "legacy:42", EMAIL))]);
+    theatre.stage.on("POST", path, [status(401), one(&user("usr_1", "legacy:42", EMAIL))]);
     assert_eq!(theatre.scalekit.create_user(&new_user(), soon()).await.unwrap().id.0, "usr_1");
     assert_eq!(theatre.stage.seen("POST", path).len(), 2);
 }
@@ -160,7 +171,7 @@ async fn garbage_is_never_an_answer() {
         ("no id", Reply::json(200, &json!({"user": {"email": EMAIL}}))),
         ("empty id", Reply::json(200, &json!({"user": {"id": ""}}))),
         ("id with a slash", Reply::json(200, &json!({"user": {"id": "usr_1/canary"}}))),
-        ("another user", one(user("usr_2", "", EMAIL))),
+        ("another user", one(&user("usr_2", "", EMAIL))),
         ("wrong type", Reply::text(200, "application/json", wrong_type)),
         ("unreadable beginning of a membership", Reply::text(200, "application/json", bad_date)),
         ("given twice", Reply::text(200, "application/json", r#"{"user":{"id":"usr_1","id":"usr_1"}}"#)),
@@ -256,9 +267,12 @@ async fn a_caller_that_goes_away_does_not_keep_the_breaker_open() {
 async fn a_slow_scalekit_costs_its_own_limit_and_no_more() {
     let theatre = Theatre::with(|settings| settings.timeout = Duration::from_millis(100)).await;
     theatre.stage.on("GET", READ, [Reply::Hang]);
+    let long = Deadline::within(Duration::from_secs(2));
     let deadline = Deadline::within(Duration::from_millis(150));
     let error = theatre.scalekit.read_user(&UserId("usr_1".into()), deadline).await.unwrap_err();
     assert!(is_transient(error.class));
+    assert!(!long.has_passed());
+    assert_eq!(theatre.stage.calls().len(), 1, "no time left to repeat it");
 }
 
 /// Runs futures side by side.
@@ -272,10 +286,10 @@ async fn join_all<F: Future>(futures: impl IntoIterator<Item = F>) -> Vec<F::Out
                 *output = Some(value);
             }
         }
-        match running.iter().all(|(_, output)| output.is_some()) {
-            true => std::task::Poll::Ready(running.iter_mut().filter_map(|(_, o)| o.take()).collect()),
-            false => std::task::Poll::Pending,
+        if running.iter().any(|(_, output)| output.is_none()) {
+            return std::task::Poll::Pending;
         }
+        std::task::Poll::Ready(running.iter_mut().filter_map(|(_, output)| output.take()).collect())
     })
     .await
 }

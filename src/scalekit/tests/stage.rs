@@ -96,7 +96,7 @@ impl Stage {
         let (tracker, played) = (Tracker::new(Handle::current()), script.clone());
         tracker.clone().spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                let _ = tracker.spawn(play(stream, played.clone()));
+                drop(tracker.spawn(play(stream, played.clone())));
             }
         });
         Self { port, script }

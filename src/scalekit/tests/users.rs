@@ -34,7 +34,7 @@ async fn an_external_id_is_one_percent_encoded_segment() {
     ] {
         let theatre = Theatre::open().await;
         let path = format!("/api/v1/users:external/{segment}");
-        theatre.stage.on("GET", &path, [one(user("usr_1", id, EMAIL))]);
+        theatre.stage.on("GET", &path, [one(&user("usr_1", id, EMAIL))]);
         let found = theatre.scalekit.find_by_external_id(&external(id), soon()).await.unwrap().unwrap();
         assert_eq!(found.external_id, Some(external(id)));
         assert_eq!(theatre.stage.calls(), [format!("GET {path}")]);
@@ -55,7 +55,7 @@ async fn an_external_id_that_cannot_be_a_segment_is_an_error_and_not_nobody() {
 async fn by_external_id_404_means_nobody_and_another_user_means_garbage() {
     let theatre = Theatre::open().await;
     let path = "/api/v1/users:external/42";
-    theatre.stage.on("GET", path, [status(404), one(user("usr_1", "43", EMAIL)), status(400)]);
+    theatre.stage.on("GET", path, [status(404), one(&user("usr_1", "43", EMAIL)), status(400)]);
     let find = || async { theatre.scalekit.find_by_external_id(&external("42"), soon()).await };
     assert_eq!(find().await.unwrap(), None);
     assert!(is_transient(find().await.unwrap_err().class));
@@ -134,7 +134,7 @@ async fn a_long_address_is_searched_by_its_first_hundred_characters() {
 #[tokio::test]
 async fn a_create_says_everything_on_the_wire() {
     let theatre = Theatre::open().await;
-    theatre.stage.on("POST", CREATE, [one(user("usr_1", "legacy:42", EMAIL))]);
+    theatre.stage.on("POST", CREATE, [one(&user("usr_1", "legacy:42", EMAIL))]);
     let created = theatre.scalekit.create_user(&new_user(), soon()).await.unwrap();
     assert_eq!(created.id, UserId("usr_1".into()));
     let [sent] = theatre.stage.seen("POST", CREATE).try_into().unwrap();
@@ -155,7 +155,7 @@ async fn a_create_says_everything_on_the_wire() {
 #[tokio::test]
 async fn a_create_without_anything_optional_sends_nothing_optional() {
     let theatre = Theatre::with(|settings| settings.default_roles.clear()).await;
-    theatre.stage.on("POST", CREATE, [one(user("usr_1", "legacy:42", EMAIL))]);
+    theatre.stage.on("POST", CREATE, [one(&user("usr_1", "legacy:42", EMAIL))]);
     let user =
         NewUser { roles: Vec::new(), metadata: BTreeMap::new(), name: PersonName::default(), ..new_user() };
     theatre.scalekit.create_user(&user, soon()).await.unwrap();
@@ -177,30 +177,31 @@ async fn what_scalekit_would_refuse_is_not_sent() {
 
 #[tokio::test]
 async fn every_end_of_a_create_is_told_apart_and_none_is_sent_twice() {
-    let refused = |error: &CreateError| matches!(error, CreateError::Refused(_));
-    let not_done = |error: &CreateError| matches!(error, CreateError::NotDone(_));
-    let unknown = |error: &CreateError| matches!(error, CreateError::Unknown(_));
-    let cases: Vec<(&str, Reply, &dyn Fn(&CreateError) -> bool)> = vec![
-        ("400", status(400), &refused),
-        ("400 bare ErrorInfo", Reply::json(400, &json!({"error_code": "INVALID_ARGUMENT"})), &refused),
-        ("400 html", Reply::text(400, "text/html", "<html>canary</html>"), &refused),
-        ("409", status(409), &refused),
-        ("403", status(403), &not_done),
-        ("404", status(404), &not_done),
-        ("429", status(429), &not_done),
-        ("500", status(500), &unknown),
-        ("501", status(501), &unknown),
-        ("502 html", Reply::text(502, "text/html", "<html>canary</html>"), &unknown),
-        ("503", status(503).header("retry-after", "1"), &unknown),
-        ("504", status(504), &unknown),
-        ("302", Reply::json(302, &json!({})).header("location", "http://127.0.0.1:1/"), &unknown),
-        ("201 html", Reply::text(201, "text/html", "<html>canary</html>"), &unknown),
-        ("201 no user", Reply::json(201, &json!({"message": "canary"})), &unknown),
-        ("204", Reply::text(204, "application/json", ""), &unknown),
-        ("201 too big", Reply::text(201, "application/json", "x".repeat(1024 * 1024 + 1)), &unknown),
-        ("reset", Reply::Close, &unknown),
-        ("cut off", Reply::CutOff, &unknown),
-        ("no answer", Reply::Hang, &unknown),
+    type Expected = fn(&CreateError) -> bool;
+    let refused: Expected = |error| matches!(error, CreateError::Refused(_));
+    let not_done: Expected = |error| matches!(error, CreateError::NotDone(_));
+    let unknown: Expected = |error| matches!(error, CreateError::Unknown(_));
+    let cases: Vec<(&str, Reply, Expected)> = vec![
+        ("400", status(400), refused),
+        ("400 bare ErrorInfo", Reply::json(400, &json!({"error_code": "INVALID_ARGUMENT"})), refused),
+        ("400 html", Reply::text(400, "text/html", "<html>canary</html>"), refused),
+        ("409", status(409), refused),
+        ("403", status(403), not_done),
+        ("404", status(404), not_done),
+        ("429", status(429), not_done),
+        ("500", status(500), unknown),
+        ("501", status(501), unknown),
+        ("502 html", Reply::text(502, "text/html", "<html>canary</html>"), unknown),
+        ("503", status(503).header("retry-after", "1"), unknown),
+        ("504", status(504), unknown),
+        ("302", Reply::json(302, &json!({})).header("location", "http://127.0.0.1:1/"), unknown),
+        ("201 html", Reply::text(201, "text/html", "<html>canary</html>"), unknown),
+        ("201 no user", Reply::json(201, &json!({"message": "canary"})), unknown),
+        ("204", Reply::text(204, "application/json", ""), unknown),
+        ("201 too big", Reply::text(201, "application/json", "x".repeat(1024 * 1024 + 1)), unknown),
+        ("reset", Reply::Close, unknown),
+        ("cut off", Reply::CutOff, unknown),
+        ("no answer", Reply::Hang, unknown),
     ];
     for (name, reply, expected) in cases {
         let theatre = Theatre::with(|settings| settings.timeout = Duration::from_millis(500)).await;
@@ -237,9 +238,9 @@ async fn a_create_without_a_connection_is_not_done() {
 async fn linking_gives_the_external_id_and_the_membership_where_they_are_missing() {
     let theatre = Theatre::open().await;
     let before = without_membership(user("usr_1", "", EMAIL));
-    theatre.stage.on("GET", READ, [one(before), one(user("usr_1", "legacy:42", EMAIL))]);
-    theatre.stage.on("PATCH", READ, [one(user("usr_1", "legacy:42", EMAIL))]);
-    theatre.stage.on("POST", JOIN, [one(user("usr_1", "legacy:42", EMAIL))]);
+    theatre.stage.on("GET", READ, [one(&before), one(&user("usr_1", "legacy:42", EMAIL))]);
+    theatre.stage.on("PATCH", READ, [one(&user("usr_1", "legacy:42", EMAIL))]);
+    theatre.stage.on("POST", JOIN, [one(&user("usr_1", "legacy:42", EMAIL))]);
     let linked = theatre.scalekit.link_user(&UserId("usr_1".into()), &new_user(), soon()).await.unwrap();
     assert_eq!(linked.external_id, Some(external("legacy:42")));
     assert_eq!(linked.memberships.len(), 1);
@@ -253,7 +254,7 @@ async fn linking_gives_the_external_id_and_the_membership_where_they_are_missing
 #[tokio::test]
 async fn linking_again_changes_nothing() {
     let theatre = Theatre::open().await;
-    theatre.stage.on("GET", READ, [one(user("usr_1", "legacy:42", EMAIL))]);
+    theatre.stage.on("GET", READ, [one(&user("usr_1", "legacy:42", EMAIL))]);
     theatre.scalekit.link_user(&UserId("usr_1".into()), &new_user(), soon()).await.unwrap();
     assert_eq!(theatre.stage.calls(), [format!("GET {READ}"), format!("GET {READ}")]);
 }
@@ -263,7 +264,7 @@ async fn a_member_who_was_deactivated_is_not_brought_back() {
     let theatre = Theatre::open().await;
     let mut inactive = user("usr_1", "legacy:42", EMAIL);
     inactive["memberships"][0]["membership_status"] = json!("INACTIVE");
-    theatre.stage.on("GET", READ, [one(inactive)]);
+    theatre.stage.on("GET", READ, [one(&inactive)]);
     let linked = theatre.scalekit.link_user(&UserId("usr_1".into()), &new_user(), soon()).await.unwrap();
     assert_eq!(linked.memberships[0].status, MembershipStatus::Inactive);
     assert!(theatre.stage.seen("POST", JOIN).is_empty());
@@ -272,7 +273,7 @@ async fn a_member_who_was_deactivated_is_not_brought_back() {
 #[tokio::test]
 async fn a_user_with_another_external_id_is_never_taken_over() {
     let theatre = Theatre::open().await;
-    theatre.stage.on("GET", READ, [one(user("usr_1", "somebody-else", EMAIL)), status(404)]);
+    theatre.stage.on("GET", READ, [one(&user("usr_1", "somebody-else", EMAIL)), status(404)]);
     for _ in 0..2 {
         let error =
             theatre.scalekit.link_user(&UserId("usr_1".into()), &new_user(), soon()).await.unwrap_err();
@@ -287,12 +288,12 @@ async fn already_a_member_is_a_success_after_a_look() {
     for code in [400, 409] {
         let theatre = Theatre::open().await;
         let before = without_membership(user("usr_1", "legacy:42", EMAIL));
-        theatre.stage.on("GET", READ, [one(before.clone()), one(user("usr_1", "legacy:42", EMAIL))]);
+        theatre.stage.on("GET", READ, [one(&before), one(&user("usr_1", "legacy:42", EMAIL))]);
         theatre.stage.on("POST", JOIN, [status(code)]);
         let linked = theatre.scalekit.link_user(&UserId("usr_1".into()), &new_user(), soon()).await.unwrap();
         assert_eq!(linked.memberships.len(), 1);
 
-        theatre.stage.on("GET", READ, [one(before)]);
+        theatre.stage.on("GET", READ, [one(&before)]);
         let error =
             theatre.scalekit.link_user(&UserId("usr_1".into()), &new_user(), soon()).await.unwrap_err();
         assert_eq!(error.class, ErrorClass::Permanent, "{code}");
@@ -301,8 +302,8 @@ async fn already_a_member_is_a_success_after_a_look() {
 
 #[tokio::test]
 async fn a_membership_that_is_not_there_is_removed() {
-    let gone = || one(without_membership(user("usr_1", "legacy:42", EMAIL)));
-    let there = || one(user("usr_1", "legacy:42", EMAIL));
+    let gone = || one(&without_membership(user("usr_1", "legacy:42", EMAIL)));
+    let there = || one(&user("usr_1", "legacy:42", EMAIL));
     for (delete, look, is_removed) in [
         (Reply::json(200, &json!({})), there(), true),
         (Reply::text(204, "text/plain", ""), there(), true),
