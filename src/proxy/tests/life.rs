@@ -2,7 +2,7 @@
 
 use std::{sync::mpsc, time::Duration};
 
-use super::support::{Application, Client, HOST, PATIENCE, Running};
+use super::support::{Application, Client, HOST, PATIENCE, Running, has};
 
 fn get(path: &str) -> String {
     format!("GET {path} HTTP/1.1\r\nHost: {HOST}\r\n\r\n")
@@ -135,7 +135,7 @@ async fn a_drain_lets_started_requests_finish_and_ends_connections() {
     idle.send(get("/"));
     assert_eq!(idle.reply().status, 200);
     slow.send(get("/slow"));
-    application.wait_for(|events| format!("{events:?}").contains("Received(1"));
+    application.wait_for(|events| has(events, "GET /slow"));
 
     let drain = tokio::spawn(running.plane.drain(Duration::from_millis(300), PATIENCE));
     let mut late = Client::connect(address);

@@ -186,7 +186,7 @@ impl Client {
     pub(crate) fn reply_to(&mut self, method: &str) -> Reply {
         loop {
             let mut reply = self.head();
-            if reply.status == 100 {
+            if matches!(reply.status, 100 | 103) {
                 continue;
             }
             if method == "HEAD" || matches!(reply.status, 204 | 304) {
@@ -346,6 +346,14 @@ impl Application {
         let (_log, late) = changed.wait_timeout_while(log, PATIENCE, |log| !what(log)).unwrap();
         assert!(!late.timed_out(), "it did not happen");
     }
+}
+
+/// Whether a text was received in one piece.
+pub(crate) fn has(events: &[Event], text: &str) -> bool {
+    events.iter().any(|event| match event {
+        Event::Received(_, bytes) => bytes.windows(text.len()).any(|window| window == text.as_bytes()),
+        Event::Opened(_) | Event::Closed(_) => false,
+    })
 }
 
 impl Guest {
