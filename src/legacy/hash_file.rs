@@ -13,9 +13,10 @@ use std::{
 use async_trait::async_trait;
 
 use super::{
+    cells::{Cell, Fields, cell_of},
     names,
     passwords::{Found, Passwords},
-    record::{Cell, Fields, Reader, cell_of},
+    record::Reader,
 };
 use crate::{
     bulk,
@@ -92,7 +93,7 @@ pub(crate) struct RowProblem {
 
 /// Every readable row of a file.
 pub(super) struct Rows {
-    rows: Vec<Fields>,
+    all: Vec<Fields>,
     by_login: HashMap<String, Vec<usize>>,
     by_email: HashMap<CanonicalEmail, Vec<usize>>,
     by_id: HashMap<LegacyId, usize>,
@@ -105,8 +106,8 @@ pub(super) type NumberedRow = (u64, Result<Fields, String>);
 impl Rows {
     /// Indexes the rows of a file.
     pub(super) fn index(reader: &Reader, rows: impl IntoIterator<Item = NumberedRow>) -> Self {
-        let mut all = Self {
-            rows: Vec::new(),
+        let mut index = Self {
+            all: Vec::new(),
             by_login: HashMap::new(),
             by_email: HashMap::new(),
             by_id: HashMap::new(),
@@ -116,25 +117,28 @@ impl Rows {
         for (row, fields) in rows {
             match fields.and_then(|fields| Ok((checked(reader, &fields)?, fields))) {
                 Ok((id, fields)) => by_id.entry(id).or_default().push((row, fields)),
-                Err(problem) => all.problems.push(RowProblem { row, problem }),
+                Err(problem) => index.problems.push(RowProblem { row, problem }),
             }
         }
-        for (id, mut same) in by_id {
-            match (same.pop(), same.is_empty()) {
-                (Some((_, fields)), true) => all.add(reader, id, fields),
-                // Two people under one key: which of them a sign-in means cannot be known.
-                (last, _) => all.problems.extend(same.iter().chain(last.iter()).map(|(row, _)| RowProblem {
-                    row: *row,
-                    problem: format!("column {}: another row has the same id", reader.id_column()),
-                })),
-            }
+        for (id, same) in by_id {
+            let same = match <[(u64, Fields); 1]>::try_from(same) {
+                Ok([(_, fields)]) => {
+                    index.add(reader, id, fields);
+                    continue;
+                }
+                Err(same) => same,
+            };
+            // Two people under one key: which of them a sign-in means cannot be known.
+            let problem = format!("column {}: another row has the same id", reader.id_column());
+            let left_out = same.iter().map(|(row, _)| RowProblem { row: *row, problem: problem.clone() });
+            index.problems.extend(left_out);
         }
-        all.problems.sort_by_key(|problem| problem.row);
-        all
+        index.problems.sort_by_key(|problem| problem.row);
+        index
     }
 
     fn add(&mut self, reader: &Reader, id: LegacyId, fields: Fields) {
-        let at = self.rows.len();
+        let at = self.all.len();
         let email = reader.email(&fields).ok().flatten();
         if let Some(email) = email.as_deref().and_then(|email| CanonicalEmail::parse(email).ok()) {
             self.by_email.entry(email).or_default().push(at);
@@ -144,7 +148,7 @@ impl Rows {
             self.by_login.entry(names::comparable(&login)).or_default().push(at);
         }
         self.by_id.insert(id, at);
-        self.rows.push(fields);
+        self.all.push(fields);
     }
 
     /// Rows left out, in the order of the file.
@@ -153,7 +157,7 @@ impl Rows {
     }
 
     pub(super) fn len(&self) -> usize {
-        self.rows.len()
+        self.all.len()
     }
 
     /// The one row a typed name means.
@@ -165,7 +169,7 @@ impl Rows {
         candidates.dedup();
         match candidates.as_slice() {
             [] => Found::Nobody,
-            [at] => self.rows.get(*at).cloned().map_or(Found::Nobody, Found::One),
+            [at] => self.all.get(*at).cloned().map_or(Found::Nobody, Found::One),
             _ => Found::Several,
         }
     }
@@ -174,7 +178,7 @@ impl Rows {
     fn with_login(&self, reader: &Reader, name: &LoginName) -> Vec<usize> {
         let same = self.by_login.get(&names::comparable(name.as_typed())).cloned().unwrap_or_default();
         let exactly = |at: &&usize| {
-            let login = self.rows.get(**at).and_then(|fields| reader.login(fields).ok().flatten());
+            let login = self.all.get(**at).and_then(|fields| reader.login(fields).ok().flatten());
             login.as_deref() == Some(name.as_typed())
         };
         let exact: Vec<usize> = same.iter().filter(exactly).copied().collect();
@@ -182,7 +186,7 @@ impl Rows {
     }
 
     fn with_id(&self, id: &LegacyId) -> Option<&Fields> {
-        self.rows.get(*self.by_id.get(id)?)
+        self.all.get(*self.by_id.get(id)?)
     }
 
     fn twins(&self, email: &CanonicalEmail) -> Twins {

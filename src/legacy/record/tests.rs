@@ -3,7 +3,10 @@ use serde_json::{Value, json};
 use super::*;
 use crate::{
     config::SourceKind,
-    legacy::tests::{columns, source},
+    legacy::{
+        cells::cell_of,
+        tests::{columns, source},
+    },
 };
 
 fn reader() -> Reader {

@@ -8,7 +8,7 @@ use sqlx::{
 };
 
 use super::Limits;
-use crate::legacy::record::Cell;
+use crate::legacy::cells::Cell;
 
 /// Unknown system variable: MariaDB and MySQL limit statements by different ones.
 const UNKNOWN_VARIABLE: u16 = 1193;

@@ -8,7 +8,7 @@ use sqlx::{
 };
 
 use super::Limits;
-use crate::legacy::record::{Cell, cell_of};
+use crate::legacy::cells::{Cell, cell_of};
 
 pub(super) fn prepare(url: &str, limits: Limits) -> Result<PgPool, sqlx::Error> {
     if !url.starts_with("postgres://") && !url.starts_with("postgresql://") {

@@ -8,7 +8,7 @@ use sqlx::{
 };
 
 use super::Limits;
-use crate::legacy::record::Cell;
+use crate::legacy::cells::Cell;
 
 /// SQLite has no statement time limit; the caller's deadline ends the wait, and the pool bounds what still runs.
 pub(super) fn prepare(url: &str, limits: Limits) -> Result<SqlitePool, sqlx::Error> {
