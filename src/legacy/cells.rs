@@ -11,7 +11,7 @@ pub(super) enum Cell {
     Absent,
     Null,
     Bool(bool),
-    Int(i128),
+    Int(i64),
     Text(String),
     Bytes(Vec<u8>),
     List(Vec<Cell>),
@@ -19,11 +19,19 @@ pub(super) enum Cell {
     Other,
 }
 
+impl Cell {
+    /// A whole number; one that 64 bits cannot hold is its digits.
+    pub(super) fn whole(number: i128) -> Self {
+        i64::try_from(number).map_or_else(|_| Self::Text(number.to_string()), Self::Int)
+    }
+}
+
 /// The values of one row under the names the configuration gives their columns. The names are shared by all rows.
 #[derive(Clone)]
 pub(super) struct Fields {
     pub(super) columns: Arc<[String]>,
-    pub(super) cells: Vec<Cell>,
+    /// By the place of their column; what is absent is left out, since a file of people is kept in memory.
+    pub(super) cells: Box<[(usize, Cell)]>,
 }
 
 /// A column whose value cannot be used.
@@ -39,12 +47,14 @@ pub(super) type Read<T> = Result<T, Unreadable>;
 impl Fields {
     /// One cell for each column, in their order.
     pub(super) fn new(columns: &Arc<[String]>, cells: Vec<Cell>) -> Self {
-        Self { columns: Arc::clone(columns), cells }
+        let there = cells.into_iter().enumerate().filter(|(_, cell)| *cell != Cell::Absent);
+        Self { columns: Arc::clone(columns), cells: there.collect() }
     }
 
     pub(super) fn get(&self, column: &str) -> &Cell {
         let at = self.columns.iter().position(|name| name == column);
-        at.and_then(|at| self.cells.get(at)).unwrap_or(&Cell::Absent)
+        let mut cells = self.cells.iter();
+        cells.find(|(place, _)| Some(*place) == at).map_or(&Cell::Absent, |(_, cell)| cell)
     }
 
     /// Text without the blanks that `CHAR(n)` pads with; empty is none.
@@ -127,11 +137,8 @@ pub(super) fn cell_of(value: &Value) -> Cell {
     match value {
         Value::Null => Cell::Null,
         Value::Bool(flag) => Cell::Bool(*flag),
-        Value::Number(number) => number
-            .as_i64()
-            .map(i128::from)
-            .or_else(|| number.as_u64().map(i128::from))
-            .map_or(Cell::Other, Cell::Int),
+        Value::Number(number) if number.is_f64() => Cell::Other,
+        Value::Number(number) => number.as_i64().map_or_else(|| Cell::Text(number.to_string()), Cell::Int),
         Value::String(text) => Cell::Text(text.clone()),
         Value::Array(items) => Cell::List(items.iter().map(cell_of).collect()),
         Value::Object(_) => Cell::Other,

@@ -26,19 +26,31 @@ use crate::{
     login::{Attempt, LegacyError, LegacyStore, Twins, Verdict},
 };
 
-/// Reads a file and indexes its rows; blocks.
+/// Reads a file and indexes its rows; blocks. A file that cannot be read to its end, or holds nobody, is refused:
+/// its people would all seem to have mistyped their passwords.
 pub(super) fn load(reader: &Reader, settings: &HashFileSource) -> Result<Rows, String> {
-    let file = File::open(&settings.path)
-        .map_err(|error| format!("path: {} cannot be opened: {error}", settings.path.display()))?;
+    let path = settings.path.display();
+    let file =
+        File::open(&settings.path).map_err(|error| format!("path: {path} cannot be opened: {error}"))?;
     let mut columns = Sightings { reader, kind: settings.kind, seen: BTreeSet::new() };
-    let rows: Vec<NumberedRow> = bulk::read(file, settings.kind.into())
-        .map(|row| {
-            let fields = row.fields.map_err(|problem| problem.to_string());
-            (row.number, fields.map(|fields| columns.read(&fields)))
-        })
-        .collect();
+    let mut rows: Vec<NumberedRow> = Vec::new();
+    for row in bulk::read(file, settings.kind.into()) {
+        let fields = match row.fields {
+            Ok(fields) => Ok(columns.read(&fields)),
+            Err(problem) if problem.ends_the_file() => {
+                return Err(format!("path: {path} cannot be read beyond row {}: {problem}", row.number));
+            }
+            Err(problem) => Err(problem.to_string()),
+        };
+        rows.push((row.number, fields));
+    }
     let never = columns.never_seen();
     let mut rows = Rows::index(reader, rows);
+    if rows.len() == 0 {
+        let first = rows.problems().first();
+        let first = first.map_or(String::new(), |told| format!(" (row {}: {})", told.row, told.problem));
+        return Err(format!("path: {path} has no usable row{first}"));
+    }
     rows.problems.splice(0..0, never);
     Ok(rows)
 }

@@ -30,7 +30,7 @@ pub(super) fn cell(row: &SqliteRow, at: usize) -> Cell {
         return Cell::Null;
     }
     let cell = match value.type_info().name() {
-        "INTEGER" | "BOOLEAN" => row.try_get_unchecked::<i64, _>(at).map(|number| Cell::Int(number.into())),
+        "INTEGER" | "BOOLEAN" => row.try_get_unchecked::<i64, _>(at).map(Cell::Int),
         "TEXT" => row.try_get_unchecked::<&str, _>(at).map(|text| Cell::Text(text.to_owned())),
         "BLOB" => row.try_get_unchecked::<&[u8], _>(at).map(|bytes| Cell::Bytes(bytes.to_vec())),
         _ => return Cell::Other,
