@@ -2,9 +2,10 @@
 //!
 //! Each kind of source is a [`LegacyStore`]: `okta` asks an API, `sql` and `hash_file` find a row and judge its
 //! hash, `upstream` knows nothing because the application itself judges. What rows have in common is in `record`
-//! (columns to a record) and `passwords` (one hash for everybody, states after it). Nothing here may turn a fault
+//! (columns to a record, from `cells`) and `passwords` (one hash for everybody, states after it). Nothing here may turn a fault
 //! into a yes or a no, or put a password, a hash or an address into a log. Start reading at [`build`].
 
+mod cells;
 mod failure;
 mod hash_file;
 mod names;

@@ -13,9 +13,10 @@ use std::{
 use async_trait::async_trait;
 
 use super::{
+    cells::{Cell, Fields, cell_of},
     names,
     passwords::{Found, Passwords},
-    record::{Cell, Fields, Reader, cell_of},
+    record::Reader,
 };
 use crate::{
     bulk,
@@ -25,19 +26,31 @@ use crate::{
     login::{Attempt, LegacyError, LegacyStore, Twins, Verdict},
 };
 
-/// Reads a file and indexes its rows; blocks.
+/// Reads a file and indexes its rows; blocks. A file that cannot be read to its end, or holds nobody, is refused:
+/// its people would all seem to have mistyped their passwords.
 pub(super) fn load(reader: &Reader, settings: &HashFileSource) -> Result<Rows, String> {
-    let file = File::open(&settings.path)
-        .map_err(|error| format!("path: {} cannot be opened: {error}", settings.path.display()))?;
+    let path = settings.path.display();
+    let file =
+        File::open(&settings.path).map_err(|error| format!("path: {path} cannot be opened: {error}"))?;
     let mut columns = Sightings { reader, kind: settings.kind, seen: BTreeSet::new() };
-    let rows: Vec<NumberedRow> = bulk::read(file, settings.kind.into())
-        .map(|row| {
-            let fields = row.fields.map_err(|problem| problem.to_string());
-            (row.number, fields.map(|fields| columns.read(&fields)))
-        })
-        .collect();
+    let mut rows: Vec<NumberedRow> = Vec::new();
+    for row in bulk::read(file, settings.kind.into()) {
+        let fields = match row.fields {
+            Ok(fields) => Ok(columns.read(&fields)),
+            Err(problem) if problem.ends_the_file() => {
+                return Err(format!("path: {path} cannot be read beyond row {}: {problem}", row.number));
+            }
+            Err(problem) => Err(problem.to_string()),
+        };
+        rows.push((row.number, fields));
+    }
     let never = columns.never_seen();
     let mut rows = Rows::index(reader, rows);
+    if rows.len() == 0 {
+        let first = rows.problems().first();
+        let first = first.map_or(String::new(), |told| format!(" (row {}: {})", told.row, told.problem));
+        return Err(format!("path: {path} has no usable row{first}"));
+    }
     rows.problems.splice(0..0, never);
     Ok(rows)
 }
@@ -92,7 +105,7 @@ pub(crate) struct RowProblem {
 
 /// Every readable row of a file.
 pub(super) struct Rows {
-    rows: Vec<Fields>,
+    all: Vec<Fields>,
     by_login: HashMap<String, Vec<usize>>,
     by_email: HashMap<CanonicalEmail, Vec<usize>>,
     by_id: HashMap<LegacyId, usize>,
@@ -105,8 +118,8 @@ pub(super) type NumberedRow = (u64, Result<Fields, String>);
 impl Rows {
     /// Indexes the rows of a file.
     pub(super) fn index(reader: &Reader, rows: impl IntoIterator<Item = NumberedRow>) -> Self {
-        let mut all = Self {
-            rows: Vec::new(),
+        let mut index = Self {
+            all: Vec::new(),
             by_login: HashMap::new(),
             by_email: HashMap::new(),
             by_id: HashMap::new(),
@@ -116,25 +129,28 @@ impl Rows {
         for (row, fields) in rows {
             match fields.and_then(|fields| Ok((checked(reader, &fields)?, fields))) {
                 Ok((id, fields)) => by_id.entry(id).or_default().push((row, fields)),
-                Err(problem) => all.problems.push(RowProblem { row, problem }),
+                Err(problem) => index.problems.push(RowProblem { row, problem }),
             }
         }
-        for (id, mut same) in by_id {
-            match (same.pop(), same.is_empty()) {
-                (Some((_, fields)), true) => all.add(reader, id, fields),
-                // Two people under one key: which of them a sign-in means cannot be known.
-                (last, _) => all.problems.extend(same.iter().chain(last.iter()).map(|(row, _)| RowProblem {
-                    row: *row,
-                    problem: format!("column {}: another row has the same id", reader.id_column()),
-                })),
-            }
+        for (id, same) in by_id {
+            let same = match <[(u64, Fields); 1]>::try_from(same) {
+                Ok([(_, fields)]) => {
+                    index.add(reader, id, fields);
+                    continue;
+                }
+                Err(same) => same,
+            };
+            // Two people under one key: which of them a sign-in means cannot be known.
+            let problem = format!("column {}: another row has the same id", reader.id_column());
+            let left_out = same.iter().map(|(row, _)| RowProblem { row: *row, problem: problem.clone() });
+            index.problems.extend(left_out);
         }
-        all.problems.sort_by_key(|problem| problem.row);
-        all
+        index.problems.sort_by_key(|problem| problem.row);
+        index
     }
 
     fn add(&mut self, reader: &Reader, id: LegacyId, fields: Fields) {
-        let at = self.rows.len();
+        let at = self.all.len();
         let email = reader.email(&fields).ok().flatten();
         if let Some(email) = email.as_deref().and_then(|email| CanonicalEmail::parse(email).ok()) {
             self.by_email.entry(email).or_default().push(at);
@@ -144,7 +160,7 @@ impl Rows {
             self.by_login.entry(names::comparable(&login)).or_default().push(at);
         }
         self.by_id.insert(id, at);
-        self.rows.push(fields);
+        self.all.push(fields);
     }
 
     /// Rows left out, in the order of the file.
@@ -153,7 +169,7 @@ impl Rows {
     }
 
     pub(super) fn len(&self) -> usize {
-        self.rows.len()
+        self.all.len()
     }
 
     /// The one row a typed name means.
@@ -165,7 +181,7 @@ impl Rows {
         candidates.dedup();
         match candidates.as_slice() {
             [] => Found::Nobody,
-            [at] => self.rows.get(*at).cloned().map_or(Found::Nobody, Found::One),
+            [at] => self.all.get(*at).cloned().map_or(Found::Nobody, Found::One),
             _ => Found::Several,
         }
     }
@@ -174,7 +190,7 @@ impl Rows {
     fn with_login(&self, reader: &Reader, name: &LoginName) -> Vec<usize> {
         let same = self.by_login.get(&names::comparable(name.as_typed())).cloned().unwrap_or_default();
         let exactly = |at: &&usize| {
-            let login = self.rows.get(**at).and_then(|fields| reader.login(fields).ok().flatten());
+            let login = self.all.get(**at).and_then(|fields| reader.login(fields).ok().flatten());
             login.as_deref() == Some(name.as_typed())
         };
         let exact: Vec<usize> = same.iter().filter(exactly).copied().collect();
@@ -182,7 +198,7 @@ impl Rows {
     }
 
     fn with_id(&self, id: &LegacyId) -> Option<&Fields> {
-        self.rows.get(*self.by_id.get(id)?)
+        self.all.get(*self.by_id.get(id)?)
     }
 
     fn twins(&self, email: &CanonicalEmail) -> Twins {

@@ -1,13 +1,15 @@
 //! Okta: primary authentication and the users API (legacy-stores.md §1).
 //!
-//! A 200 proves nothing: `authn` decides on the state by an allow-list, `api` on status and error code. The record
+//! A 200 proves nothing: `authn` decides on the state by an allow-list, `refusal` on status and error code. The record
 //! is the one Okta names for the verified credentials, read again with its e-mail and status by `people`. Tokens of
 //! a transaction are never read, the API token goes to the configured address alone.
 
 mod api;
 mod authn;
 mod limits;
+mod paging;
 mod people;
+mod refusal;
 #[cfg(test)]
 mod tests;
 

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use super::{
+    cells::{Fields, Unreadable},
     failure::{TRANSIENT, failure, garbage},
-    record::{Fields, Reader, Unreadable},
+    record::Reader,
 };
 use crate::{
     clock::Deadline,
@@ -162,15 +163,14 @@ impl Passwords {
     fn report(&self, why: HashError, fields: &Fields) {
         let id = self.reader.id(fields).ok();
         let id = id.as_ref().map(crate::identity::LegacyId::as_str);
-        match why {
-            // `!` and `*`: an account without a password is nobody's mistake.
-            HashError::Unusable => {
-                tracing::debug!(legacy.store = %self.source, legacy.id = id, "the account has no password");
-            }
-            _ => tracing::error!(
-                legacy.store = %self.source, legacy.id = id, error = %why, "a stored password hash cannot be used",
-            ),
+        // `!` and `*`: an account without a password is nobody's mistake.
+        if why == HashError::Unusable {
+            tracing::debug!(legacy.store = %self.source, legacy.id = id, "the account has no password");
+            return;
         }
+        tracing::error!(
+            legacy.store = %self.source, legacy.id = id, error = %why, "a stored password hash cannot be used",
+        );
     }
 }
 

@@ -18,10 +18,10 @@ use sqlx::{Column as _, Row as _};
 
 use self::fault::Fault;
 use super::{
+    cells::{Cell, Fields},
     failure::{TRANSIENT, failure},
     names,
     passwords::{Found, Passwords},
-    record::Fields,
 };
 use crate::{
     clock::Deadline,
@@ -99,8 +99,6 @@ macro_rules! rows {
     }};
 }
 
-use super::record::Cell;
-
 impl Sql {
     /// Prepares connections and makes none. The problem names the setting and no secret.
     pub(super) fn new(source: &Source, settings: &SqlSource, passwords: Passwords) -> Result<Self, String> {
@@ -109,6 +107,7 @@ impl Sql {
             statement: source.timeout,
             wait: CONNECTION_WAIT.min(source.timeout),
         };
+        with_parameter(settings)?;
         let url = settings.url.expose();
         // The driver's own message may repeat parts of the address.
         let database = match settings.dialect {
@@ -178,6 +177,24 @@ impl Sql {
              column configured); not used",
         );
         Ok(Found::Nobody)
+    }
+}
+
+/// A query without a parameter would find the same people for every name.
+fn with_parameter(settings: &SqlSource) -> Result<(), String> {
+    let parameter = match settings.dialect {
+        SqlDialect::Postgres => "$1",
+        SqlDialect::Mysql | SqlDialect::Sqlite => "?",
+    };
+    let optional = |name, query| Option::map(query, |query| (name, query));
+    let queries = [
+        Some(("query", &settings.query)),
+        optional("twins_query", settings.twins_query.as_ref()),
+        optional("id_query", settings.id_query.as_ref()),
+    ];
+    match queries.into_iter().flatten().find(|(_, query)| !query.contains(parameter)) {
+        Some((name, _)) => Err(format!("{name}: has no parameter {parameter}")),
+        None => Ok(()),
     }
 }
 

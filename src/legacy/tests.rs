@@ -146,7 +146,7 @@ fn sql(url: &str) -> SourceKind {
     SourceKind::Sql(SqlSource {
         dialect: SqlDialect::Postgres,
         url: Secret::new(url.into()),
-        query: "select 1".into(),
+        query: "select $1".into(),
         twins_query: None,
         id_query: None,
         columns: columns(),
@@ -186,8 +186,14 @@ async fn every_problem_is_told_and_no_secret_in_it() {
             }),
         ),
     ];
+    let mut parameterless = named("fixed", sql("postgres://127.0.0.1/app"));
+    if let SourceKind::Sql(settings) = &mut parameterless.kind {
+        settings.twins_query = Some("select id from people".into());
+    }
+    let sources = [sources, vec![parameterless]].concat();
     let problems = build(&legacy(sources), &pool).await.err().unwrap();
     let told: Vec<String> = problems.iter().map(ToString::to_string).collect();
     assert_eq!(told[0], "legacy.table.url: is not a connection address of this dialect");
+    assert_eq!(told[2], "legacy.fixed.twins_query: has no parameter $1");
     assert!(told[1].starts_with("legacy.file.path: /nowhere/people.jsonl cannot be opened"), "{}", told[1]);
 }

@@ -32,13 +32,17 @@ impl Drop for Scratch {
 }
 
 fn open(kind: HashFileKind, content: &str) -> Opened {
+    try_open(kind, content).unwrap()
+}
+
+fn try_open(kind: HashFileKind, content: &str) -> Result<Opened, String> {
     let file = Scratch::new(content);
     let hashes = Arc::new(PlainHashes::default());
     let passwords = passwords(hashes.clone());
     let settings =
         HashFileSource { path: file.0.clone(), kind, columns: columns(), hash_format: json!("auto") };
-    let rows = Arc::new(load(&passwords.reader, &settings).unwrap());
-    Opened { store: HashFile::new(&source(SourceKind::HashFile(settings)), rows, passwords), hashes }
+    let rows = Arc::new(load(&passwords.reader, &settings)?);
+    Ok(Opened { store: HashFile::new(&source(SourceKind::HashFile(settings)), rows, passwords), hashes })
 }
 
 fn json_lines(rows: &[serde_json::Value]) -> Opened {
@@ -141,4 +145,20 @@ async fn a_table_is_read_by_its_header() {
     let missing: Vec<&str> = store.rows.problems().iter().map(|problem| problem.problem.as_str()).collect();
     assert!(missing.contains(&"column disabled: no row has a value in it"), "{missing:?}");
     assert!(!missing.iter().any(|problem| problem.contains("column locked")));
+}
+
+#[test]
+fn a_file_that_would_lose_people_is_refused() {
+    let ann = "id,email,password_hash\n1,ann@example.com,right:x\n";
+    for (content, part) in [
+        ("", "header row: missing"),
+        ("id;email;password_hash\n1;a;b\n", "columns are parted by commas"),
+        ("id,email,password_hash\n", "has no usable row"),
+        ("id,mail,password_hash\n1,ann@example.com,x\n", "has no usable row (row 1: column email: is empty"),
+        (&format!("{ann}2,\"bob@example.com,right:x\n3,cleo@example.com,right:x\n"), "beyond row 2"),
+    ] {
+        let told = try_open(HashFileKind::Csv, content).err().unwrap();
+        assert!(told.starts_with("path: ") && told.contains(part), "{content:?}: {told}");
+    }
+    assert!(try_open(HashFileKind::Csv, ann).is_ok());
 }

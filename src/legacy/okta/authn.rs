@@ -2,11 +2,14 @@
 
 use serde::Deserialize;
 
-use super::api::{Api, Refusal};
+use super::{
+    api::Api,
+    refusal::{Refusal, content},
+};
 use crate::{
     identity::SourceName,
-    legacy::failure::garbage,
-    login::{LegacyError, Rejection, StayReason, Verdict},
+    legacy::failure::{failure, garbage},
+    login::{ErrorClass, LegacyError, Rejection, StayReason, Verdict},
     net::Answer,
 };
 
@@ -49,13 +52,13 @@ struct EmbeddedProfile {
 
 /// Reads the answer to a password check.
 pub(super) fn checked(api: &Api, answer: &Answer) -> Result<Checked, LegacyError> {
-    match api.content::<Transaction>(answer) {
+    match content::<Transaction>(answer) {
         Ok(transaction) => judge(&api.source, transaction),
         Err(Refusal::Rejected(why)) => Ok(Checked::Decided(Verdict::Rejected(why))),
         Err(Refusal::Stay(why)) => Ok(Checked::Decided(Verdict::StayOnLegacy(why))),
-        Err(Refusal::NotFound) => Err(crate::legacy::failure::failure(
+        Err(Refusal::NotFound) => Err(failure(
             &api.source,
-            crate::login::ErrorClass::Misconfigured,
+            ErrorClass::Misconfigured,
             "has no primary authentication at this address (E0000007)",
         )),
         Err(failed @ Refusal::Failed { .. }) => Err(api.as_error(failed)),

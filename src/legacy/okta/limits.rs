@@ -6,7 +6,7 @@ use http::{HeaderMap, header};
 
 pub(super) const LEAST_WAIT: Duration = Duration::from_secs(1);
 /// Fault matrix: a wait is passed on up to here.
-const LONGEST_WAIT: Duration = Duration::from_secs(60);
+const LONGEST_WAIT: Duration = Duration::from_mins(1);
 
 /// The end of the limit's window by the organisation's own clock: `X-Rate-Limit-Reset` (epoch seconds) minus
 /// `Date`, so that our clock does not matter; else `Retry-After`.

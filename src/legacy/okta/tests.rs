@@ -56,7 +56,7 @@ async fn org(options: Value) -> Org {
 }
 
 /// An organisation of Ann with the members of `more`.
-fn ann(more: Value) -> Value {
+fn ann(more: &Value) -> Value {
     let mut ann = json!({
         "id": "00u1", "login": "ann@example.org", "email": "ann@example.org", "password": "right horse",
         "first_name": "Ann", "last_name": "Archer",
@@ -116,11 +116,11 @@ async fn each_state_of_a_transaction_has_its_outcome() {
         // No status at all.
         ("-", no(Rejection::WrongPassword)),
     ] {
-        let org = org(ann(json!({ "transaction": state }))).await;
+        let org = org(ann(&json!({ "transaction": state }))).await;
         assert_eq!(org.right().await.unwrap(), verdict, "{state}");
     }
     for state in ["SUCCESS", "PASSWORD_WARN"] {
-        let org = org(ann(json!({ "transaction": state }))).await;
+        let org = org(ann(&json!({ "transaction": state }))).await;
         assert_eq!(verified(org.right().await).id.as_str(), "00u1", "{state}");
     }
 }
@@ -136,7 +136,7 @@ async fn each_error_has_its_outcome() {
         ("E0000038", Verdict::Rejected(Rejection::Disabled)),
         ("E0000079", Verdict::Rejected(Rejection::WrongPassword)),
     ] {
-        let org = org(ann(json!({ "authn_error": code }))).await;
+        let org = org(ann(&json!({ "authn_error": code }))).await;
         assert_eq!(org.right().await.unwrap(), verdict, "{code}");
     }
     for (code, class) in [
@@ -150,10 +150,10 @@ async fn each_error_has_its_outcome() {
         ("E0000009", TRANSIENT),
         ("E0000010", TRANSIENT),
     ] {
-        let org = org(ann(json!({ "authn_error": code }))).await;
+        let org = org(ann(&json!({ "authn_error": code }))).await;
         assert_eq!(org.right().await.unwrap_err().class, class, "{code}");
     }
-    let org = org(ann(json!({}))).await;
+    let org = org(ann(&json!({}))).await;
     for (typed, password) in [("ann@example.org", "wrong"), ("nobody@example.org", "right horse")] {
         let verdict = org.guess(typed, password).await.unwrap();
         assert_eq!(verdict, Verdict::Rejected(Rejection::WrongPassword), "{typed}");
@@ -175,7 +175,7 @@ async fn each_user_status_has_its_outcome() {
         ("PROVISIONED", Some(stay(StayReason::Pending)), AccountState::Unknown),
         ("HIBERNATING", None, AccountState::Unknown),
     ] {
-        let org = org(ann(json!({ "transaction": "SUCCESS", "status": status }))).await;
+        let org = org(ann(&json!({ "transaction": "SUCCESS", "status": status }))).await;
         match (org.right().await.unwrap(), verdict) {
             (Verdict::Verified(record), None) => assert_eq!(record.state, state, "{status}"),
             (got, expected) => assert_eq!(Some(got), expected, "{status}"),
@@ -184,7 +184,7 @@ async fn each_user_status_has_its_outcome() {
         assert_eq!(found.state, state, "{status}");
     }
     assert_eq!(forbidden("LOCKED_OUT"), Some(no(Rejection::Locked)));
-    let locked = org(ann(json!({ "status": "LOCKED_OUT" }))).await;
+    let locked = org(ann(&json!({ "status": "LOCKED_OUT" }))).await;
     let found = locked.store.look_up(&name("ann@example.org"), soon()).await.unwrap().unwrap();
     assert_eq!(found.state, AccountState::Locked);
 }
@@ -198,7 +198,7 @@ async fn the_record_has_what_the_users_api_says() {
             { "id": "g3", "name": "unmapped" },
         ],
     });
-    let org = org_with(ann(more), |_, settings| {
+    let org = org_with(ann(&more), |_, settings| {
         settings.email_verified_attribute = Some("mailChecked".into());
         settings.organization_attribute = Some("company".into());
     })
@@ -222,7 +222,7 @@ async fn only_a_boolean_of_the_profile_vouches_for_an_address() {
         (json!(1), None),
         (json!(null), None),
     ] {
-        let options = ann(json!({ "profile": { "mailChecked": attribute } }));
+        let options = ann(&json!({ "profile": { "mailChecked": attribute } }));
         let named = org_with(options, |_, settings| {
             settings.email_verified_attribute = Some("mailChecked".into());
         })
@@ -230,13 +230,13 @@ async fn only_a_boolean_of_the_profile_vouches_for_an_address() {
         assert_eq!(verified(named.right().await).email.verified, verified_flag, "{attribute}");
     }
     // Active is no word about the mailbox.
-    let unnamed = org(ann(json!({ "profile": { "mailChecked": true } }))).await;
+    let unnamed = org(ann(&json!({ "profile": { "mailChecked": true } }))).await;
     assert_eq!(verified(unnamed.right().await).email.verified, None);
 }
 
 #[tokio::test]
 async fn what_is_sent_is_what_okta_needs_and_no_more() {
-    let org = org(ann(json!({}))).await;
+    let org = org(ann(&json!({}))).await;
     verified(org.right().await);
     let journal = org.journal().await;
     let authn = journal_of(&journal, "/api/v1/authn");
@@ -253,7 +253,7 @@ async fn what_is_sent_is_what_okta_needs_and_no_more() {
 #[tokio::test]
 async fn the_persons_address_goes_along_only_through_a_trusted_gateway() {
     for (trusted, seen) in [(true, "192.0.2.7"), (false, "127.0.0.1")] {
-        let mut options = ann(json!({}));
+        let mut options = ann(&json!({}));
         options["trusted_proxies"] = json!(["127.0.0.1"]);
         let org = org_with(options, |_, settings| settings.trusted_gateway = trusted).await;
         verified(org.right().await);
@@ -290,7 +290,7 @@ async fn a_login_is_one_segment_of_the_path() {
 
 #[tokio::test]
 async fn a_record_is_looked_up_by_its_exact_name() {
-    let org = org(ann(json!({ "email": "ann.mail@example.org" }))).await;
+    let org = org(ann(&json!({ "email": "ann.mail@example.org" }))).await;
     assert!(org.store.look_up(&name("ANN@example.org"), soon()).await.unwrap().is_some());
     // A short name, and an id.
     for inexact in ["ann", "00u1"] {
@@ -339,7 +339,7 @@ fn groups(count: usize) -> Vec<Value> {
 #[tokio::test]
 async fn groups_are_read_page_by_page_to_a_bound() {
     for (count, roles) in [(1, Some(["admin"])), (7, Some(["admin"])), (40, Some(["admin"])), (41, None)] {
-        let mut options = ann(json!({ "groups": groups(count) }));
+        let mut options = ann(&json!({ "groups": groups(count) }));
         options["page_size"] = json!(2);
         let org = org(options).await;
         match (org.right().await, roles) {
@@ -353,7 +353,7 @@ async fn groups_are_read_page_by_page_to_a_bound() {
 #[tokio::test]
 async fn the_token_follows_no_link_to_another_address() {
     for elsewhere in ["http://127.0.0.1:9", "https://localhost", "//user@127.0.0.1:9"] {
-        let mut options = ann(json!({ "groups": groups(3) }));
+        let mut options = ann(&json!({ "groups": groups(3) }));
         options["page_size"] = json!(2);
         options["base_url"] = json!(elsewhere);
         let org = org(options).await;
@@ -365,7 +365,7 @@ async fn the_token_follows_no_link_to_another_address() {
 
 #[tokio::test]
 async fn groups_and_factors_are_asked_only_where_they_count() {
-    let options = ann(json!({ "groups": groups(1) }));
+    let options = ann(&json!({ "groups": groups(1) }));
     let scopeless = |scopes: Value| {
         let mut options = options.clone();
         options["token_scopes"] = scopes;
@@ -397,7 +397,7 @@ async fn a_factor_makes_a_record_that_is_enrolled() {
         ("PENDING_ACTIVATION", MfaState::None),
         ("ASLEEP", MfaState::Unknown),
     ] {
-        let org = org(ann(factors(status))).await;
+        let org = org(ann(&factors(status))).await;
         assert_eq!(verified(org.right().await).mfa, mfa, "{status}");
     }
 }
@@ -439,7 +439,7 @@ async fn no_fault_is_a_word_about_the_guess() {
         {
             let mut fault = fault.clone();
             fault["path"] = json!(path);
-            let mut options = ann(json!({ "groups": groups(1) }));
+            let mut options = ann(&json!({ "groups": groups(1) }));
             options["faults"] = json!([fault]);
             let org = org_with(options, |source, _| source.timeout = Duration::from_millis(700)).await;
             let error = org.right().await.unwrap_err();
@@ -456,7 +456,7 @@ async fn no_fault_is_a_word_about_the_guess() {
 
 #[tokio::test]
 async fn a_rate_limit_says_how_long() {
-    let mut options = ann(json!({}));
+    let mut options = ann(&json!({}));
     options["faults"] = json!([{ "kind": "rate_limited", "reset_after_secs": 30 }]);
     let org = org(options).await;
     let ErrorClass::Transient { retry_after: Some(wait) } = org.right().await.unwrap_err().class else {
@@ -473,7 +473,7 @@ async fn nobody_listening_is_no_wrong_password() {
 
 #[tokio::test]
 async fn a_password_that_is_no_text_is_not_sent() {
-    let org = org(ann(json!({ "password": "" }))).await;
+    let org = org(ann(&json!({ "password": "" }))).await;
     for bytes in [&b""[..], b"\xff\xfe"] {
         let mut guess = attempt("ann@example.org", "x");
         guess.password = Arc::new(Password::unchecked(bytes.to_vec()));
@@ -487,7 +487,7 @@ async fn a_password_that_is_no_text_is_not_sent() {
 #[tokio::test]
 async fn no_error_holds_a_secret() {
     for kind in ["html", "truncated", "wrong_types", "reset", "huge", "down"] {
-        let mut options = ann(json!({}));
+        let mut options = ann(&json!({}));
         options["faults"] = json!([{ "kind": kind }]);
         let org = org(options).await;
         let told = format!("{:?}", org.right().await.unwrap_err());

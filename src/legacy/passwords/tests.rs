@@ -2,7 +2,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::legacy::{
-    record::{Cell, cell_of},
+    cells::{Cell, cell_of},
     tests::{PlainHashes, attempt, passwords, soon},
 };
 
@@ -103,4 +103,39 @@ async fn a_row_that_cannot_be_read_is_an_error_that_names_its_column() {
     let found = Found::One(row(&passwords, &json!({ "locked": "canary" })));
     let error = passwords.verdict(found, &attempt("ann", "horse"), soon()).await.unwrap_err();
     assert_eq!(error.to_string(), "legacy store crm: column locked: is not a boolean");
+}
+
+/// What a test's log lines went into.
+#[derive(Clone, Default)]
+struct Log(Arc<std::sync::Mutex<Vec<u8>>>);
+
+impl std::io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+/// SEC-50: the operator is told which row, and nothing of what is in it.
+#[tokio::test]
+async fn the_log_names_a_broken_row_and_not_its_hash() {
+    let log = Log::default();
+    let writer = log.clone();
+    let subscriber = tracing_subscriber::fmt()
+        .with_max_level(tracing::Level::TRACE)
+        .with_writer(move || writer.clone())
+        .finish();
+    let _guard = tracing::subscriber::set_default(subscriber);
+    let hashes = Arc::new(PlainHashes::default());
+    let row = json!({ "id": "row-7", "password_hash": "canary-hash", "salt": "canary-salt" });
+    let _ = judge(&hashes, Some(row), "canary-password").await;
+    let _ = passwords(hashes).verdict(Found::Several, &attempt("canary-name", "x"), soon()).await;
+    let told = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    assert!(told.contains("row-7") && told.contains("not a hash of this format"), "{told}");
+    assert!(told.contains("several rows"), "{told}");
+    assert!(!told.contains("canary"), "{told}");
 }

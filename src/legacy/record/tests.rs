@@ -3,7 +3,10 @@ use serde_json::{Value, json};
 use super::*;
 use crate::{
     config::SourceKind,
-    legacy::tests::{columns, source},
+    legacy::{
+        cells::cell_of,
+        tests::{columns, source},
+    },
 };
 
 fn reader() -> Reader {
@@ -28,10 +31,12 @@ fn row(changes: &Value) -> Fields {
 }
 
 fn with(column: &str, cell: Cell) -> Fields {
-    let mut fields = row(&json!({}));
-    let at = fields.columns.iter().position(|name| name == column).unwrap();
-    fields.cells[at] = cell;
-    fields
+    let fields = row(&json!({}));
+    let cells = fields.columns.iter().map(|name| match name == column {
+        true => cell.clone(),
+        false => fields.get(name).clone(),
+    });
+    Fields::new(&fields.columns, cells.collect())
 }
 
 fn record(changes: &Value) -> LegacyRecord {
@@ -136,7 +141,7 @@ fn a_second_factor_is_declared_or_read() {
 #[test]
 fn an_id_has_one_text_whatever_its_type() {
     let id = |cell| reader().id(&with("id", cell)).map(|id| id.as_str().to_owned());
-    assert_eq!(id(Cell::Int(u64::MAX.into())).unwrap(), "18446744073709551615");
+    assert_eq!(id(Cell::whole(u64::MAX.into())).unwrap(), "18446744073709551615");
     assert_eq!(id(Cell::Text("a-7 ".into())).unwrap(), "a-7");
     // Bytes that happen to be letters are still bytes.
     assert_eq!(id(Cell::Bytes(b"abcd".to_vec())).unwrap(), "61626364");

@@ -44,6 +44,10 @@ impl Fault {
             Error::Configuration(_) => {
                 failure(source, ErrorClass::Misconfigured, "the database address cannot be used")
             }
+            // What the drivers say of a statement with more or fewer than one.
+            Error::Protocol(text) if text.contains(" parameters") => {
+                failure(source, ErrorClass::Misconfigured, "a query must have exactly one parameter")
+            }
             // Protocol and decoding errors may quote what the database sent.
             _ => failure(source, TRANSIENT, "the database's answer cannot be understood"),
         }
@@ -77,7 +81,7 @@ fn sqlstate_class(code: &str) -> ErrorClass {
         // Data exceptions: this name cannot be compared so (`$1::bigint` and a name with letters).
         Some("22") => ErrorClass::Permanent,
         // Wrong number of parameters.
-        Some("07") | Some("08") if code == "08P01" || code.starts_with("07") => ErrorClass::Misconfigured,
+        Some("07" | "08") if code == "08P01" || code.starts_with("07") => ErrorClass::Misconfigured,
         _ => TRANSIENT,
     }
 }
@@ -102,6 +106,17 @@ fn sqlite_class(code: &str) -> ErrorClass {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_statement_with_other_parameters_than_one_is_the_operators_to_mend() {
+        let source = SourceName::parse("crm").unwrap();
+        let text = "prepared statement expected 2 parameters but 1 parameters were provided";
+        let of = |text: &str| Fault::Database(Error::Protocol(text.into())).into_error(&source);
+        assert_eq!(of(text).class, ErrorClass::Misconfigured);
+        let other = of("unexpected packet: canary");
+        assert_eq!(other.class, TRANSIENT);
+        assert!(!format!("{other:?}").contains("canary"));
+    }
 
     #[test]
     fn sqlstates_say_who_can_help() {

@@ -8,7 +8,7 @@ use sqlx::{
 };
 
 use super::Limits;
-use crate::legacy::record::Cell;
+use crate::legacy::cells::Cell;
 
 /// Unknown system variable: MariaDB and MySQL limit statements by different ones.
 const UNKNOWN_VARIABLE: u16 = 1193;
@@ -63,16 +63,16 @@ pub(super) fn cell(row: &MySqlRow, at: usize) -> Cell {
     let cell = match kind.name() {
         // TINYINT(1) holds numbers from -128 to 127, whatever its name.
         "BOOLEAN" | "TINYINT" | "SMALLINT" | "MEDIUMINT" | "INT" | "BIGINT" => {
-            row.try_get_unchecked::<i64, _>(at).map(|number| Cell::Int(number.into()))
+            row.try_get_unchecked::<i64, _>(at).map(Cell::Int)
         }
         "TINYINT UNSIGNED" | "SMALLINT UNSIGNED" | "MEDIUMINT UNSIGNED" | "INT UNSIGNED"
         | "BIGINT UNSIGNED" | "BIT" => {
-            row.try_get_unchecked::<u64, _>(at).map(|number| Cell::Int(number.into()))
+            row.try_get_unchecked::<u64, _>(at).map(|number| Cell::whole(number.into()))
         }
         // A decimal comes as text; one with a fraction is no number to us.
         "DECIMAL" => row
             .try_get_unchecked::<&str, _>(at)
-            .map(|text| text.parse::<i128>().map_or(Cell::Other, Cell::Int)),
+            .map(|text| text.parse::<i128>().map_or(Cell::Other, Cell::whole)),
         "BINARY" | "VARBINARY" | "TINYBLOB" | "BLOB" | "MEDIUMBLOB" | "LONGBLOB" => {
             row.try_get_unchecked::<&[u8], _>(at).map(|bytes| Cell::Bytes(bytes.to_vec()))
         }

@@ -8,7 +8,7 @@ use sqlx::{
 };
 
 use super::Limits;
-use crate::legacy::record::{Cell, cell_of};
+use crate::legacy::cells::{Cell, cell_of};
 
 pub(super) fn prepare(url: &str, limits: Limits) -> Result<PgPool, sqlx::Error> {
     if !url.starts_with("postgres://") && !url.starts_with("postgresql://") {
@@ -57,9 +57,9 @@ fn decoded(kind: &PgTypeInfo, bytes: &[u8]) -> Option<Cell> {
         "BOOL" => Some(Cell::Bool(*bytes.first()? != 0)),
         "INT2" => Some(Cell::Int(i16::from_be_bytes(bytes.try_into().ok()?).into())),
         "INT4" => Some(Cell::Int(i32::from_be_bytes(bytes.try_into().ok()?).into())),
-        "INT8" => Some(Cell::Int(i64::from_be_bytes(bytes.try_into().ok()?).into())),
+        "INT8" => Some(Cell::Int(i64::from_be_bytes(bytes.try_into().ok()?))),
         "OID" => Some(Cell::Int(u32::from_be_bytes(bytes.try_into().ok()?).into())),
-        "NUMERIC" => numeric(bytes).map(Cell::Int),
+        "NUMERIC" => numeric(bytes).map(Cell::whole),
         "BYTEA" => Some(Cell::Bytes(bytes.to_vec())),
         "UUID" => Some(Cell::Text(uuid::Uuid::from_slice(bytes).ok()?.to_string())),
         "JSON" => json(bytes),

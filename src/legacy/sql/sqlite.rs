@@ -8,7 +8,7 @@ use sqlx::{
 };
 
 use super::Limits;
-use crate::legacy::record::Cell;
+use crate::legacy::cells::Cell;
 
 /// SQLite has no statement time limit; the caller's deadline ends the wait, and the pool bounds what still runs.
 pub(super) fn prepare(url: &str, limits: Limits) -> Result<SqlitePool, sqlx::Error> {
@@ -30,7 +30,7 @@ pub(super) fn cell(row: &SqliteRow, at: usize) -> Cell {
         return Cell::Null;
     }
     let cell = match value.type_info().name() {
-        "INTEGER" | "BOOLEAN" => row.try_get_unchecked::<i64, _>(at).map(|number| Cell::Int(number.into())),
+        "INTEGER" | "BOOLEAN" => row.try_get_unchecked::<i64, _>(at).map(Cell::Int),
         "TEXT" => row.try_get_unchecked::<&str, _>(at).map(|text| Cell::Text(text.to_owned())),
         "BLOB" => row.try_get_unchecked::<&[u8], _>(at).map(|bytes| Cell::Bytes(bytes.to_vec())),
         _ => return Cell::Other,

@@ -208,6 +208,9 @@ async fn a_database_that_is_not_there_is_no_wrong_password() {
     for (dialect, scheme) in [(SqlDialect::Postgres, "postgres"), (SqlDialect::Mysql, "mysql")] {
         let mut settings = settings(&table.path);
         settings.dialect = dialect;
+        // Read by both.
+        settings.query = "select $1 -- ?".into();
+        (settings.twins_query, settings.id_query) = (None, None);
         let address = silent.local_addr().unwrap();
         settings.url = Secret::new(format!("{scheme}://app:canary@{address}/app"));
         let source = source(SourceKind::Sql(settings.clone()));
