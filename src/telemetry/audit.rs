@@ -293,7 +293,7 @@ mod tests {
             audit.ineligible(&subject, &source, "mfa");
             audit.born_new(&subject);
             audit.rollout_changed("ops\n{\"event\":\"forged\"}", &old, &new);
-            audit.locked_out(Some(&subject), "account", Duration::from_secs(900), client);
+            audit.locked_out(Some(&subject), "account", Duration::from_mins(15), client);
             audit.request_refused("smuggling", client);
             audit.dependency_changed("scalekit", "up", "down");
             audit.session_begun(&subject, client);
