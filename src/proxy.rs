@@ -17,7 +17,9 @@ mod intercept;
 mod path;
 mod plane;
 mod request;
+mod switch;
 mod upstream;
+mod watch;
 
 pub(crate) use body::{AnswerBody, BodyError, ReadError, read_small};
 pub(crate) use counters::Counters;
