@@ -1,9 +1,10 @@
 //! The data plane: what people's browsers meet, and the way to the application behind us.
 //!
 //! One thread, one runtime, one listener and one pool of upstream connections per core. A request passes the edge
-//! checks (`admit`), then the [`Gate`] (`intercept`) decides what happens to it, and most are handed to [`Core::forward`]. Nothing
-//! here may log a query, a header value or a body, and no path from the client to the application skips the header
-//! filter (`headers`). Start reading at [`Plane`], then `admit`, `forward`.
+//! checks (`admit`), then the [`Gate`] decides what it is to us (`intercept`): a door of ours, a sign-in, or a request
+//! for the application ([`Core::forward`]). Nothing here may log a query, a header value or a body, and no path from
+//! the client to the application skips the header filter (`headers`). Start reading at [`Plane`], then `admit`,
+//! `intercept`, `sign_in`, `forward`.
 
 mod admit;
 mod body;
@@ -24,8 +25,10 @@ mod recorder;
 mod request;
 mod sign_in;
 mod signals;
+mod switch;
 mod upstream;
 mod visitor;
+mod watch;
 mod who_am_i;
 
 pub(crate) use body::{AnswerBody, BodyError, ReadError, read_small};

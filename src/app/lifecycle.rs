@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::build::{self, Parts};
 use crate::{
-    admin::{self, AdminState, Readiness},
+    admin::{self, AdminState, Awaits, Readiness},
     clock::{SharedClock, SystemClock},
     config::Config,
     jobs,
@@ -31,7 +31,7 @@ pub(crate) struct Instance {
     tracker: Tracker,
     ready: watch::Sender<Readiness>,
     admin: SocketAddr,
-    admin_task: JoinHandle<std::io::Result<()>>,
+    admin_task: JoinHandle<()>,
     admin_stop: CancellationToken,
 }
 
@@ -46,11 +46,10 @@ impl Instance {
             .await
             .with_context(|| format!("admin.listen: cannot listen on {}", config.admin.listen))?;
         let admin = listener.local_addr()?;
-        let (ready, readiness) = watch::channel(Readiness::Starting);
+        let (ready, readiness) = watch::channel(Readiness::Starting(Awaits::Listeners));
         let admin_stop = CancellationToken::new();
         let state = AdminState { ready: readiness, metrics: parts.metrics.clone() };
-        let stopped = admin_stop.clone().cancelled_owned();
-        let admin_task = tracker.spawn(admin::serve(listener, state, stopped));
+        let admin_task = tracker.spawn(admin::serve(listener, state, admin_stop.clone()));
 
         let plane = Plane::start(&Setup {
             public: Arc::new(config.public.clone()),
@@ -63,7 +62,7 @@ impl Instance {
         })
         .context("public.listen")?;
         let sessions = Arc::new(parts.store.clone()) as Arc<dyn SessionStore>;
-        jobs::start(&tracker, sessions, clock);
+        jobs::sweep_sessions(sessions, clock, &tracker);
         ready.send_replace(Readiness::Ready);
         let config = ArcSwap::from_pointee(config);
         Ok(Self { config, parts, plane, tracker, ready, admin, admin_task, admin_stop })

@@ -13,7 +13,7 @@ use http::{
 };
 use hyper::body::Incoming;
 
-use super::{Accepted, NormalPath, RequestId, client_ip::client_of, headers::FieldRules};
+use super::{Accepted, NormalPath, RequestId, client_ip::client_of, headers::FieldRules, switch};
 use crate::{
     config::{Limits, Public},
     pages::Problem,
@@ -35,6 +35,9 @@ pub(super) fn admit(
     check_host(&parts, &public.allowed_hosts)?;
     check_framing(&mut parts.headers, public.limits.body_bytes)?;
     check_expectation(&parts.headers)?;
+    if switch::is_asked(&parts) {
+        switch::check_origin(&parts.headers, public)?;
+    }
     if rules.is_loop(&parts.headers) {
         return Err(Problem::Loop);
     }

@@ -17,7 +17,7 @@ use http_body_util::{BodyExt as _, Full};
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use tokio::time::Sleep;
 
-use super::upstream::Lease;
+use super::{switch::Tunnel, upstream::Lease};
 use crate::{
     clock::Deadline,
     pages::{Page, Problem},
@@ -32,6 +32,8 @@ const SLOWEST_BYTES_PER_SECOND: u64 = 200;
 pub(crate) enum AnswerBody {
     Upstream(UpstreamBody),
     Whole(Full<Bytes>),
+    /// No body: the connection goes on as something else.
+    Switched(Option<Box<Tunnel>>),
     /// The beginning was read for a look; it comes first, the rest follows.
     Looked {
         read: Option<Bytes>,
@@ -120,6 +122,14 @@ impl AnswerBody {
         Self::Whole(Full::default())
     }
 
+    /// Both ends of a switched connection, for the one who joins them.
+    pub(super) fn take_tunnel(&mut self) -> Option<Box<Tunnel>> {
+        match self {
+            Self::Switched(tunnel) => tunnel.take(),
+            Self::Upstream(_) | Self::Whole(_) | Self::Looked { .. } => None,
+        }
+    }
+
     /// A page of ours as an answer.
     pub(crate) fn page(page: Page) -> Response<Self> {
         page.map(Self::from)
@@ -135,7 +145,7 @@ impl AnswerBody {
                 let all = all.to_bytes();
                 return Ok(((all.len() <= limit).then_some(all), Self::Whole(whole)));
             }
-            looked @ Self::Looked { .. } => return Ok((None, looked)),
+            other @ (Self::Looked { .. } | Self::Switched(_)) => return Ok((None, other)),
         };
         let mut read = BytesMut::new();
         loop {
@@ -174,6 +184,7 @@ impl Body for AnswerBody {
             Self::Whole(whole) => {
                 return Pin::new(whole).poll_frame(cx).map_err(|never| match never {});
             }
+            Self::Switched(_) => return Poll::Ready(None),
             Self::Looked { read, rest } => match read.take() {
                 Some(read) => Poll::Ready(Some(Ok(read))),
                 None => rest.poll_data(cx),
@@ -186,6 +197,7 @@ impl Body for AnswerBody {
         match self {
             Self::Upstream(body) => body.incoming.is_end_stream(),
             Self::Whole(whole) => whole.is_end_stream(),
+            Self::Switched(_) => true,
             Self::Looked { read, rest } => read.is_none() && rest.incoming.is_end_stream(),
         }
     }
@@ -194,6 +206,7 @@ impl Body for AnswerBody {
         match self {
             Self::Upstream(body) => body.incoming.size_hint(),
             Self::Whole(whole) => whole.size_hint(),
+            Self::Switched(_) => SizeHint::with_exact(0),
             Self::Looked { .. } => SizeHint::default(),
         }
     }
@@ -350,12 +363,16 @@ impl Inflow {
         self.pause.over();
         if let Some(until) = self.waiting_until.take() {
             self.waited += self.pause.limit.saturating_sub(until.remaining());
-            if self.waited > PATIENCE && self.received < SLOWEST_BYTES_PER_SECOND * self.waited.as_secs() {
+            if is_too_slow(self.received, self.waited) {
                 return Err(BodyError::Slow);
             }
         }
         Ok(data)
     }
+}
+
+fn is_too_slow(received: u64, waited: Duration) -> bool {
+    waited > PATIENCE && received < SLOWEST_BYTES_PER_SECOND * waited.as_secs()
 }
 
 /// The longest time between two pieces. The timer is made only when there is something to wait for.

@@ -1,23 +1,21 @@
 //! One client connection: its requests one by one, its time limits, its end.
 //!
-//! hyper parses; this file says how long each phase may take. One timer per connection, moved only when it fires or
+//! hyper parses; `watch` says how long each phase may take. One timer per connection, moved only when it fires or
 //! a nearer limit appears, because moving a timer for every request costs more than the check.
 
 use std::{
-    cell::{Cell, RefCell},
+    cell::Cell,
     convert::Infallible,
-    io::{self, IoSlice},
     net::IpAddr,
     panic::AssertUnwindSafe,
     pin::{Pin, pin},
     rc::Rc,
     sync::{Arc, atomic::Ordering::Relaxed},
     task::{Context, Poll},
-    time::Duration,
 };
 
 use bytes::Bytes;
-use http::{HeaderValue, Request, Response, header::CONNECTION};
+use http::{HeaderValue, Request, Response, StatusCode, header::CONNECTION};
 use hyper::{
     body::{Body, Frame, Incoming, SizeHint},
     server::conn::http1,
@@ -25,8 +23,8 @@ use hyper::{
 };
 use hyper_util::rt::TokioIo;
 use tokio::{
-    io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadBuf},
-    time::{sleep, timeout},
+    io::{AsyncRead, AsyncWrite},
+    time::sleep,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -35,17 +33,9 @@ use super::{
     admit::admit,
     crowd::Place,
     request::{Asking, RequestIds},
+    watch::{Watch, Watched},
 };
-use crate::{clock::Deadline, config::Limits, pages::Problem};
-
-/// After the last answer, how much more is read and how long, so that the client gets to see it: closing a socket
-/// with unread bytes throws the answer away with them (RFC 9112 §9.6).
-const LINGER: Duration = Duration::from_secs(1);
-const LINGER_BYTES: u64 = 64 * 1024;
-
-/// How long an idle connection stays when we leave: a request may already be on its way, and closing at once would
-/// throw it away (REL-32).
-const LAST_CALL: Duration = Duration::from_secs(1);
+use crate::{config::Limits, pages::Problem};
 
 /// What all connections of one thread share.
 pub(super) struct Desk {
@@ -75,55 +65,68 @@ pub(super) fn http(limits: &Limits) -> http1::Builder {
 /// Serves one connection to its end.
 pub(super) async fn serve<S>(desk: Rc<Desk>, stream: S, peer: IpAddr, secure: bool, place: Place)
 where
-    S: AsyncRead + AsyncWrite + Unpin + 'static,
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let limits = &desk.core.public.limits;
-    let watch = Rc::new(Watch::new(limits));
-    let stream = Rc::new(RefCell::new(stream));
-    let io = TokioIo::new(Watched { stream: Rc::clone(&stream), watch: Rc::clone(&watch) });
+    let watch = Watch::new(&desk.core.public.limits);
+    let io = TokioIo::new(Watched::new(stream, Arc::clone(&watch)));
+    let tunnel = Rc::new(Cell::new(None));
     let service = service_fn(|request| {
-        let (desk, watch) = (Rc::clone(&desk), Rc::clone(&watch));
-        async move { Ok::<_, Infallible>(respond(&desk, &watch, request, peer, secure).await) }
+        let (desk, watch, tunnel) = (Rc::clone(&desk), Arc::clone(&watch), Rc::clone(&tunnel));
+        async move {
+            let mut answer = respond(&desk, &watch, request, peer, secure).await;
+            tunnel.set(answer.body_mut().body.take_tunnel());
+            Ok::<_, Infallible>(answer)
+        }
     });
     desk.core.counters.connections.fetch_add(1, Relaxed);
-    let ended = {
-        let mut connection = pin!(desk.http.serve_connection(io, service));
-        let mut closing = pin!(desk.closing.cancelled());
-        let mut told = false;
-        let mut armed = watch.due();
-        let mut timer = pin!(sleep(armed.remaining()));
-        std::future::poll_fn(|cx| {
-            if !told && closing.as_mut().poll(cx).is_ready() {
-                told = true;
-                watch.leave();
+    match timed(desk.http.serve_connection(io, service).with_upgrades(), &watch, &desk.closing).await {
+        Some(Err(error)) => note_refusal(&desk.core, &error),
+        Some(Ok(())) => {
+            if let Some(tunnel) = tunnel.take() {
+                watch.switched();
+                tunnel.run().await;
             }
-            if let Poll::Ready(ended) = connection.as_mut().poll(cx) {
-                return Poll::Ready(Some(ended));
-            }
-            let due = watch.due();
-            if due < armed {
-                armed = due;
-                timer.set(sleep(armed.remaining()));
-            }
-            while timer.as_mut().poll(cx).is_ready() {
-                armed = watch.due();
-                if armed.has_passed() {
-                    return Poll::Ready(None);
-                }
-                timer.set(sleep(armed.remaining()));
-            }
-            Poll::Pending
-        })
-        .await
-    };
-    if let Some(Err(error)) = &ended {
-        note_refusal(&desk.core, error);
-    }
-    if ended.is_some() && !watch.at_end.get() {
-        linger(&stream).await;
+        }
+        None => {}
     }
     desk.core.counters.connections.fetch_sub(1, Relaxed);
     drop(place);
+}
+
+/// Drives a connection within its limits; `None` when one was passed.
+async fn timed<T>(
+    connection: impl Future<Output = T>,
+    watch: &Watch,
+    closing: &CancellationToken,
+) -> Option<T> {
+    let mut connection = pin!(connection);
+    let mut closing = pin!(closing.cancelled());
+    let mut told = false;
+    let mut armed = watch.due();
+    let mut timer = pin!(sleep(armed.remaining()));
+    std::future::poll_fn(|cx| {
+        if !told && closing.as_mut().poll(cx).is_ready() {
+            told = true;
+            watch.leave();
+        }
+        if let Poll::Ready(ended) = connection.as_mut().poll(cx) {
+            return Poll::Ready(Some(ended));
+        }
+        let due = watch.due();
+        if due < armed {
+            armed = due;
+            timer.set(sleep(armed.remaining()));
+        }
+        while timer.as_mut().poll(cx).is_ready() {
+            armed = watch.due();
+            if armed.has_passed() {
+                return Poll::Ready(None);
+            }
+            timer.set(sleep(armed.remaining()));
+        }
+        Poll::Pending
+    })
+    .await
 }
 
 /// hyper answers what it cannot parse by itself; it is counted and logged like our own refusals.
@@ -141,24 +144,10 @@ fn note_refusal(core: &Core, error: &hyper::Error) {
     );
 }
 
-#[expect(
-    clippy::await_holding_refcell_ref,
-    reason = "hyper has let go of the stream: nobody else borrows it"
-)]
-async fn linger<S: AsyncRead + AsyncWrite + Unpin>(stream: &RefCell<S>) {
-    let mut stream = stream.borrow_mut();
-    let drain = async {
-        stream.shutdown().await?;
-        tokio::io::copy(&mut (&mut *stream).take(LINGER_BYTES), &mut tokio::io::sink()).await
-    };
-    // Whatever happens here, the connection is over.
-    drop(timeout(LINGER, drain).await);
-}
-
 /// One request to its answer. A panic harms no other request (REL-33).
 async fn respond(
     desk: &Desk,
-    watch: &Rc<Watch>,
+    watch: &Arc<Watch>,
     request: Request<Incoming>,
     peer: IpAddr,
     secure: bool,
@@ -169,7 +158,7 @@ async fn respond(
     let asking = Asking::of(request.headers(), id);
     watch.busy();
     let many = counters.in_flight.fetch_add(1, Relaxed);
-    let under_way = UnderWay { watch: Rc::clone(watch), counters: Arc::clone(counters) };
+    let under_way = UnderWay { watch: Arc::clone(watch), counters: Arc::clone(counters) };
     let answer = caught(async {
         let public = &core.public;
         if many >= public.limits.in_flight as u64 {
@@ -187,7 +176,7 @@ async fn respond(
         core.refuse(Problem::Internal, &asking)
     });
     counters.answered(answer.status());
-    if desk.leaving.get() {
+    if desk.leaving.get() && answer.status() != StatusCode::SWITCHING_PROTOCOLS {
         answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
     answer.map(|body| ServedBody { body, _under_way: under_way })
@@ -208,7 +197,7 @@ async fn caught<T>(future: impl Future<Output = T>) -> Option<T> {
 /// A request counts as under way until its answer was read or given up.
 #[derive(Debug)]
 struct UnderWay {
-    watch: Rc<Watch>,
+    watch: Arc<Watch>,
     counters: Arc<super::Counters>,
 }
 
@@ -242,137 +231,5 @@ impl Body for ServedBody {
 
     fn size_hint(&self) -> SizeHint {
         self.body.size_hint()
-    }
-}
-
-/// What a connection is waiting for, and until when.
-#[derive(Debug)]
-struct Watch {
-    head_timeout: Duration,
-    idle_timeout: Duration,
-    phase: Cell<Phase>,
-    until: Cell<Deadline>,
-    /// The client does not read what we write.
-    stalled_until: Cell<Option<Deadline>>,
-    /// The client has ended its side.
-    at_end: Cell<bool>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Phase {
-    /// Between requests.
-    Idle,
-    /// A head has begun.
-    Head,
-    /// A request is handled; its own limits apply.
-    Busy,
-}
-
-impl Watch {
-    fn new(limits: &Limits) -> Self {
-        Self {
-            head_timeout: limits.head_timeout,
-            idle_timeout: limits.idle_timeout,
-            // Whoever connects is about to ask.
-            phase: Cell::new(Phase::Head),
-            until: Cell::new(Deadline::within(limits.head_timeout)),
-            stalled_until: Cell::new(None),
-            at_end: Cell::new(false),
-        }
-    }
-
-    fn busy(&self) {
-        self.phase.set(Phase::Busy);
-    }
-
-    fn idle(&self) {
-        self.phase.set(Phase::Idle);
-        self.until.set(Deadline::within(self.idle_timeout));
-    }
-
-    /// The thread is leaving: who is silent has little time left.
-    fn leave(&self) {
-        if self.phase.get() == Phase::Idle {
-            self.until.set(self.until.get().at_most(LAST_CALL));
-        }
-    }
-
-    fn heard(&self) {
-        if self.phase.get() == Phase::Idle {
-            self.phase.set(Phase::Head);
-            self.until.set(Deadline::within(self.head_timeout));
-        }
-    }
-
-    fn wrote(&self, result: &Poll<io::Result<usize>>) {
-        match result {
-            Poll::Ready(_) => self.stalled_until.set(None),
-            Poll::Pending if self.stalled_until.get().is_none() => {
-                self.stalled_until.set(Some(Deadline::within(self.idle_timeout)));
-            }
-            Poll::Pending => {}
-        }
-    }
-
-    /// When to look again; the connection is over when that moment has passed.
-    fn due(&self) -> Deadline {
-        let phase = match self.phase.get() {
-            Phase::Idle | Phase::Head => self.until.get(),
-            Phase::Busy => Deadline::within(self.idle_timeout),
-        };
-        self.stalled_until.get().map_or(phase, |stalled| stalled.min(phase))
-    }
-}
-
-/// The stream as hyper sees it; kept outside, too, for the time after hyper.
-struct Watched<S> {
-    stream: Rc<RefCell<S>>,
-    watch: Rc<Watch>,
-}
-
-impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
-    fn poll_read(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let before = buffer.filled().len();
-        let result = Pin::new(&mut *self.stream.borrow_mut()).poll_read(cx, buffer);
-        if buffer.filled().len() > before {
-            self.watch.heard();
-        } else if result.is_ready() {
-            self.watch.at_end.set(true);
-        }
-        result
-    }
-}
-
-impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
-    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let result = Pin::new(&mut *self.stream.borrow_mut()).poll_write(cx, bytes);
-        self.watch.wrote(&result);
-        result
-    }
-
-    fn poll_write_vectored(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        pieces: &[IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        let result = Pin::new(&mut *self.stream.borrow_mut()).poll_write_vectored(cx, pieces);
-        self.watch.wrote(&result);
-        result
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.borrow().is_write_vectored()
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut *self.stream.borrow_mut()).poll_flush(cx)
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut *self.stream.borrow_mut()).poll_shutdown(cx)
     }
 }

@@ -3,12 +3,15 @@
 use std::{error::Error as StdError, io, rc::Rc, sync::Arc, time::Duration};
 
 use http::{
-    HeaderValue, Request, Response, Uri, Version,
+    HeaderValue, Request, Response, StatusCode, Uri, Version,
     header::{CONNECTION, CONTENT_LENGTH, EXPECT, HOST, RETRY_AFTER, TRANSFER_ENCODING},
     request::Parts,
     uri::PathAndQuery,
 };
-use hyper::body::{Body as _, Incoming};
+use hyper::{
+    body::{Body as _, Incoming},
+    upgrade::OnUpgrade,
+};
 use tokio::time::timeout;
 
 use super::{
@@ -16,6 +19,7 @@ use super::{
     body::{Progress, UploadBody},
     headers::FieldRules,
     request::Asking,
+    switch::{self, Tunnel},
     upstream::{Lease, Upstream},
 };
 use crate::{
@@ -48,6 +52,8 @@ pub(crate) enum ForwardError {
     Broken(#[source] hyper::Error),
     #[error("the application switched protocols unasked")]
     Switched,
+    #[error("the application's answer broke off")]
+    Answer(#[source] BodyError),
     #[error("the request body could not be passed on")]
     Upload(#[source] BodyError),
 }
@@ -78,7 +84,9 @@ impl ForwardError {
     /// What the client is told.
     pub(crate) fn problem(&self) -> Problem {
         match self {
-            Self::Connect(_) | Self::Tls(_) | Self::Broken(_) | Self::Switched => Problem::BadGateway,
+            Self::Connect(_) | Self::Tls(_) | Self::Broken(_) | Self::Switched | Self::Answer(_) => {
+                Problem::BadGateway
+            }
             Self::ConnectTimeout | Self::FirstByteTimeout => Problem::GatewayTimeout,
             Self::Upload(error) => error.problem(),
         }
@@ -90,7 +98,7 @@ impl ForwardError {
             Self::Connect(_) | Self::ConnectTimeout => Some(FailureKind::Connect),
             Self::Tls(_) => Some(FailureKind::Tls),
             Self::FirstByteTimeout => Some(FailureKind::Timeout),
-            Self::Broken(_) | Self::Switched => Some(FailureKind::Broken),
+            Self::Broken(_) | Self::Switched | Self::Answer(_) => Some(FailureKind::Broken),
             Self::Upload(_) => None,
         }
     }
@@ -112,7 +120,11 @@ impl Core {
     /// body still streams.
     pub(crate) async fn forward(&self, outgoing: Outgoing) -> Result<Response<AnswerBody>, ForwardError> {
         let Outgoing { mut parts, body, client, id, extra } = outgoing;
+        let client_end = parts.extensions.remove::<OnUpgrade>().filter(|_| switch::is_asked(&parts));
         self.rules.strip_request(&mut parts.headers, &extra.strip_cookies);
+        if client_end.is_some() {
+            switch::ask(&mut parts.headers);
+        }
         self.rules.add_request(&mut parts.headers, parts.version, &client, id);
         if !self.upstream.target.preserve_host {
             parts.headers.insert(HOST, self.upstream.target.authority.clone());
@@ -124,7 +136,7 @@ impl Core {
         parts.version = Version::HTTP_11;
         let (body, progress) = self.framed(&mut parts, body);
         let (lease, answer) = self.exchange(parts, body, progress).await?;
-        self.received(lease, answer)
+        self.received(lease, answer, client_end)
     }
 
     /// The body for the way up, with the one framing that belongs to it (SEC-01).
@@ -201,14 +213,20 @@ impl Core {
     fn received(
         &self,
         lease: Lease,
-        answer: Response<Incoming>,
+        mut answer: Response<Incoming>,
+        client_end: Option<OnUpgrade>,
     ) -> Result<Response<AnswerBody>, ForwardError> {
+        let application = hyper::upgrade::on(&mut answer);
         let (mut parts, body) = answer.into_parts();
-        if parts.status.is_informational() {
-            return Err(ForwardError::Switched);
-        }
         self.rules.pass_response(&mut parts.headers, parts.version);
         parts.version = Version::HTTP_11;
+        if parts.status.is_informational() {
+            let client = client_end.filter(|_| parts.status == StatusCode::SWITCHING_PROTOCOLS);
+            let client = client.ok_or(ForwardError::Switched)?;
+            switch::ask(&mut parts.headers);
+            let tunnel = Box::new(Tunnel { client, application, lease });
+            return Ok(Response::from_parts(parts, AnswerBody::Switched(Some(tunnel))));
+        }
         let body = AnswerBody::upstream(body, lease, self.upstream.target.body_pause);
         Ok(Response::from_parts(parts, body))
     }

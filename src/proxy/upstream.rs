@@ -4,11 +4,14 @@
 //! dropped earlier is cut. An unread rest would be the beginning of somebody else's answer (SEC-13).
 
 use std::{
-    cell::{Cell, RefCell},
+    cell::RefCell,
     io::{self, IoSlice},
     pin::Pin,
     rc::Rc,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
     task::{Context, Poll},
     time::Duration,
 };
@@ -138,7 +141,7 @@ struct Connection {
     sender: SendRequest<UploadBody>,
     driver: AbortHandle,
     /// Whether anything came from the other side since the last request was handed over.
-    heard: Rc<Cell<bool>>,
+    heard: Arc<AtomicBool>,
 }
 
 impl Drop for Connection {
@@ -217,14 +220,14 @@ impl Upstream {
     }
 }
 
-async fn converse<S: AsyncRead + AsyncWrite + Unpin + 'static>(
+async fn converse<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     stream: S,
 ) -> Result<Connection, ForwardError> {
-    let heard = Rc::new(Cell::new(false));
-    let stream = TokioIo::new(Heard { stream, heard: Rc::clone(&heard) });
+    let heard = Arc::new(AtomicBool::new(false));
+    let stream = TokioIo::new(Heard { stream, heard: Arc::clone(&heard) });
     let (sender, connection) = http1::Builder::new().handshake(stream).await.map_err(ForwardError::Broken)?;
     // Its errors reach whoever waits for the answer; between answers they only mean that it is closed.
-    let driver = spawn_local(async move { drop(connection.await) }).abort_handle();
+    let driver = spawn_local(async move { drop(connection.with_upgrades().await) }).abort_handle();
     Ok(Connection { sender, driver, heard })
 }
 
@@ -233,13 +236,13 @@ impl Lease {
         &mut self,
         request: Request<UploadBody>,
     ) -> Result<Response<Incoming>, hyper::Error> {
-        self.connection.heard.set(false);
+        self.connection.heard.store(false, Relaxed);
         self.connection.sender.send_request(request).await
     }
 
     /// Whether any byte of an answer came.
     pub(super) fn heard(&self) -> bool {
-        self.connection.heard.get()
+        self.connection.heard.load(Relaxed)
     }
 
     /// Everything was read. Gives the connection back, at once or when the rest of the request has gone up.
@@ -263,7 +266,7 @@ impl Lease {
 /// A stream that notes when something was read from it.
 struct Heard<S> {
     stream: S,
-    heard: Rc<Cell<bool>>,
+    heard: Arc<AtomicBool>,
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for Heard<S> {
@@ -275,7 +278,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Heard<S> {
         let before = buffer.filled().len();
         let result = Pin::new(&mut self.stream).poll_read(cx, buffer);
         if buffer.filled().len() > before {
-            self.heard.set(true);
+            self.heard.store(true, Relaxed);
         }
         result
     }

@@ -162,3 +162,94 @@ async fn a_request_that_outlives_the_drain_is_cut_and_counted() {
     assert_eq!(cut, 1);
     assert!(client.is_closed());
 }
+
+fn upgrade(origin: &str) -> String {
+    format!(
+        "GET /live HTTP/1.1\r\nHost: {HOST}\r\n{origin}Connection: keep-alive, Upgrade\r\nUpgrade: WebSocket\r\n\
+         Sec-WebSocket-Key: eA==\r\n\r\n"
+    )
+}
+
+#[test]
+fn a_web_socket_carries_bytes_both_ways_after_the_applications_101() {
+    let application = Application::run(|guest| {
+        let head = guest.head().unwrap().to_ascii_lowercase();
+        assert!(
+            head.contains("connection: upgrade\r\n") && head.contains("upgrade: websocket\r\n"),
+            "{head}"
+        );
+        guest.send("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: x\r\n\r\nhello");
+        while guest.more() {
+            let bytes = guest.take_read();
+            guest.send(bytes.to_ascii_uppercase());
+        }
+    });
+    let running = Running::before(application.address);
+    let mut client = running.connect();
+    client.send(upgrade(&format!("Origin: https://{HOST}\r\n")));
+    let answer = client.head();
+    assert_eq!((answer.status, answer.all("upgrade")), (101, vec!["websocket"]));
+    assert_eq!(answer.all("sec-websocket-accept"), ["x"]);
+    assert_eq!(client.take(5), b"hello");
+    client.send("raw\0bytes");
+    assert_eq!(client.take(9), b"RAW\0BYTES");
+    drop(client);
+    application.wait_for(|events| format!("{events:?}").contains("Closed"));
+}
+
+#[test]
+fn a_web_socket_from_a_foreign_page_is_refused() {
+    let application = Application::mirror();
+    let running = Running::before(application.address);
+    for origin in [
+        "Origin: https://evil.test\r\n",
+        "Origin: null\r\n",
+        "Origin: https://app.example.test.evil.test\r\n",
+        "Origin: https://app.example.test\r\nOrigin: https://evil.test\r\n",
+    ] {
+        assert_eq!(running.ask(&upgrade(origin)).status, 403, "{origin}");
+    }
+    assert_eq!(application.opened(), 0);
+}
+
+#[test]
+fn after_a_refused_upgrade_the_next_bytes_are_a_request() {
+    let application = Application::mirror();
+    let running = Running::before(application.address);
+    let mut client = running.connect();
+    client.send(upgrade("") + &get("/next"));
+    assert!(client.reply().text().starts_with("GET /live"));
+    let next = client.reply();
+    assert!(next.text().starts_with("GET /next") && next.text().contains("via: 1.1 crossfade-test"));
+}
+
+#[test]
+fn a_switch_nobody_asked_for_is_502() {
+    let application = Application::run(|guest| {
+        guest.head();
+        guest.send("HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n");
+        guest.read_to_end();
+    });
+    let running = Running::before(application.address);
+    assert_eq!(running.ask(&get("/")).status, 502);
+    let h2c = "GET / HTTP/1.1\r\nHost: app.example.test\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAM\r\n\r\n";
+    assert_eq!(running.ask(h2c).status, 502);
+    assert!(!application.received().to_ascii_lowercase().contains("h2c"));
+}
+
+#[test]
+fn a_client_that_does_not_read_is_given_up() {
+    let application = Application::run(|guest| {
+        guest.request();
+        guest.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n");
+        let chunk = format!("10000\r\n{}\r\n", "x".repeat(0x10000));
+        // Until the plane hangs up.
+        while guest.try_send(&chunk) {}
+    });
+    let running = Running::with(application.address, |public, _| {
+        public.limits.idle_timeout = Duration::from_millis(300);
+    });
+    let mut client = running.connect();
+    client.send(get("/"));
+    application.wait_for(|events| format!("{events:?}").contains("Closed"));
+}

@@ -248,7 +248,7 @@ impl Client {
         }
     }
 
-    fn take(&mut self, length: usize) -> Vec<u8> {
+    pub(crate) fn take(&mut self, length: usize) -> Vec<u8> {
         while self.read.len() < length {
             assert!(self.more(), "closed in the middle of a body");
         }
@@ -408,6 +408,11 @@ impl Guest {
     pub(crate) fn send(&mut self, bytes: impl AsRef<[u8]>) {
         // The plane may have gone; what it saw is judged elsewhere.
         drop(self.stream.write_all(bytes.as_ref()));
+    }
+
+    /// Sends as far as the other side takes it.
+    pub(crate) fn try_send(&mut self, bytes: impl AsRef<[u8]>) -> bool {
+        self.stream.write_all(bytes.as_ref()).is_ok()
     }
 
     pub(crate) fn more(&mut self) -> bool {
