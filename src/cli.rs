@@ -47,7 +47,6 @@ pub(crate) enum Exit {
     Done = 0,
     Failed = 1,
     BadInput = 2,
-    #[expect(dead_code, reason = "wired with the first command that dials out")]
     NotReachable = 3,
 }
 
