@@ -10,7 +10,7 @@ mod mysql;
 mod postgres;
 mod sqlite;
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use futures_util::TryStreamExt as _;
@@ -180,6 +180,26 @@ impl Sql {
     }
 }
 
+impl Sql {
+    /// Who a row of the twins' query is, if it has this address: by id, since a join may return one person in several
+    /// rows.
+    fn twin(&self, fields: &Fields, email: &CanonicalEmail) -> Result<Option<String>, LegacyError> {
+        let reader = &self.passwords.reader;
+        let stored = reader.email(fields).map_err(|why| self.passwords.unreadable(&why))?;
+        if stored.as_deref().is_some_and(|stored| CanonicalEmail::parse(stored).ok().as_ref() != Some(email))
+        {
+            return Ok(None);
+        }
+        if fields.get(reader.id_column()) == &Cell::Absent {
+            // A count, say: its one row would always mean "no twins".
+            let problem = "twins_query must return the id column, one row for each record";
+            return Err(failure(self.source(), ErrorClass::Misconfigured, problem));
+        }
+        let id = reader.id(fields).map_err(|why| self.passwords.unreadable(&why))?;
+        Ok(Some(id.as_str().to_owned()))
+    }
+}
+
 /// A query without a parameter would find the same people for every name.
 fn with_parameter(settings: &SqlSource) -> Result<(), String> {
     let parameter = match settings.dialect {
@@ -268,24 +288,13 @@ impl LegacyStore for Sql {
     async fn twins(&self, email: &CanonicalEmail, deadline: Deadline) -> Result<Twins, LegacyError> {
         let Some(query) = &self.twins_query else { return Ok(Twins::CannotTell) };
         let rows = self.rows(query, email.as_str(), ROWS_FOR_TWINS, Wanted::Some, deadline).await?;
-        let full = rows.len() == ROWS_FOR_TWINS;
-        let reader = &self.passwords.reader;
-        let mut ids = std::collections::BTreeSet::new();
-        let mut nameless = 0;
+        let mut people = BTreeSet::new();
         for fields in &rows {
-            // A row without an e-mail column is taken at the query's word; another address is no twin.
-            let stored = reader.email(fields).map_err(|why| self.passwords.unreadable(&why))?;
-            let same =
-                stored.is_none_or(|stored| CanonicalEmail::parse(&stored).is_ok_and(|own| own == *email));
-            // A join may return one person in several rows.
-            match reader.id(fields) {
-                Ok(id) if same => drop(ids.insert(id)),
-                Err(_) if same => nameless += 1,
-                _ => {}
-            }
+            people.extend(self.twin(fields, email)?);
         }
         // An answer that was cut short may hide any number of them.
-        Ok(if full || ids.len() + nameless > 1 { Twins::Found } else { Twins::None })
+        let full = rows.len() == ROWS_FOR_TWINS;
+        Ok(if full || people.len() > 1 { Twins::Found } else { Twins::None })
     }
 }
 

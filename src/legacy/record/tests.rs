@@ -30,12 +30,10 @@ fn row(changes: &Value) -> Fields {
     Fields::new(reader.wanted(), reader.wanted().iter().map(cell).collect())
 }
 
-fn with(column: &str, cell: Cell) -> Fields {
+fn with(column: &str, cell: &Cell) -> Fields {
     let fields = row(&json!({}));
-    let cells = fields.columns.iter().map(|name| match name == column {
-        true => cell.clone(),
-        false => fields.get(name).clone(),
-    });
+    let cell_of = |name: &String| if name == column { cell.clone() } else { fields.get(name).clone() };
+    let cells = fields.columns.iter().map(cell_of);
     Fields::new(&fields.columns, cells.collect())
 }
 
@@ -86,7 +84,7 @@ fn booleans_have_many_spellings_and_no_guesses() {
             assert_eq!((why.column.as_str(), why.problem), (column, "is not a boolean"), "{garbage}");
         }
     }
-    let bit = |byte| reader().record(&with("active", Cell::Bytes(vec![byte]))).unwrap().state;
+    let bit = |byte| reader().record(&with("active", &Cell::Bytes(vec![byte]))).unwrap().state;
     assert_eq!((bit(1), bit(0)), (AccountState::Active, AccountState::Disabled));
 }
 
@@ -140,7 +138,7 @@ fn a_second_factor_is_declared_or_read() {
 
 #[test]
 fn an_id_has_one_text_whatever_its_type() {
-    let id = |cell| reader().id(&with("id", cell)).map(|id| id.as_str().to_owned());
+    let id = |cell| reader().id(&with("id", &cell)).map(|id| id.as_str().to_owned());
     assert_eq!(id(Cell::whole(u64::MAX.into())).unwrap(), "18446744073709551615");
     assert_eq!(id(Cell::Text("a-7 ".into())).unwrap(), "a-7");
     // Bytes that happen to be letters are still bytes.
@@ -153,7 +151,7 @@ fn an_id_has_one_text_whatever_its_type() {
 #[test]
 fn a_hash_loses_its_padding_and_nothing_else() {
     let hash = |cell| {
-        let read = reader().stored_hash(&with("password_hash", cell));
+        let read = reader().stored_hash(&with("password_hash", &cell));
         read.map(|stored| stored.map(|stored| stored.text))
     };
     assert_eq!(hash(Cell::Text("$2b$10$x   ".into())), Ok(Some("$2b$10$x".into())));
@@ -162,7 +160,7 @@ fn a_hash_loses_its_padding_and_nothing_else() {
     assert_eq!(hash(Cell::Text("  ".into())), Ok(None));
     assert_eq!(hash(Cell::Null), Ok(None));
     assert!(hash(Cell::Int(5)).is_err());
-    let salted = |cell| reader().stored_hash(&with("salt", cell)).unwrap().unwrap().salt;
+    let salted = |cell| reader().stored_hash(&with("salt", &cell)).unwrap().unwrap().salt;
     assert_eq!(salted(Cell::Text(" pepper ".into())).as_deref(), Some(" pepper "));
     assert_eq!(salted(Cell::Bytes(vec![0x80, 0])).as_deref(), Some("8000"));
     assert_eq!(salted(Cell::Null), None);
@@ -173,7 +171,7 @@ fn a_salt_of_bytes_is_hex_where_the_format_wants_hex() {
     let settings = json!({ "format": "digest", "salt_encoding": "hex" });
     let reader = Reader::new(&source(SourceKind::Upstream), &columns(), &settings);
     let salt = |bytes: &[u8]| {
-        reader.stored_hash(&with("salt", Cell::Bytes(bytes.to_vec()))).unwrap().unwrap().salt.unwrap()
+        reader.stored_hash(&with("salt", &Cell::Bytes(bytes.to_vec()))).unwrap().unwrap().salt.unwrap()
     };
     assert_eq!(salt(b"salty"), "73616c7479");
     assert_eq!(salt(b"0a1b"), "0a1b");

@@ -176,6 +176,12 @@ async fn twins_are_different_people_with_one_address() {
     .await;
     assert_eq!(twins(&joined, "ann@example.com").await, Twins::None);
     assert_eq!(twins(&joined, "twin@example.com").await, Twins::Found);
+    let counted = table_with(|settings| {
+        settings.twins_query = Some("select count(*) as n from people where email = ?1".into());
+    })
+    .await;
+    let error = counted.store.twins(&email("twin@example.com"), soon()).await.unwrap_err();
+    assert_eq!(error.class, ErrorClass::Misconfigured);
     let without = table_with(|settings| settings.twins_query = None).await;
     assert_eq!(twins(&without, "twin@example.com").await, Twins::CannotTell);
 }
