@@ -50,7 +50,7 @@ pub(crate) fn environment_with(more: &[(&str, &str)]) -> Environment {
         ("ROLLOUT_SALT", key),
         ("SESSION_KEY", key),
         ("SUBJECT_KEY", key),
-        ("CROSSFADE_DEMO_KEY", key),
+        ("DEMO_KEY", key),
     ];
     let pairs = known.iter().chain(more);
     Environment::new(pairs.map(|(name, value)| ((*name).to_owned(), (*value).to_owned())))

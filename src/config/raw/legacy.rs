@@ -57,19 +57,15 @@ pub(in crate::config) struct Source {
     pub(in crate::config) name: Option<String>,
     /// Okta's primary authentication.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "Okta")]
     pub(in crate::config) okta: Option<Okta>,
     /// Password hashes in a file.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "HashFile")]
     pub(in crate::config) hash_file: Option<HashFile>,
     /// Password hashes in a table.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "Sql")]
     pub(in crate::config) sql: Option<Sql>,
     /// An application without any API judges the forwarded sign-in itself; write `upstream: {}`.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "UpstreamSource")]
     pub(in crate::config) upstream: Option<UpstreamSource>,
     /// E-mail domains this source is asked for. Default: all, and names that are no e-mail.
     pub(in crate::config) domains: Option<Vec<String>>,

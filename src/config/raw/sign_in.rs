@@ -36,11 +36,9 @@ pub(in crate::config) struct SignInRoute {
     pub(in crate::config) page: Option<String>,
     /// Field names of an HTML form.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "FormFields")]
     pub(in crate::config) form: Option<FormFields>,
     /// RFC 6901 pointers into a JSON body.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "JsonFields")]
     pub(in crate::config) json: Option<JsonFields>,
     /// Who posts here. Default `browser` for a form and `api` for JSON.
     pub(in crate::config) client: Option<Client>,
