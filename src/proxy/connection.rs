@@ -1,0 +1,235 @@
+//! One client connection: its requests one by one, its time limits, its end.
+//!
+//! hyper parses; `watch` says how long each phase may take. One timer per connection, moved only when it fires or
+//! a nearer limit appears, because moving a timer for every request costs more than the check.
+
+use std::{
+    cell::Cell,
+    convert::Infallible,
+    net::IpAddr,
+    panic::AssertUnwindSafe,
+    pin::{Pin, pin},
+    rc::Rc,
+    sync::{Arc, atomic::Ordering::Relaxed},
+    task::{Context, Poll},
+};
+
+use bytes::Bytes;
+use http::{HeaderValue, Request, Response, StatusCode, header::CONNECTION};
+use hyper::{
+    body::{Body, Frame, Incoming, SizeHint},
+    server::conn::http1,
+    service::service_fn,
+};
+use hyper_util::rt::TokioIo;
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    time::sleep,
+};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    AnswerBody, BodyError, Core, Handler,
+    admit::admit,
+    crowd::Place,
+    request::{Asking, RequestIds},
+    watch::{Watch, Watched},
+};
+use crate::{config::Limits, pages::Problem};
+
+/// What all connections of one thread share.
+pub(super) struct Desk {
+    pub(super) core: Core,
+    pub(super) gate: Arc<dyn Handler>,
+    pub(super) ids: RequestIds,
+    pub(super) http: http1::Builder,
+    /// Tells every connection that the thread is leaving.
+    pub(super) closing: CancellationToken,
+    /// Answers now say `Connection: close`. (The token knows, too, but behind a lock.)
+    pub(super) leaving: Cell<bool>,
+}
+
+/// hyper's settings.
+pub(super) fn http(limits: &Limits) -> http1::Builder {
+    let mut http = http1::Builder::new();
+    http.header_read_timeout(None).max_header_size(limits.head_bytes);
+    // Bounds an unfinished head, and what waits to be written.
+    http.max_buf_size(limits.head_bytes.max(64 * 1024));
+    // hyper keeps up to 100 fields without an allocation, and this is its own limit as well.
+    if limits.head_fields != 100 {
+        http.max_headers(limits.head_fields);
+    }
+    http
+}
+
+/// Serves one connection to its end.
+pub(super) async fn serve<S>(desk: Rc<Desk>, stream: S, peer: IpAddr, secure: bool, place: Place)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let watch = Watch::new(&desk.core.public.limits);
+    let io = TokioIo::new(Watched::new(stream, Arc::clone(&watch)));
+    let tunnel = Rc::new(Cell::new(None));
+    let service = service_fn(|request| {
+        let (desk, watch, tunnel) = (Rc::clone(&desk), Arc::clone(&watch), Rc::clone(&tunnel));
+        async move {
+            let mut answer = respond(&desk, &watch, request, peer, secure).await;
+            tunnel.set(answer.body_mut().body.take_tunnel());
+            Ok::<_, Infallible>(answer)
+        }
+    });
+    desk.core.counters.connections.fetch_add(1, Relaxed);
+    match timed(desk.http.serve_connection(io, service).with_upgrades(), &watch, &desk.closing).await {
+        Some(Err(error)) => note_refusal(&desk.core, &error),
+        Some(Ok(())) => {
+            if let Some(tunnel) = tunnel.take() {
+                watch.switched();
+                tunnel.run().await;
+            }
+        }
+        None => {}
+    }
+    desk.core.counters.connections.fetch_sub(1, Relaxed);
+    drop(place);
+}
+
+/// Drives a connection within its limits; `None` when one was passed.
+async fn timed<T>(
+    connection: impl Future<Output = T>,
+    watch: &Watch,
+    closing: &CancellationToken,
+) -> Option<T> {
+    let mut connection = pin!(connection);
+    let mut closing = pin!(closing.cancelled());
+    let mut told = false;
+    let mut armed = watch.due();
+    let mut timer = pin!(sleep(armed.remaining()));
+    std::future::poll_fn(|cx| {
+        if !told && closing.as_mut().poll(cx).is_ready() {
+            told = true;
+            watch.leave();
+        }
+        if let Poll::Ready(ended) = connection.as_mut().poll(cx) {
+            return Poll::Ready(Some(ended));
+        }
+        let due = watch.due();
+        if due < armed {
+            armed = due;
+            timer.set(sleep(armed.remaining()));
+        }
+        while timer.as_mut().poll(cx).is_ready() {
+            armed = watch.due();
+            if armed.has_passed() {
+                return Poll::Ready(None);
+            }
+            timer.set(sleep(armed.remaining()));
+        }
+        Poll::Pending
+    })
+    .await
+}
+
+/// hyper answers what it cannot parse by itself; it is counted and logged like our own refusals.
+fn note_refusal(core: &Core, error: &hyper::Error) {
+    if !error.is_parse() {
+        return;
+    }
+    let problem = if error.is_parse_too_large() { Problem::HeadTooLarge } else { Problem::BadRequest };
+    core.counters.refused(problem);
+    tracing::info!(
+        target: "audit",
+        event = "request_refused",
+        request.refused = problem.as_str(),
+        "a request that cannot be parsed was refused"
+    );
+}
+
+/// One request to its answer. A panic harms no other request (REL-33).
+async fn respond(
+    desk: &Desk,
+    watch: &Arc<Watch>,
+    request: Request<Incoming>,
+    peer: IpAddr,
+    secure: bool,
+) -> Response<ServedBody> {
+    let core = &desk.core;
+    let counters = &core.counters;
+    let id = desk.ids.next();
+    let asking = Asking::of(request.headers(), id);
+    watch.busy();
+    let many = counters.in_flight.fetch_add(1, Relaxed);
+    let under_way = UnderWay { watch: Arc::clone(watch), counters: Arc::clone(counters) };
+    let answer = caught(async {
+        let public = &core.public;
+        if many >= public.limits.in_flight as u64 {
+            return core.refuse(Problem::Overloaded, &asking);
+        }
+        match admit(request, peer, secure, id, public, &core.rules) {
+            Ok(accepted) => Arc::clone(&desk.gate).handle(core, accepted).await,
+            Err(problem) => core.refuse(problem, &asking),
+        }
+    })
+    .await;
+    let mut answer = answer.unwrap_or_else(|| {
+        counters.panics.fetch_add(1, Relaxed);
+        tracing::error!(request.id = id.as_str(), "the handling of a request panicked");
+        core.refuse(Problem::Internal, &asking)
+    });
+    counters.answered(answer.status());
+    if desk.leaving.get() && answer.status() != StatusCode::SWITCHING_PROTOCOLS {
+        answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    answer.map(|body| ServedBody { body, _under_way: under_way })
+}
+
+/// Runs to the end or to a panic (`None`). What the future owned is dropped; what it shares are counters and a pool
+/// that only ever holds whole connections.
+async fn caught<T>(future: impl Future<Output = T>) -> Option<T> {
+    let mut future = pin!(future);
+    std::future::poll_fn(|cx| match std::panic::catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx))) {
+        Ok(Poll::Pending) => Poll::Pending,
+        Ok(Poll::Ready(value)) => Poll::Ready(Some(value)),
+        Err(_) => Poll::Ready(None),
+    })
+    .await
+}
+
+/// A request counts as under way until its answer was read or given up.
+#[derive(Debug)]
+struct UnderWay {
+    watch: Arc<Watch>,
+    counters: Arc<super::Counters>,
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        self.counters.in_flight.fetch_sub(1, Relaxed);
+        self.watch.idle();
+    }
+}
+
+/// An answer's body on its way to the client.
+struct ServedBody {
+    body: AnswerBody,
+    _under_way: UnderWay,
+}
+
+impl Body for ServedBody {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        Pin::new(&mut self.body).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}

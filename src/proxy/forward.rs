@@ -1,0 +1,324 @@
+//! One request to the application and its answer back.
+
+use std::{error::Error as StdError, io, rc::Rc, sync::Arc, time::Duration};
+
+use http::{
+    HeaderValue, Request, Response, StatusCode, Uri, Version,
+    header::{CONNECTION, CONTENT_LENGTH, EXPECT, HOST, RETRY_AFTER, TRANSFER_ENCODING},
+    request::Parts,
+    uri::PathAndQuery,
+};
+use hyper::{
+    body::{Body as _, Incoming},
+    upgrade::OnUpgrade,
+};
+use tokio::time::timeout;
+
+use super::{
+    AnswerBody, BodyError, Counters, Outgoing, OutgoingBody,
+    body::{Progress, UploadBody},
+    headers::FieldRules,
+    request::Asking,
+    switch::{self, Tunnel},
+    upstream::{Lease, Upstream},
+};
+use crate::{
+    config::Public,
+    pages::{Pages, Problem},
+};
+
+/// What a data-plane thread needs to forward requests; one per thread.
+#[derive(Debug)]
+pub(crate) struct Core {
+    pub(super) upstream: Rc<Upstream>,
+    pub(super) rules: Arc<FieldRules>,
+    pub(super) public: Arc<Public>,
+    pub(super) pages: Arc<Pages>,
+    pub(super) counters: Arc<Counters>,
+}
+
+/// Why there is no answer from the application.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ForwardError {
+    #[error("no connection to the application")]
+    Connect(#[source] io::Error),
+    #[error("no connection to the application in time")]
+    ConnectTimeout,
+    #[error("no TLS connection to the application")]
+    Tls(#[source] io::Error),
+    #[error("the application did not answer in time")]
+    FirstByteTimeout,
+    #[error("the application broke off before an answer")]
+    Broken(#[source] hyper::Error),
+    #[error("the application switched protocols unasked")]
+    Switched,
+    #[error("the application's answer broke off")]
+    Answer(#[source] BodyError),
+    #[error("the request body could not be passed on")]
+    Upload(#[source] BodyError),
+}
+
+/// The kinds of upstream failure, for counting.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum FailureKind {
+    Connect,
+    Tls,
+    Timeout,
+    Broken,
+}
+
+impl FailureKind {
+    pub(crate) const ALL: [Self; 4] = [Self::Connect, Self::Tls, Self::Timeout, Self::Broken];
+
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Connect => "connect",
+            Self::Tls => "tls",
+            Self::Timeout => "timeout",
+            Self::Broken => "broken",
+        }
+    }
+}
+
+impl ForwardError {
+    /// What the client is told.
+    pub(crate) fn problem(&self) -> Problem {
+        match self {
+            Self::Connect(_) | Self::Tls(_) | Self::Broken(_) | Self::Switched | Self::Answer(_) => {
+                Problem::BadGateway
+            }
+            Self::ConnectTimeout | Self::FirstByteTimeout => Problem::GatewayTimeout,
+            Self::Upload(error) => error.problem(),
+        }
+    }
+
+    /// Which upstream failure it is; `None` when the client is at fault.
+    pub(crate) fn kind(&self) -> Option<FailureKind> {
+        match self {
+            Self::Connect(_) | Self::ConnectTimeout => Some(FailureKind::Connect),
+            Self::Tls(_) => Some(FailureKind::Tls),
+            Self::FirstByteTimeout => Some(FailureKind::Timeout),
+            Self::Broken(_) | Self::Switched | Self::Answer(_) => Some(FailureKind::Broken),
+            Self::Upload(_) => None,
+        }
+    }
+
+    /// Sorts out what hyper reports: the client's own body may be the cause.
+    fn of(error: hyper::Error) -> Self {
+        let own = error.source().and_then(|cause| cause.downcast_ref::<BodyError>());
+        match own {
+            Some(BodyError::TooLarge) => Self::Upload(BodyError::TooLarge),
+            Some(BodyError::Slow) => Self::Upload(BodyError::Slow),
+            Some(BodyError::Broken(_)) => Self::Upload(BodyError::Broken(error)),
+            None => Self::Broken(error),
+        }
+    }
+}
+
+impl Core {
+    /// Sends a request on: filters its fields, adds ours, and gives back the application's filtered answer, whose
+    /// body still streams.
+    pub(crate) async fn forward(&self, outgoing: Outgoing) -> Result<Response<AnswerBody>, ForwardError> {
+        let Outgoing { mut parts, body, client, id, extra } = outgoing;
+        let client_end = parts.extensions.remove::<OnUpgrade>().filter(|_| switch::is_asked(&parts));
+        self.rules.strip_request(&mut parts.headers, &extra.strip_cookies);
+        if client_end.is_some() {
+            switch::ask(&mut parts.headers);
+        }
+        self.rules.add_request(&mut parts.headers, parts.version, &client, id);
+        if !self.upstream.target.preserve_host {
+            parts.headers.insert(HOST, self.upstream.target.authority.clone());
+        }
+        for (name, value) in extra.set {
+            parts.headers.insert(name, value);
+        }
+        parts.uri = origin_form(parts.uri);
+        parts.version = Version::HTTP_11;
+        let (body, progress) = self.framed(&mut parts, body);
+        let (lease, answer) = self.exchange(parts, body, progress).await?;
+        self.received(lease, answer, client_end)
+    }
+
+    /// The body for the way up, with the one framing that belongs to it (SEC-01).
+    fn framed(&self, parts: &mut Parts, body: OutgoingBody) -> (UploadBody, Option<Rc<Progress>>) {
+        match body {
+            OutgoingBody::Stream(incoming) if !incoming.is_end_stream() => {
+                if !parts.headers.contains_key(CONTENT_LENGTH) {
+                    parts.headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+                }
+                let limits = &self.public.limits;
+                let (body, progress) = UploadBody::client(incoming, limits.body_bytes, limits.body_pause);
+                (body, Some(progress))
+            }
+            OutgoingBody::Stream(_) => (UploadBody::Empty, None),
+            OutgoingBody::Bytes(bytes) => {
+                parts.headers.remove(EXPECT);
+                parts.headers.insert(CONTENT_LENGTH, HeaderValue::from(bytes.len()));
+                (UploadBody::Bytes(Some(bytes).filter(|bytes| !bytes.is_empty())), None)
+            }
+            OutgoingBody::Empty => {
+                parts.headers.remove(EXPECT);
+                parts.headers.remove(CONTENT_LENGTH);
+                (UploadBody::Empty, None)
+            }
+        }
+    }
+
+    /// Sends once; a second time only as REL-34 allows.
+    async fn exchange(
+        &self,
+        parts: Parts,
+        body: UploadBody,
+        progress: Option<Rc<Progress>>,
+    ) -> Result<(Lease, Response<Incoming>), ForwardError> {
+        let mut lease = self.upstream.lease().await?;
+        let again = (lease.reused && parts.method.is_idempotent() && matches!(body, UploadBody::Empty))
+            .then(|| copy_of(&parts));
+        let failed = match self.send(&mut lease, Request::from_parts(parts, body), progress).await {
+            Ok(answer) => return Ok((lease, answer)),
+            Err(failed) => failed,
+        };
+        // A kept connection that the other side closed while it lay idle: it breaks without a word of answer.
+        let stale = matches!(failed, ForwardError::Broken(_)) && !lease.heard();
+        let Some(again) = again.filter(|_| stale) else { return Err(failed) };
+        self.counters.retries.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        let mut lease = self.upstream.fresh().await?;
+        let answer = self.send(&mut lease, again.map(|()| UploadBody::Empty), None).await?;
+        Ok((lease, answer))
+    }
+
+    async fn send(
+        &self,
+        lease: &mut Lease,
+        request: Request<UploadBody>,
+        progress: Option<Rc<Progress>>,
+    ) -> Result<Response<Incoming>, ForwardError> {
+        let patience = self.upstream.target.first_byte_timeout;
+        let mut answer = std::pin::pin!(lease.send(request));
+        let mut seen = 0;
+        loop {
+            if let Ok(answer) = timeout(patience, answer.as_mut()).await {
+                return answer.map_err(ForwardError::of);
+            }
+            // While a long body still goes up, no answer is due yet.
+            match &progress {
+                Some(progress) if !progress.ended.get() && progress.pieces.get() > seen => {
+                    seen = progress.pieces.get();
+                }
+                _ => return Err(ForwardError::FirstByteTimeout),
+            }
+        }
+    }
+
+    fn received(
+        &self,
+        lease: Lease,
+        mut answer: Response<Incoming>,
+        client_end: Option<OnUpgrade>,
+    ) -> Result<Response<AnswerBody>, ForwardError> {
+        let application = hyper::upgrade::on(&mut answer);
+        let (mut parts, body) = answer.into_parts();
+        self.rules.pass_response(&mut parts.headers, parts.version);
+        parts.version = Version::HTTP_11;
+        if parts.status.is_informational() {
+            let client = client_end.filter(|_| parts.status == StatusCode::SWITCHING_PROTOCOLS);
+            let client = client.ok_or(ForwardError::Switched)?;
+            switch::ask(&mut parts.headers);
+            let tunnel = Box::new(Tunnel { client, application, lease });
+            return Ok(Response::from_parts(parts, AnswerBody::Switched(Some(tunnel))));
+        }
+        let body = AnswerBody::upstream(body, lease, self.upstream.target.body_pause);
+        Ok(Response::from_parts(parts, body))
+    }
+
+    /// Our answer to a request that could not be forwarded; counted and logged here.
+    pub(crate) fn failed(&self, error: &ForwardError, asking: &Asking) -> Response<AnswerBody> {
+        if let Some(kind) = error.kind() {
+            self.counters.upstream_failed(kind);
+            tracing::warn!(
+                request.id = asking.id().as_str(),
+                upstream.failure = kind.as_str(),
+                cause = %chain(error),
+                "{error}"
+            );
+        }
+        self.refuse(error.problem(), asking)
+    }
+
+    /// Our answer to a request that is refused; counted here.
+    pub(crate) fn refuse(&self, problem: Problem, asking: &Asking) -> Response<AnswerBody> {
+        self.counters.refused(problem);
+        tracing::info!(
+            target: "audit",
+            event = "request_refused",
+            request.id = asking.id().as_str(),
+            request.refused = problem.as_str(),
+            "a request was refused"
+        );
+        let mut answer = AnswerBody::page(self.pages.problem(problem, &asking.asked()));
+        if problem == Problem::Overloaded && !answer.headers().contains_key(RETRY_AFTER) {
+            answer.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
+        }
+        if ends_connection(problem) {
+            answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        answer
+    }
+
+    /// The limits of the public side, for those who read a body themselves.
+    pub(crate) fn body_pause(&self) -> Duration {
+        self.public.limits.body_pause
+    }
+}
+
+/// After these nothing more is read: the rest of the connection has no sure meaning, or the client is too slow.
+fn ends_connection(problem: Problem) -> bool {
+    match problem {
+        Problem::BadRequest
+        | Problem::RequestTimeout
+        | Problem::ContentTooLarge
+        | Problem::UriTooLong
+        | Problem::HeadTooLarge
+        | Problem::NotImplemented
+        | Problem::MethodNotAllowed
+        | Problem::ExpectationFailed
+        | Problem::Internal => true,
+        Problem::Misdirected
+        | Problem::Loop
+        | Problem::BadGateway
+        | Problem::GatewayTimeout
+        | Problem::Overloaded
+        | Problem::NotFound
+        | Problem::Forbidden => false,
+    }
+}
+
+fn origin_form(uri: Uri) -> Uri {
+    if uri.scheme().is_none() && uri.authority().is_none() {
+        return uri;
+    }
+    let path = uri.into_parts().path_and_query.unwrap_or_else(|| PathAndQuery::from_static("/"));
+    Uri::from(path)
+}
+
+fn copy_of(parts: &Parts) -> Request<()> {
+    let mut copy = Request::new(());
+    *copy.method_mut() = parts.method.clone();
+    *copy.uri_mut() = parts.uri.clone();
+    *copy.headers_mut() = parts.headers.clone();
+    copy
+}
+
+/// The causes of an error on one line. They come from the network stack and name no request data.
+fn chain(error: &dyn StdError) -> String {
+    let mut text = String::new();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        if !text.is_empty() {
+            text.push_str(": ");
+        }
+        text.push_str(&cause.to_string());
+        next = cause.source();
+    }
+    text
+}

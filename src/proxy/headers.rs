@@ -1,0 +1,524 @@
+//! Which fields travel (SEC-11, SEC-16, SEC-17, SEC-23).
+//!
+//! The order is the security: everything of the client's that must not pass is removed first, our own fields are
+//! added after. So a client that names `X-Forwarded-For` or an identity header in `Connection` removes nothing of
+//! ours. Pure functions over a header map; a filtered map does not change when it is filtered again.
+
+use http::{
+    HeaderMap, HeaderName, HeaderValue, Version,
+    header::{CONNECTION, COOKIE, Entry, SET_COOKIE, VIA},
+};
+
+use super::{Client, RequestId};
+use crate::{
+    config::{IdentityHeaders, Public},
+    session::Cookies,
+};
+
+const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// The rules that come from the configuration.
+#[derive(Debug)]
+pub(crate) struct FieldRules {
+    /// Further names that carry identity, lower-case and with `-` for `_`.
+    identity: Vec<String>,
+    drop_underscores: bool,
+    own_cookies: Vec<String>,
+    via: String,
+    /// `1.1 <pseudonym>` and `1.0 <pseudonym>`, ready to be added.
+    via_11: HeaderValue,
+    via_10: HeaderValue,
+}
+
+/// The pseudonym cannot stand in a header.
+#[derive(Debug, thiserror::Error)]
+#[error("`public.via` is not usable as a header value")]
+pub(crate) struct RulesError(#[source] http::header::InvalidHeaderValue);
+
+impl FieldRules {
+    pub(crate) fn new(
+        public: &Public,
+        identity: &IdentityHeaders,
+        cookies: &Cookies,
+    ) -> Result<Self, RulesError> {
+        let configured = identity.reserved.iter().chain([&identity.assertion]);
+        Ok(Self {
+            identity: configured.map(|name| name.as_str().replace('_', "-")).collect(),
+            drop_underscores: identity.drop_underscores,
+            own_cookies: cookies.names().into_iter().map(ToOwned::to_owned).collect(),
+            via: public.via.clone(),
+            via_11: HeaderValue::try_from(format!("1.1 {}", public.via)).map_err(RulesError)?,
+            via_10: HeaderValue::try_from(format!("1.0 {}", public.via)).map_err(RulesError)?,
+        })
+    }
+
+    /// Removes what must not go up: connection-level, identity and forwarding fields, our own cookies and those
+    /// in `strip_cookies`.
+    pub(crate) fn strip_request(&self, headers: &mut HeaderMap, strip_cookies: &[String]) {
+        strip_hop_by_hop(headers);
+        remove_where(headers, |name| self.is_identity(name) || is_forwarding(name) || self.is_odd(name));
+        if headers.contains_key(COOKIE) {
+            self.strip_cookies(headers, strip_cookies);
+        }
+    }
+
+    /// Adds what we say about the request; call it after [`FieldRules::strip_request`].
+    pub(crate) fn add_request(
+        &self,
+        headers: &mut HeaderMap,
+        version: Version,
+        client: &Client,
+        id: RequestId,
+    ) {
+        headers.append(VIA, self.via_for(version));
+        if let Some(address) = address_value(client) {
+            headers.insert(X_FORWARDED_FOR, address);
+        }
+        headers
+            .insert(X_FORWARDED_PROTO, HeaderValue::from_static(if client.https { "https" } else { "http" }));
+        if let Some(host) = headers.get(http::header::HOST).cloned() {
+            headers.insert(X_FORWARDED_HOST, host);
+        }
+        if let Ok(id) = HeaderValue::from_bytes(id.as_bytes()) {
+            headers.insert(X_REQUEST_ID, id);
+        }
+    }
+
+    /// Removes what must not come down: connection-level fields and cookies that only we may set; adds `Via`.
+    pub(crate) fn pass_response(&self, headers: &mut HeaderMap, version: Version) {
+        strip_hop_by_hop(headers);
+        if headers.contains_key(SET_COOKIE) {
+            self.strip_set_cookies(headers);
+        }
+        headers.append(VIA, self.via_for(version));
+    }
+
+    /// Whether the request has already been through here (SEC-12).
+    pub(crate) fn is_loop(&self, headers: &HeaderMap) -> bool {
+        headers
+            .get_all(VIA)
+            .iter()
+            .flat_map(|line| line.as_bytes().split(|byte| *byte == b','))
+            .filter_map(|hop| {
+                hop.trim_ascii()
+                    .split(|byte| matches!(byte, b' ' | b'\t'))
+                    .filter(|word| !word.is_empty())
+                    .nth(1)
+            })
+            .any(|received_by| received_by.eq_ignore_ascii_case(self.via.as_bytes()))
+    }
+
+    fn via_for(&self, version: Version) -> HeaderValue {
+        if version == Version::HTTP_10 { self.via_10.clone() } else { self.via_11.clone() }
+    }
+
+    /// SEC-16: compared without case (names are lower-case here) and with `_` as `-`, because servers behind us
+    /// turn both into the same variable.
+    fn is_identity(&self, name: &str) -> bool {
+        let same = |known: &str| {
+            known.len() == name.len()
+                && known.bytes().zip(name.bytes()).all(|(a, b)| a == if b == b'_' { b'-' } else { b })
+        };
+        if !matches!(name.as_bytes().first(), Some(b'x' | b'r'))
+            && !self.identity.iter().any(|known| same(known))
+        {
+            return false;
+        }
+        let starts = |prefix: &str| {
+            name.get(..prefix.len()).is_some_and(|start| {
+                prefix.bytes().zip(start.bytes()).all(|(a, b)| a == if b == b'_' { b'-' } else { b })
+            })
+        };
+        starts("x-auth-request-")
+            || [
+                "x-forwarded-user",
+                "x-forwarded-email",
+                "x-forwarded-groups",
+                "x-forwarded-preferred-username",
+                "remote-user",
+            ]
+            .into_iter()
+            .any(same)
+            || self.identity.iter().any(|known| same(known))
+    }
+
+    fn is_odd(&self, name: &str) -> bool {
+        self.drop_underscores && name.contains('_')
+    }
+
+    fn strip_cookies(&self, headers: &mut HeaderMap, also: &[String]) {
+        let goes = |pair: &[u8]| {
+            let name = cookie_name(pair);
+            self.own_cookies.iter().chain(also).any(|known| known.as_bytes() == name)
+        };
+        let pairs = |value: &HeaderValue| value.as_bytes().split(|byte| *byte == b';').any(goes);
+        if !headers.get_all(COOKIE).iter().any(pairs) {
+            return;
+        }
+        let Entry::Occupied(entry) = headers.entry(COOKIE) else { return };
+        let kept: Vec<HeaderValue> = entry
+            .remove_entry_mult()
+            .1
+            .filter_map(|line| {
+                let kept: Vec<&[u8]> = line
+                    .as_bytes()
+                    .split(|byte| *byte == b';')
+                    .filter(|pair| !goes(pair))
+                    .map(<[u8]>::trim_ascii)
+                    .filter(|pair| !pair.is_empty())
+                    .collect();
+                if kept.is_empty() { None } else { HeaderValue::from_bytes(&kept.join(&b"; "[..])).ok() }
+            })
+            .collect();
+        for line in kept {
+            headers.append(COOKIE, line);
+        }
+    }
+
+    fn strip_set_cookies(&self, headers: &mut HeaderMap) {
+        let goes = |value: &HeaderValue| {
+            let name = cookie_name(value.as_bytes());
+            self.own_cookies.iter().any(|known| known.as_bytes() == name)
+        };
+        if !headers.get_all(SET_COOKIE).iter().any(goes) {
+            return;
+        }
+        let Entry::Occupied(entry) = headers.entry(SET_COOKIE) else { return };
+        let kept: Vec<HeaderValue> = entry.remove_entry_mult().1.filter(|value| !goes(value)).collect();
+        for value in kept {
+            headers.append(SET_COOKIE, value);
+        }
+    }
+}
+
+/// The name in `name=value; …`. A server may take a nameless cookie's value for a name, so that counts as one.
+fn cookie_name(pair: &[u8]) -> &[u8] {
+    let end = pair.iter().position(|byte| matches!(byte, b'=' | b';')).unwrap_or(pair.len());
+    let name = pair.get(..end).unwrap_or(pair).trim_ascii();
+    if name.is_empty() && pair.get(end) == Some(&b'=') {
+        return cookie_name(pair.get(end + 1..).unwrap_or_default());
+    }
+    name
+}
+
+/// Removes the fields that belong to one connection, also those that `Connection` names, on every one of its lines.
+pub(crate) fn strip_hop_by_hop(headers: &mut HeaderMap) {
+    if let Entry::Occupied(entry) = headers.entry(CONNECTION) {
+        let (_, lines) = entry.remove_entry_mult();
+        let lines: Vec<HeaderValue> = lines.collect();
+        for token in lines.iter().flat_map(|line| line.as_bytes().split(|byte| *byte == b',')) {
+            let token = token.trim_ascii();
+            // The usual ones name no field; Host, length and cookies are not for a client to take away.
+            if token.is_empty() || is_kept_though_named(token) {
+                continue;
+            }
+            if let Ok(name) = HeaderName::from_bytes(token) {
+                headers.remove(name);
+            }
+        }
+    }
+    remove_where(headers, is_hop_by_hop);
+}
+
+fn is_kept_though_named(token: &[u8]) -> bool {
+    ["close", "keep-alive", "host", "content-length", "cookie"]
+        .into_iter()
+        .any(|kept| token.eq_ignore_ascii_case(kept.as_bytes()))
+}
+
+fn is_hop_by_hop(name: &str) -> bool {
+    matches!(
+        name,
+        "connection"
+            | "keep-alive"
+            | "proxy-connection"
+            | "te"
+            | "trailer"
+            | "transfer-encoding"
+            | "upgrade"
+            | "http2-settings"
+            | "proxy-authenticate"
+            | "proxy-authorization"
+    )
+}
+
+/// SEC-17: what a client says about where it comes from is replaced by what we know. `X-Forwarded-*` goes as a
+/// family: applications read more of it than anybody can list.
+fn is_forwarding(name: &str) -> bool {
+    name.starts_with("x-forwarded-")
+        || matches!(name, "forwarded" | "x-real-ip" | "x-original-url" | "x-rewrite-url" | "x-request-id")
+}
+
+fn remove_where(headers: &mut HeaderMap, goes: impl Fn(&str) -> bool) {
+    while let Some(name) = headers.keys().find(|name| goes(name.as_str())).cloned() {
+        headers.remove(name);
+    }
+}
+
+fn address_value(client: &Client) -> Option<HeaderValue> {
+    use std::io::Write as _;
+    let mut text = [0_u8; 48];
+    let mut rest = &mut text[..];
+    write!(rest, "{}", client.address).ok()?;
+    let left = rest.len();
+    HeaderValue::from_bytes(text.get(..48 - left)?).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::{collection::vec, prelude::*};
+
+    use super::*;
+    use crate::proxy::tests::support;
+
+    fn rules() -> FieldRules {
+        let public = support::public();
+        FieldRules::new(&public, &support::identity(), &support::cookies(&public)).unwrap()
+    }
+
+    fn map(fields: &[(&str, &str)]) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for (name, value) in fields {
+            headers.append(HeaderName::from_bytes(name.as_bytes()).unwrap(), value.parse().unwrap());
+        }
+        headers
+    }
+
+    fn client() -> Client {
+        let address = "198.51.100.7".parse().unwrap();
+        Client { address, peer: address, https: true }
+    }
+
+    fn stripped(fields: &[(&str, &str)]) -> HeaderMap {
+        let mut headers = map(fields);
+        rules().strip_request(&mut headers, &["legacy_session".to_owned()]);
+        headers
+    }
+
+    #[test]
+    fn connection_level_fields_do_not_travel() {
+        let headers = stripped(&[
+            ("connection", "X-One, close"),
+            ("connection", "x-TWO,keep-alive"),
+            ("x-one", "1"),
+            ("x-two", "2"),
+            ("x-three", "3"),
+            ("keep-alive", "5"),
+            ("proxy-connection", "close"),
+            ("te", "trailers"),
+            ("trailer", "x"),
+            ("transfer-encoding", "chunked"),
+            ("upgrade", "h2c"),
+            ("http2-settings", "AAM"),
+            ("proxy-authorization", "Basic eA=="),
+        ]);
+        assert_eq!(headers, map(&[("x-three", "3")]));
+    }
+
+    #[test]
+    fn naming_a_field_of_the_message_does_not_remove_it() {
+        let fields = [("host", "a.test"), ("content-length", "3"), ("cookie", "a=b")];
+        let headers =
+            stripped(&[fields[0], fields[1], fields[2], ("connection", "Host, Content-Length, Cookie")]);
+        assert_eq!(headers, map(&fields));
+    }
+
+    #[test]
+    fn naming_our_own_fields_removes_nothing_of_ours() {
+        let rules = rules();
+        let named =
+            "Via, X-Forwarded-For, X-Forwarded-Proto, X-Forwarded-Host, X-Request-Id, X-Crossfade-Assertion";
+        let mut headers = map(&[("host", "app.example.test"), ("connection", named), ("via", "1.0 other")]);
+        rules.strip_request(&mut headers, &[]);
+        rules.add_request(&mut headers, Version::HTTP_11, &client(), support::id());
+        assert_eq!(headers["x-forwarded-for"], "198.51.100.7");
+        assert_eq!(headers["x-forwarded-proto"], "https");
+        assert_eq!(headers["x-forwarded-host"], "app.example.test");
+        assert_eq!(headers["x-request-id"].as_bytes(), support::id().as_bytes());
+        assert_eq!(headers["via"], "1.1 crossfade-test");
+    }
+
+    #[test]
+    fn identity_never_comes_from_a_client() {
+        for name in [
+            "x-forwarded-user",
+            "x-forwarded-email",
+            "x-forwarded-groups",
+            "x-forwarded-preferred-username",
+            "x-forwarded_user",
+            "x_forwarded_user",
+            "x-auth-request-user",
+            "x-auth-request-anything",
+            "x_auth_request-email",
+            "remote-user",
+            "remote_user",
+            "x-crossfade-assertion",
+            "x_crossfade_assertion",
+            "app-user",
+            "app_user",
+            "any_thing",
+        ] {
+            assert!(stripped(&[(name, "mallory")]).is_empty(), "{name}");
+        }
+        let others = [("x-auth-requestor", "1"), ("remote-users", "1"), ("authorization", "Basic eA==")];
+        assert_eq!(stripped(&others), map(&others));
+    }
+
+    #[test]
+    fn underscores_are_kept_where_the_operator_says_so_but_never_in_identity() {
+        let mut rules = rules();
+        rules.drop_underscores = false;
+        let mut headers = map(&[("any_thing", "1"), ("remote_user", "mallory"), ("app_user", "mallory")]);
+        rules.strip_request(&mut headers, &[]);
+        assert_eq!(headers, map(&[("any_thing", "1")]));
+    }
+
+    #[test]
+    fn what_a_client_says_about_its_way_is_dropped() {
+        for name in [
+            "forwarded",
+            "x-forwarded-for",
+            "x-forwarded-proto",
+            "x-forwarded-host",
+            "x-forwarded-server",
+            "x-forwarded-uri",
+            "x-real-ip",
+            "x-original-url",
+            "x-rewrite-url",
+        ] {
+            assert!(stripped(&[(name, "attacker.test")]).is_empty(), "{name}");
+        }
+    }
+
+    #[test]
+    fn our_cookies_and_the_named_ones_do_not_go_up() {
+        for (before, after) in [
+            ("a=1; b=2", Some("a=1; b=2")),
+            ("a=1;b=2", Some("a=1;b=2")),
+            ("__Host-crossfade=secret", None),
+            ("a=1; __Host-crossfade=secret; b=2", Some("a=1; b=2")),
+            ("a=1;__Host-crossfade-device=x;b=2", Some("a=1; b=2")),
+            ("legacy_session=x; a=1", Some("a=1")),
+            (" __Host-crossfade =x; a=1", Some("a=1")),
+            ("=__Host-crossfade=x; a=1", Some("a=1")),
+            ("__Host-crossfade; a=1", Some("a=1")),
+            ("__host-crossfade=x", Some("__host-crossfade=x")),
+            ("x__Host-crossfade=x", Some("x__Host-crossfade=x")),
+        ] {
+            let headers = stripped(&[("cookie", before)]);
+            assert_eq!(headers.get("cookie").map(|value| value.to_str().unwrap()), after, "{before}");
+        }
+        let headers = stripped(&[("cookie", "a=1"), ("cookie", "__Host-crossfade=x"), ("cookie", "b=2")]);
+        assert_eq!(headers, map(&[("cookie", "a=1"), ("cookie", "b=2")]));
+    }
+
+    #[test]
+    fn an_answer_sets_no_cookie_of_ours_and_keeps_the_rest_in_order() {
+        let mut headers = map(&[
+            ("set-cookie", "a=1; Path=/"),
+            ("set-cookie", "__Host-crossfade=planted; Path=/; Secure"),
+            ("set-cookie", "b=2"),
+            ("connection", "X-Internal"),
+            ("x-internal", "1"),
+            ("keep-alive", "timeout=5"),
+            ("via", "1.1 inner"),
+        ]);
+        rules().pass_response(&mut headers, Version::HTTP_11);
+        let expected = [
+            ("set-cookie", "a=1; Path=/"),
+            ("set-cookie", "b=2"),
+            ("via", "1.1 inner"),
+            ("via", "1.1 crossfade-test"),
+        ];
+        assert_eq!(headers, map(&expected));
+    }
+
+    #[test]
+    fn a_loop_is_seen_in_any_hop_of_any_line() {
+        for (lines, expected) in [
+            (&["1.1 crossfade-test"][..], true),
+            (&["1.1 a, 1.1 Crossfade-Test (x)"][..], true),
+            (&["1.1 a", "HTTP/1.1  crossfade-test"][..], true),
+            (&["1.1 crossfade-tests"][..], false),
+            (&["1.1 a (crossfade-test)"][..], false),
+            (&[][..], false),
+        ] {
+            let headers = map(&lines.iter().map(|line| ("via", *line)).collect::<Vec<_>>());
+            assert_eq!(rules().is_loop(&headers), expected, "{lines:?}");
+        }
+    }
+
+    fn name() -> impl Strategy<Value = String> {
+        let known = [
+            "connection",
+            "host",
+            "cookie",
+            "set-cookie",
+            "content-length",
+            "transfer-encoding",
+            "x-forwarded-for",
+            "x_forwarded_user",
+            "remote-user",
+            "x-crossfade-assertion",
+            "via",
+            "te",
+        ];
+        prop_oneof![proptest::sample::select(known.map(str::to_owned).to_vec()), "[a-z][a-z0-9_-]{0,6}"]
+    }
+
+    fn value() -> impl Strategy<Value = String> {
+        let cookies = "((a|__Host-crossfade|legacy_session|b) ?=[a-z]{0,3}[; ,]{0,2}){1,4}";
+        prop_oneof!["[!-~]([ -~]{0,10}[!-~])?", cookies.prop_map(|text| text.trim().to_owned())]
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn filtering_twice_equals_once(fields in vec((name(), value()), 0..12), named in vec(name(), 0..4)) {
+            let rules = rules();
+            let mut headers = HeaderMap::new();
+            for (name, value) in &fields {
+                headers.append(HeaderName::from_bytes(name.as_bytes()).unwrap(), value.parse().unwrap());
+            }
+            headers.append("connection", named.join(", ").parse().unwrap());
+            rules.strip_request(&mut headers, &["legacy_session".to_owned()]);
+            let once = headers.clone();
+            rules.strip_request(&mut headers, &["legacy_session".to_owned()]);
+            prop_assert_eq!(once, headers);
+        }
+
+        #[test]
+        fn every_line_of_connection_is_honoured(lines in vec(vec("[a-z][a-z0-9-]{0,8}", 1..4), 1..4)) {
+            let mut headers = map(&[("host", "a.test")]);
+            for line in &lines {
+                headers.append("connection", line.join(" ,\t").parse().unwrap());
+                for name in line {
+                    headers.append(HeaderName::from_bytes(name.as_bytes()).unwrap(), "x".parse().unwrap());
+                }
+            }
+            strip_hop_by_hop(&mut headers);
+            let kept = ["host", "content-length", "cookie"];
+            for name in lines.iter().flatten().filter(|name| !kept.contains(&name.as_str())) {
+                prop_assert!(!headers.contains_key(name.as_str()), "{}", name);
+            }
+            prop_assert!(headers.contains_key("host"));
+        }
+
+        #[test]
+        fn ours_are_there_whatever_the_client_sent(fields in vec((name(), value()), 0..12)) {
+            let rules = rules();
+            let mut headers = HeaderMap::new();
+            for (name, value) in &fields {
+                headers.append(HeaderName::from_bytes(name.as_bytes()).unwrap(), value.parse().unwrap());
+            }
+            headers.append("connection", "x-forwarded-for, via, x-request-id, x-forwarded-proto".parse().unwrap());
+            rules.strip_request(&mut headers, &[]);
+            rules.add_request(&mut headers, Version::HTTP_11, &client(), support::id());
+            prop_assert_eq!(headers.get_all("x-forwarded-for").iter().collect::<Vec<_>>(), ["198.51.100.7"]);
+            prop_assert_eq!(headers.get_all("x-forwarded-proto").iter().collect::<Vec<_>>(), ["https"]);
+            prop_assert!(headers.get_all("via").iter().any(|via| via == "1.1 crossfade-test"));
+        }
+    }
+}

@@ -1,0 +1,8 @@
+//! The plane over real sockets: raw clients in front, a recording application behind.
+
+mod edge_cases;
+mod forwarding;
+mod judge;
+mod life;
+mod limits;
+pub(super) mod support;

@@ -1,0 +1,218 @@
+//! Refusals and limits (SEC-09 … SEC-13, REL-30).
+
+use std::{net::TcpListener, time::Duration};
+
+use super::support::{Application, Client, HOST, Running};
+
+#[test]
+fn what_is_refused_never_reaches_the_application() {
+    let application = Application::mirror();
+    let running = Running::before(application.address);
+    let long = "a".repeat(9000);
+    let large = "a".repeat(17_000);
+    let many = "X: 1\r\n".repeat(120);
+    for (request, status) in [
+        (format!("TRACE / HTTP/1.1\r\nHost: {HOST}\r\n\r\n"), 405),
+        (format!("CONNECT {HOST}:443 HTTP/1.1\r\nHost: {HOST}\r\n\r\n"), 405),
+        ("GET / HTTP/1.1\r\nHost: evil.test\r\n\r\n".to_owned(), 421),
+        (format!("GET / HTTP/1.1\r\nHost: {HOST}:8080\r\n\r\n"), 421),
+        ("GET / HTTP/1.0\r\n\r\n".to_owned(), 421),
+        ("GET / HTTP/1.1\r\n\r\n".to_owned(), 400),
+        ("GET / HTTP/1.1\r\nHost:\r\n\r\n".to_owned(), 400),
+        (format!("GET / HTTP/1.1\r\nHost: {HOST}, evil.test\r\n\r\n"), 400),
+        (format!("GET / HTTP/1.1\r\nHost: {HOST}\r\nHost: {HOST}\r\n\r\n"), 400),
+        (format!("GET http://evil.test/ HTTP/1.1\r\nHost: {HOST}\r\n\r\n"), 421),
+        (format!("GET http://u:p@{HOST}/ HTTP/1.1\r\nHost: {HOST}\r\n\r\n"), 400),
+        (format!("GET ftp://{HOST}/ HTTP/1.1\r\nHost: {HOST}\r\n\r\n"), 400),
+        (format!("GET * HTTP/1.1\r\nHost: {HOST}\r\n\r\n"), 400),
+        (format!("GET {HOST}:80 HTTP/1.1\r\nHost: {HOST}\r\n\r\n"), 400),
+        (format!("GET /{long} HTTP/1.1\r\nHost: {HOST}\r\n\r\n"), 414),
+        (format!("GET / HTTP/1.1\r\nHost: {HOST}\r\nX: {large}\r\n\r\n"), 431),
+        (format!("GET / HTTP/1.1\r\nHost: {HOST}\r\nX: {large}\r\nY: {large}\r\n\r\n"), 431),
+        (format!("GET / HTTP/1.1\r\nHost: {HOST}\r\n{many}\r\n"), 431),
+        (format!("GET / HTTP/1.1\r\nHost: {HOST}\r\nVia: 1.1 a, 1.1 crossfade-test\r\n\r\n"), 508),
+        (format!("POST / HTTP/1.1\r\nHost: {HOST}\r\nExpect: x\r\nContent-Length: 1\r\n\r\na"), 417),
+        (format!("POST / HTTP/1.1\r\nHost: {HOST}\r\nContent-Length: 10485761\r\n\r\n"), 413),
+        (format!("POST / HTTP/1.1\r\nHost: {HOST}\r\nContent-Length: 0000000000000000001\r\n\r\na"), 400),
+        (
+            format!("POST / HTTP/1.1\r\nHost: {HOST}\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n"),
+            501,
+        ),
+        (
+            format!(
+                "POST / HTTP/1.1\r\nHost: {HOST}\r\nTransfer-Encoding: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"
+            ),
+            501,
+        ),
+    ] {
+        let short = &request[..request.len().min(100)];
+        assert_eq!(running.ask(&request).status, status, "{short:?}");
+    }
+    assert_eq!(application.opened(), 0);
+    let refusals = running.refusals();
+    assert_eq!(refusals["method_not_allowed"], 2);
+    assert_eq!(refusals["misdirected"], 4);
+    assert_eq!(refusals["loop"], 1);
+}
+
+#[test]
+fn the_authority_of_an_absolute_target_is_the_host() {
+    let application = Application::mirror();
+    let running = Running::before(application.address);
+    let reply = running.ask(&format!("GET https://{HOST}/a?b HTTP/1.1\r\nHost: evil.test\r\n\r\n"));
+    assert!(reply.text().starts_with("GET /a?b HTTP/1.1\n"), "{}", reply.text());
+    assert!(reply.text().contains(&format!("host: {HOST}\n")));
+    assert!(!reply.text().contains("evil"));
+    let reply = running.ask(&format!("GET http://{HOST} HTTP/1.1\r\nHost: {HOST}\r\n\r\n"));
+    assert!(reply.text().starts_with("GET / HTTP/1.1\n"));
+}
+
+#[test]
+fn a_body_that_grows_too_large_is_cut_off() {
+    let application = Application::run(|guest| guest.read_to_end());
+    let running = Running::with(application.address, |public, _| public.limits.body_bytes = 1000);
+    let mut client = running.connect();
+    client.send(format!("POST / HTTP/1.1\r\nHost: {HOST}\r\nTransfer-Encoding: chunked\r\n\r\n"));
+    let chunk = format!("190\r\n{}\r\n", "x".repeat(400));
+    for _ in 0..3 {
+        client.send(&chunk);
+    }
+    assert_eq!(client.reply().status, 413);
+    assert!(client.is_closed());
+    application.wait_for(|events| format!("{events:?}").contains("Closed"));
+    assert!(!application.received().ends_with("0\r\n\r\n"), "an unfinished body must not look whole");
+}
+
+#[test]
+fn a_body_that_stops_coming_is_408() {
+    let application = Application::run(|guest| guest.read_to_end());
+    let running =
+        Running::with(application.address, |public, _| public.limits.body_pause = Duration::from_millis(200));
+    let mut client = running.connect();
+    client.send(format!("POST / HTTP/1.1\r\nHost: {HOST}\r\nContent-Length: 10\r\n\r\nhalf"));
+    assert_eq!(client.reply().status, 408);
+    assert!(client.is_closed());
+    application.wait_for(|events| format!("{events:?}").contains("Closed"));
+    assert_eq!(running.refusals()["request_timeout"], 1);
+}
+
+#[test]
+fn an_early_answer_reaches_the_client_and_the_rest_is_not_reused() {
+    let application = Application::run(|guest| {
+        guest.head();
+        guest.send("HTTP/1.1 403 Forbidden\r\nContent-Length: 2\r\n\r\nno");
+        guest.read_to_end();
+    });
+    let running = Running::before(application.address);
+    let mut client = running.connect();
+    client.send(format!("POST /one HTTP/1.1\r\nHost: {HOST}\r\nContent-Length: 100000\r\n\r\nstart"));
+    let reply = client.reply();
+    assert_eq!((reply.status, reply.text()), (403, "no"));
+    assert!(client.is_closed(), "the rest never came, so the connection ends");
+    assert_eq!(running.ask(&format!("GET /two HTTP/1.1\r\nHost: {HOST}\r\n\r\n")).status, 403);
+    assert_eq!(application.opened(), 2);
+}
+
+#[test]
+fn a_head_that_stays_unfinished_is_closed() {
+    let application = Application::mirror();
+    let running = Running::with(application.address, |public, _| {
+        public.limits.head_timeout = Duration::from_millis(300);
+        public.limits.idle_timeout = Duration::from_secs(60);
+    });
+    let (mut fresh, mut silent) = (running.connect(), running.connect());
+    fresh.send("GET / HT");
+    assert!(fresh.is_closed());
+    assert!(silent.is_closed());
+    let mut used = running.connect();
+    used.send(format!("GET / HTTP/1.1\r\nHost: {HOST}\r\n\r\n"));
+    used.reply();
+    used.send("GET /second HTTP/1.1\r\nHo");
+    assert!(used.is_closed(), "also on a connection that was idle before");
+}
+
+#[test]
+fn an_idle_connection_is_closed_a_busy_one_is_not() {
+    let application = Application::run(|guest| {
+        guest.request();
+        guest.send("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhello");
+        std::thread::park_timeout(Duration::from_millis(900));
+        guest.send("world");
+        guest.read_to_end();
+    });
+    let running = Running::with(application.address, |public, _| {
+        public.limits.idle_timeout = Duration::from_millis(300);
+        public.limits.head_timeout = Duration::from_millis(300);
+    });
+    let mut client = running.connect();
+    client.send(format!("GET / HTTP/1.1\r\nHost: {HOST}\r\n\r\n"));
+    assert_eq!(client.reply().text(), "helloworld");
+    assert!(client.is_closed());
+}
+
+#[test]
+fn connections_are_limited_per_address() {
+    let application = Application::mirror();
+    let running = Running::with(application.address, |public, _| public.limits.connections_per_address = 2);
+    let request = format!("GET / HTTP/1.1\r\nHost: {HOST}\r\n\r\n");
+    let mut kept: Vec<Client> = (0..2).map(|_| running.connect()).collect();
+    for client in &mut kept {
+        client.send(&request);
+        assert_eq!(client.reply().status, 200);
+    }
+    let mut third = running.connect();
+    third.try_send(&request);
+    assert!(third.is_closed());
+    assert_eq!(running.counters.turned_away.load(std::sync::atomic::Ordering::Relaxed), 1);
+}
+
+#[test]
+fn too_much_at_once_is_503_with_retry_after() {
+    let application = Application::run(|guest| guest.read_to_end());
+    let running = Running::with(application.address, |public, _| public.limits.in_flight = 1);
+    let mut first = running.connect();
+    first.send(format!("GET / HTTP/1.1\r\nHost: {HOST}\r\n\r\n"));
+    application.wait_for(|events| format!("{events:?}").contains("Received"));
+    let reply = running.ask(&format!("GET / HTTP/1.1\r\nHost: {HOST}\r\n\r\n"));
+    assert_eq!(reply.status, 503);
+    assert_eq!(reply.all("retry-after").len(), 1);
+}
+
+#[test]
+fn an_application_that_is_away_is_502_a_silent_one_504() {
+    let closed = TcpListener::bind("127.0.0.1:0").unwrap();
+    let nobody = closed.local_addr().unwrap();
+    drop(closed);
+    let request = format!("GET / HTTP/1.1\r\nHost: {HOST}\r\n\r\n");
+    assert_eq!(Running::before(nobody).ask(&request).status, 502);
+    let hangs_up = Application::run(|guest| drop(guest.request()));
+    assert_eq!(Running::before(hangs_up.address).ask(&request).status, 502);
+    let babbles = Application::run(|guest| {
+        guest.request();
+        guest.send("what?\r\n\r\n");
+    });
+    assert_eq!(Running::before(babbles.address).ask(&request).status, 502);
+    let silent = Application::run(|guest| guest.read_to_end());
+    let running = Running::with(silent.address, |_, upstream| {
+        upstream.first_byte_timeout = Duration::from_millis(200);
+    });
+    assert_eq!(running.ask(&request).status, 504);
+    let failures: Vec<_> = running.counters.upstream_failures().filter(|(_, count)| *count > 0).collect();
+    assert_eq!(failures, [("timeout", 1)]);
+}
+
+#[test]
+fn an_answer_that_stops_coming_is_cut() {
+    let application = Application::run(|guest| {
+        guest.request();
+        guest.send("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf");
+        guest.read_to_end();
+    });
+    let running = Running::with(application.address, |_, upstream| {
+        upstream.body_pause = Duration::from_millis(200);
+    });
+    let mut client = running.connect();
+    client.send(format!("GET / HTTP/1.1\r\nHost: {HOST}\r\n\r\n"));
+    assert_eq!(client.head().status, 200);
+    application.wait_for(|events| format!("{events:?}").contains("Closed"));
+}

@@ -1,0 +1,311 @@
+//! Connections to the application: one pool per data-plane thread, straight on hyper's client.
+//!
+//! A connection is given back only when its request went up and its answer came down to the end; whatever is
+//! dropped earlier is cut. An unread rest would be the beginning of somebody else's answer (SEC-13).
+
+use std::{
+    cell::RefCell,
+    io::{self, IoSlice},
+    pin::Pin,
+    rc::Rc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use http::{HeaderValue, Request, Response};
+use hyper::{
+    body::Incoming,
+    client::conn::http1::{self, SendRequest},
+};
+use hyper_util::rt::TokioIo;
+use rustls::{ClientConfig, RootCertStore};
+use rustls_pki_types::{CertificateDer, ServerName, pem::PemObject as _};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    net::TcpStream,
+    task::{AbortHandle, spawn_local},
+    time::timeout,
+};
+use tokio_rustls::TlsConnector;
+
+use super::{body::UploadBody, forward::ForwardError};
+use crate::{clock::Deadline, config};
+
+/// How long a connection may take to become ready again once its answer was read: the rest of an upload (SEC-13).
+const SETTLE: Duration = Duration::from_secs(1);
+
+/// Where the application is; made once, shared by all threads.
+#[derive(Clone, Debug)]
+pub(super) struct Target {
+    host: String,
+    port: u16,
+    tls: Option<(Arc<ClientConfig>, ServerName<'static>)>,
+    /// The `Host` of the application itself.
+    pub(super) authority: HeaderValue,
+    pub(super) preserve_host: bool,
+    connect_timeout: Duration,
+    pub(super) first_byte_timeout: Duration,
+    /// Longest pause between two pieces of an answer.
+    pub(super) body_pause: Duration,
+    keep: usize,
+    idle_timeout: Duration,
+}
+
+/// The upstream section cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum TargetError {
+    #[error("`upstream.url` has no host")]
+    NoHost,
+    #[error("`upstream.url`: the host is not usable in a TLS handshake")]
+    ServerName,
+    #[error("`upstream.ca_file` cannot be read")]
+    CaFile(#[source] rustls_pki_types::pem::Error),
+    #[error("`upstream.ca_file` holds a certificate that is not usable")]
+    Certificate(#[source] rustls::Error),
+    #[error("no TLS protocol version is usable")]
+    Tls(#[source] rustls::Error),
+}
+
+impl Target {
+    pub(super) fn new(upstream: &config::Upstream) -> Result<Self, TargetError> {
+        let url = &upstream.url;
+        let host = url.host_str().ok_or(TargetError::NoHost)?;
+        let https = url.scheme() == "https";
+        let port = url.port_or_known_default().unwrap_or(if https { 443 } else { 80 });
+        let authority = url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"));
+        // An IPv6 address stands in brackets in a URL only.
+        let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
+        let tls = if https {
+            let name = ServerName::try_from(host.clone()).map_err(|_| TargetError::ServerName)?;
+            Some((Arc::new(tls_settings(upstream)?), name))
+        } else {
+            None
+        };
+        Ok(Self {
+            host,
+            port,
+            tls,
+            authority: HeaderValue::try_from(authority).map_err(|_| TargetError::NoHost)?,
+            preserve_host: upstream.preserve_host,
+            connect_timeout: upstream.connect_timeout,
+            first_byte_timeout: upstream.first_byte_timeout,
+            body_pause: upstream.body_pause,
+            keep: upstream.idle_connections,
+            idle_timeout: upstream.idle_timeout,
+        })
+    }
+}
+
+fn tls_settings(upstream: &config::Upstream) -> Result<ClientConfig, TargetError> {
+    let mut roots = RootCertStore::empty();
+    let native = rustls_native_certs::load_native_certs();
+    for error in &native.errors {
+        tracing::warn!(%error, "a certificate of the system's trust store could not be read");
+    }
+    roots.add_parsable_certificates(native.certs);
+    if let Some(file) = &upstream.ca_file {
+        for certificate in CertificateDer::pem_file_iter(file).map_err(TargetError::CaFile)? {
+            roots.add(certificate.map_err(TargetError::CaFile)?).map_err(TargetError::Certificate)?;
+        }
+    }
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let mut settings = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(TargetError::Tls)?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    settings.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(settings)
+}
+
+/// One thread's pool.
+#[derive(Debug)]
+pub(super) struct Upstream {
+    pub(super) target: Target,
+    idle: RefCell<Vec<Idle>>,
+}
+
+#[derive(Debug)]
+struct Idle {
+    connection: Connection,
+    until: Deadline,
+}
+
+/// An open connection; cut when dropped.
+#[derive(Debug)]
+struct Connection {
+    sender: SendRequest<UploadBody>,
+    driver: AbortHandle,
+    /// Whether anything came from the other side since the last request was handed over.
+    heard: Arc<AtomicBool>,
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.driver.abort();
+    }
+}
+
+/// A connection in use.
+#[derive(Debug)]
+pub(crate) struct Lease {
+    connection: Connection,
+    pool: Rc<Upstream>,
+    /// Whether it has carried a request before, so that the other side may have closed it meanwhile.
+    pub(super) reused: bool,
+}
+
+impl Upstream {
+    pub(super) fn new(target: Target) -> Rc<Self> {
+        Rc::new(Self { target, idle: RefCell::new(Vec::new()) })
+    }
+
+    /// A connection from the pool, else a fresh one.
+    pub(super) async fn lease(self: &Rc<Self>) -> Result<Lease, ForwardError> {
+        match self.take_idle() {
+            Some(connection) => Ok(Lease { connection, pool: Rc::clone(self), reused: true }),
+            None => self.fresh().await,
+        }
+    }
+
+    /// A connection that has carried nothing yet.
+    pub(super) async fn fresh(self: &Rc<Self>) -> Result<Lease, ForwardError> {
+        let connection = timeout(self.target.connect_timeout, self.connect())
+            .await
+            .unwrap_or(Err(ForwardError::ConnectTimeout))?;
+        Ok(Lease { connection, pool: Rc::clone(self), reused: false })
+    }
+
+    /// The latest used first: it is the least likely to be stale, and the others can grow old.
+    fn take_idle(&self) -> Option<Connection> {
+        let mut idle = self.idle.borrow_mut();
+        while let Some(Idle { connection, until }) = idle.pop() {
+            if connection.sender.is_ready() && !until.has_passed() {
+                return Some(connection);
+            }
+        }
+        None
+    }
+
+    fn put_back(&self, connection: Connection) {
+        let mut idle = self.idle.borrow_mut();
+        if idle.len() < self.target.keep {
+            idle.push(Idle { connection, until: Deadline::within(self.target.idle_timeout) });
+        }
+    }
+
+    /// Drops connections that nobody used for long, or that the other side closed.
+    pub(super) fn sweep(&self) {
+        self.idle.borrow_mut().retain(|idle| idle.connection.sender.is_ready() && !idle.until.has_passed());
+    }
+
+    async fn connect(&self) -> Result<Connection, ForwardError> {
+        let target = &self.target;
+        let tcp =
+            TcpStream::connect((target.host.as_str(), target.port)).await.map_err(ForwardError::Connect)?;
+        // Without it a small request after a small request waits for the other side's delayed ACK.
+        tcp.set_nodelay(true).map_err(ForwardError::Connect)?;
+        match &target.tls {
+            None => converse(tcp).await,
+            Some((settings, name)) => {
+                let connector = TlsConnector::from(Arc::clone(settings));
+                let tls = connector.connect(name.clone(), tcp).await.map_err(ForwardError::Tls)?;
+                converse(tls).await
+            }
+        }
+    }
+}
+
+async fn converse<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
+    stream: S,
+) -> Result<Connection, ForwardError> {
+    let heard = Arc::new(AtomicBool::new(false));
+    let stream = TokioIo::new(Heard { stream, heard: Arc::clone(&heard) });
+    let (sender, connection) = http1::Builder::new().handshake(stream).await.map_err(ForwardError::Broken)?;
+    // Its errors reach whoever waits for the answer; between answers they only mean that it is closed.
+    let driver = spawn_local(async move { drop(connection.with_upgrades().await) }).abort_handle();
+    Ok(Connection { sender, driver, heard })
+}
+
+impl Lease {
+    pub(super) async fn send(
+        &mut self,
+        request: Request<UploadBody>,
+    ) -> Result<Response<Incoming>, hyper::Error> {
+        self.connection.heard.store(false, Relaxed);
+        self.connection.sender.send_request(request).await
+    }
+
+    /// Whether any byte of an answer came.
+    pub(super) fn heard(&self) -> bool {
+        self.connection.heard.load(Relaxed)
+    }
+
+    /// Everything was read. Gives the connection back, at once or when the rest of the request has gone up.
+    pub(super) fn finish(self) {
+        let Self { mut connection, pool, .. } = self;
+        if connection.sender.is_ready() {
+            pool.put_back(connection);
+            return;
+        }
+        if connection.sender.is_closed() {
+            return;
+        }
+        spawn_local(async move {
+            if let Ok(Ok(())) = timeout(SETTLE, connection.sender.ready()).await {
+                pool.put_back(connection);
+            }
+        });
+    }
+}
+
+/// A stream that notes when something was read from it.
+struct Heard<S> {
+    stream: S,
+    heard: Arc<AtomicBool>,
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Heard<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        let result = Pin::new(&mut self.stream).poll_read(cx, buffer);
+        if buffer.filled().len() > before {
+            self.heard.store(true, Relaxed);
+        }
+        result
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Heard<S> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, bytes)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        pieces: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(cx, pieces)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}

@@ -1,0 +1,217 @@
+//! How long each phase of a client connection may take, and the stream that tells.
+//!
+//! hyper knows one limit for a head, counted from the end of the last answer; people keep idle connections longer
+//! than a head may take. So the stream itself notes when a head begins and when nobody reads what is written.
+
+use std::{
+    io::{self, IoSlice},
+    pin::Pin,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    time::{Sleep, sleep},
+};
+
+use crate::{clock::Deadline, config::Limits};
+
+/// After the last answer, how much more is read and how long, so that the client gets to see it: closing a socket
+/// with unread bytes throws the answer away with them (RFC 9112 §9.6).
+const LINGER: Duration = Duration::from_secs(1);
+const LINGER_BYTES: usize = 64 * 1024;
+
+/// How long an idle connection stays when we leave: a request may already be on its way, and closing at once would
+/// throw it away (REL-32).
+const LAST_CALL: Duration = Duration::from_secs(1);
+
+/// What a connection is waiting for, and until when. Shared by the stream, the requests and the timer of one
+/// connection, all on one thread; the lock is there because hyper hands streams on after an upgrade.
+#[derive(Debug)]
+pub(super) struct Watch {
+    head_timeout: Duration,
+    idle_timeout: Duration,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    phase: Phase,
+    until: Deadline,
+    /// The client does not read what we write.
+    stalled_until: Option<Deadline>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    /// Between requests.
+    Idle,
+    /// A head has begun.
+    Head,
+    /// A request is handled; its own limits apply.
+    Busy,
+    /// No longer HTTP.
+    Switched,
+}
+
+impl Watch {
+    pub(super) fn new(limits: &Limits) -> Arc<Self> {
+        // Whoever connects is about to ask.
+        let until = Deadline::within(limits.head_timeout);
+        Arc::new(Self {
+            head_timeout: limits.head_timeout,
+            idle_timeout: limits.idle_timeout,
+            state: Mutex::new(State { phase: Phase::Idle, until, stalled_until: None }),
+        })
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A request is handled.
+    pub(super) fn busy(&self) {
+        self.state().phase = Phase::Busy;
+    }
+
+    /// Its answer was read or given up.
+    pub(super) fn idle(&self) {
+        let mut state = self.state();
+        if state.phase != Phase::Switched {
+            state.phase = Phase::Idle;
+            state.until = Deadline::within(self.idle_timeout);
+        }
+    }
+
+    /// From here on the bytes belong to somebody else.
+    pub(super) fn switched(&self) {
+        self.state().phase = Phase::Switched;
+    }
+
+    /// The thread is leaving: who is silent has little time left.
+    pub(super) fn leave(&self) {
+        let mut state = self.state();
+        if state.phase == Phase::Idle {
+            state.until = state.until.at_most(LAST_CALL);
+        }
+    }
+
+    fn heard(&self) {
+        let mut state = self.state();
+        if state.phase == Phase::Idle {
+            state.phase = Phase::Head;
+            state.until = Deadline::within(self.head_timeout);
+        }
+    }
+
+    fn wrote(&self, result: &Poll<io::Result<usize>>) {
+        let mut state = self.state();
+        match result {
+            Poll::Ready(_) => state.stalled_until = None,
+            Poll::Pending => {
+                state.stalled_until.get_or_insert_with(|| Deadline::within(self.idle_timeout));
+            }
+        }
+    }
+
+    /// When to look again; the connection is over when that moment has passed.
+    pub(super) fn due(&self) -> Deadline {
+        let state = self.state();
+        let phase = match state.phase {
+            Phase::Idle | Phase::Head => state.until,
+            Phase::Busy | Phase::Switched => Deadline::within(self.idle_timeout),
+        };
+        state.stalled_until.map_or(phase, |stalled| stalled.min(phase))
+    }
+
+    fn is_switched(&self) -> bool {
+        self.state().phase == Phase::Switched
+    }
+}
+
+/// A client's stream as hyper sees it.
+pub(super) struct Watched<S> {
+    stream: S,
+    watch: Arc<Watch>,
+    ending: Option<Ending>,
+}
+
+/// Our side has ended; what the client still sends is read and thrown away.
+struct Ending {
+    timer: Pin<Box<Sleep>>,
+    left: usize,
+}
+
+impl<S> Watched<S> {
+    pub(super) fn new(stream: S, watch: Arc<Watch>) -> Self {
+        Self { stream, watch, ending: None }
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        let result = Pin::new(&mut self.stream).poll_read(cx, buffer);
+        if buffer.filled().len() > before {
+            self.watch.heard();
+        }
+        result
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Watched<S> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let result = Pin::new(&mut self.stream).poll_write(cx, bytes);
+        self.watch.wrote(&result);
+        result
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        pieces: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let result = Pin::new(&mut self.stream).poll_write_vectored(cx, pieces);
+        self.watch.wrote(&result);
+        result
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        if this.ending.is_none() {
+            ready!(Pin::new(&mut this.stream).poll_shutdown(cx))?;
+            if this.watch.is_switched() {
+                return Poll::Ready(Ok(()));
+            }
+        }
+        let ending =
+            this.ending.get_or_insert_with(|| Ending { timer: Box::pin(sleep(LINGER)), left: LINGER_BYTES });
+        let mut bytes = [0; 4096];
+        loop {
+            let mut buffer = ReadBuf::new(&mut bytes);
+            let Poll::Ready(read) = Pin::new(&mut this.stream).poll_read(cx, &mut buffer) else {
+                return ending.timer.as_mut().poll(cx).map(Ok);
+            };
+            let count = buffer.filled().len();
+            // The end, an error, too much: whatever it is, the connection is over.
+            if read.is_err() || count == 0 || count > ending.left {
+                return Poll::Ready(Ok(()));
+            }
+            ending.left -= count;
+        }
+    }
+}
