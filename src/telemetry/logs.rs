@@ -10,7 +10,7 @@ use std::{io::Write as _, panic::Location, sync::Arc};
 use tracing::{Level, Metadata};
 use tracing_subscriber::{
     EnvFilter, Layer as _, Registry,
-    filter::{FilterExt as _, filter_fn},
+    filter::{FilterExt as _, LevelFilter, filter_fn},
     layer::SubscriberExt as _,
     util::SubscriberInitExt as _,
 };
@@ -65,14 +65,25 @@ fn subscriber(
     clock: SharedClock,
     sink: Sink,
 ) -> Result<impl tracing::Subscriber + Send + Sync + use<>, LogsError> {
-    let wanted = EnvFilter::builder().parse(filter)?.or(filter_fn(|event| event.target() == AUDIT));
-    let lines = Lines { format, clock, sink }.with_filter(wanted.and(filter_fn(may_speak)));
+    let always = filter_fn(is_always_kept).with_max_level_hint(LevelFilter::INFO);
+    let ceiling = filter_fn(may_speak).with_max_level_hint(LevelFilter::TRACE);
+    let wanted = EnvFilter::builder().parse(filter)?.or(always).and(ceiling);
+    let lines = Lines { format, clock, sink }.with_filter(wanted);
     Ok(Registry::default().with(lines))
+}
+
+/// Audit events, and our own spans from `info` up: an audit event without its request's id is half an event.
+fn is_always_kept(event: &Metadata<'_>) -> bool {
+    event.target() == AUDIT || (event.is_span() && is_ours(event))
 }
 
 /// Libraries write headers, frames and statements below `info`: never wanted here, at no setting (SEC-50).
 fn may_speak(event: &Metadata<'_>) -> bool {
-    *event.level() <= Level::INFO || event.target().split("::").next() == Some(env!("CARGO_CRATE_NAME"))
+    *event.level() <= Level::INFO || is_ours(event)
+}
+
+fn is_ours(event: &Metadata<'_>) -> bool {
+    event.target().split("::").next() == Some(env!("CARGO_CRATE_NAME"))
 }
 
 /// A panic's own text may quote what it was working on, so only its place is told.
@@ -153,10 +164,12 @@ pub(super) mod tests {
     #[test]
     fn audit_events_pass_every_filter() {
         let text = logged("off", Format::Json, || {
+            let _request = tracing::info_span!("request", request.id = "r1").entered();
             tracing::info!(target: AUDIT, "kept");
             tracing::error!("dropped");
         });
         assert!(text.contains("kept") && !text.contains("dropped"), "{text}");
+        assert!(text.contains("\"request.id\":\"r1\""), "{text}");
     }
 
     #[test]

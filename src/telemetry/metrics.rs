@@ -172,7 +172,7 @@ impl Metrics {
         self.0.legacy_calls.get_or_create(&labels).inc();
     }
 
-    /// Scalekit was asked; `operation` as in [`crate::login`]'s errors: `create_user`, `find_by_email`, …
+    /// Scalekit was asked; `operation` is the name that errors have, too: `create_user`, `find_by_email`, …
     pub(crate) fn scalekit_called(&self, operation: &'static str, outcome: &'static str, took: Duration) {
         let label = OperationLabel { operation };
         self.0.scalekit_call_duration.get_or_create(&label).observe(took.as_secs_f64());
