@@ -407,3 +407,90 @@ impl Pause {
         timer.as_mut().poll(cx).is_ready()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+
+    use http::Request;
+    use hyper::service::service_fn;
+    use hyper_util::rt::TokioIo;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+    use super::*;
+
+    /// What [`read_small`] makes of a request that arrives in these pieces; the connection stays open.
+    async fn read(limit: usize, head: &str, pieces: &[&str]) -> String {
+        let (mut client, server) = tokio::io::duplex(64 * 1024);
+        let service = service_fn(move |request: Request<Incoming>| async move {
+            let read = read_small(request.into_body(), limit, Duration::from_millis(100)).await;
+            let told = match read {
+                Ok(bytes) => format!("{bytes:?}"),
+                Err(error) => error.problem().as_str().to_owned(),
+            };
+            Ok::<_, Infallible>(Response::new(Full::new(Bytes::from(told))))
+        });
+        let server =
+            hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(server), service);
+        let exchange = async {
+            client
+                .write_all(format!("POST / HTTP/1.1\r\nHost: a\r\n{head}\r\n\r\n").as_bytes())
+                .await
+                .unwrap();
+            for piece in pieces {
+                tokio::task::yield_now().await;
+                client.write_all(piece.as_bytes()).await.unwrap();
+            }
+            let mut answer = [0; 4096];
+            let mut read = 0;
+            while !answer[..read].windows(4).any(|window| window == b"\r\n\r\n") {
+                read += client.read(&mut answer[read..]).await.unwrap();
+            }
+            let text = String::from_utf8_lossy(&answer[..read]).into_owned();
+            text.split_once("\r\n\r\n").unwrap().1.to_owned()
+        };
+        tokio::select! {
+            answer = exchange => answer,
+            ended = server => panic!("{ended:?}"),
+        }
+    }
+
+    #[tokio::test]
+    async fn a_small_body_is_read_whole_within_its_limit() {
+        assert_eq!(read(5, "Content-Length: 5", &["hello"]).await, "b\"hello\"");
+        assert_eq!(read(5, "Content-Length: 5", &["h", "el", "lo"]).await, "b\"hello\"");
+        assert_eq!(read(5, "Content-Length: 0", &[]).await, "b\"\"");
+        let chunked = "Transfer-Encoding: chunked";
+        assert_eq!(
+            read(5, chunked, &["2\r\nhe\r\n", "3\r\nllo\r\n", "0\r\nX: 1\r\n\r\n"]).await,
+            "b\"hello\""
+        );
+        assert_eq!(read(4, "Content-Length: 5", &[]).await, "content_too_large");
+        assert_eq!(read(4, chunked, &["2\r\nhe\r\n", "3\r\nllo\r\n"]).await, "content_too_large");
+        assert_eq!(read(5, "Content-Length: 5", &["hell"]).await, "request_timeout");
+    }
+
+    #[test]
+    fn a_trickle_is_too_slow_after_ten_seconds() {
+        for (received, waited, expected) in
+            [(1, 10, false), (2199, 11, true), (2200, 11, false), (3000, 20, true)]
+        {
+            assert_eq!(
+                is_too_slow(received, Duration::from_secs(waited)),
+                expected,
+                "{received} in {waited} s"
+            );
+        }
+    }
+
+    #[tokio::test]
+    async fn a_look_takes_nothing_away() {
+        let body = || AnswerBody::from(Full::new(Bytes::from_static(b"hello")));
+        let (read, rest) = body().look(5).await.unwrap();
+        assert_eq!(read.unwrap(), "hello");
+        assert_eq!(rest.collect().await.unwrap().to_bytes(), "hello");
+        let (read, rest) = body().look(4).await.unwrap();
+        assert_eq!(read, None);
+        assert_eq!(rest.collect().await.unwrap().to_bytes(), "hello");
+    }
+}

@@ -233,3 +233,19 @@ impl Body for ServedBody {
         self.body.size_hint()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_panic_ends_one_future_only() {
+        assert_eq!(caught(async { 1 }).await, Some(1));
+        let broken = caught(async {
+            tokio::task::yield_now().await;
+            let empty: [u8; 0] = [];
+            empty.first().copied().unwrap()
+        });
+        assert_eq!(broken.await, None);
+    }
+}

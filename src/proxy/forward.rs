@@ -1,6 +1,13 @@
 //! One request to the application and its answer back.
 
-use std::{error::Error as StdError, io, rc::Rc, sync::Arc, time::Duration};
+use std::{
+    error::Error as StdError,
+    io,
+    pin::pin,
+    rc::Rc,
+    sync::{Arc, atomic::Ordering::Relaxed},
+    time::Duration,
+};
 
 use http::{
     HeaderValue, Request, Response, StatusCode, Uri, Version,
@@ -20,7 +27,7 @@ use super::{
     headers::FieldRules,
     request::Asking,
     switch::{self, Tunnel},
-    upstream::{Lease, Upstream},
+    upstream::{Lease, Unanswered, Upstream},
 };
 use crate::{
     config::Public,
@@ -102,17 +109,24 @@ impl ForwardError {
             Self::Upload(_) => None,
         }
     }
+}
 
-    /// Sorts out what hyper reports: the client's own body may be the cause.
-    fn of(error: hyper::Error) -> Self {
-        let own = error.source().and_then(|cause| cause.downcast_ref::<BodyError>());
-        match own {
+/// Sorts out what hyper reports: the client's own body may be the cause.
+impl From<hyper::Error> for ForwardError {
+    fn from(error: hyper::Error) -> Self {
+        match error.source().and_then(|cause| cause.downcast_ref::<BodyError>()) {
             Some(BodyError::TooLarge) => Self::Upload(BodyError::TooLarge),
             Some(BodyError::Slow) => Self::Upload(BodyError::Slow),
             Some(BodyError::Broken(_)) => Self::Upload(BodyError::Broken(error)),
             None => Self::Broken(error),
         }
     }
+}
+
+/// A request that failed, and itself where it never left.
+struct Failed {
+    error: ForwardError,
+    unsent: Option<Box<Request<UploadBody>>>,
 }
 
 impl Core {
@@ -174,16 +188,22 @@ impl Core {
         let mut lease = self.upstream.lease().await?;
         let again = (lease.reused && parts.method.is_idempotent() && matches!(body, UploadBody::Empty))
             .then(|| copy_of(&parts));
-        let failed = match self.send(&mut lease, Request::from_parts(parts, body), progress).await {
+        let failed = match self.send(&mut lease, Request::from_parts(parts, body), progress.as_deref()).await
+        {
             Ok(answer) => return Ok((lease, answer)),
             Err(failed) => failed,
         };
         // A kept connection that the other side closed while it lay idle: it breaks without a word of answer.
-        let stale = matches!(failed, ForwardError::Broken(_)) && !lease.heard();
-        let Some(again) = again.filter(|_| stale) else { return Err(failed) };
-        self.counters.retries.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        let stale = lease.reused && matches!(failed.error, ForwardError::Broken(_)) && !lease.heard();
+        // What was never written may be sent whatever it is: that is no second time.
+        let unsent = failed.unsent.map(|request| *request);
+        let again = || again.map(|request| request.map(|()| UploadBody::Empty));
+        let Some(request) = unsent.or_else(again).filter(|_| stale) else { return Err(failed.error) };
+        self.counters.retries.fetch_add(1, Relaxed);
+        drop(lease);
         let mut lease = self.upstream.fresh().await?;
-        let answer = self.send(&mut lease, again.map(|()| UploadBody::Empty), None).await?;
+        let answer =
+            self.send(&mut lease, request, progress.as_deref()).await.map_err(|failed| failed.error)?;
         Ok((lease, answer))
     }
 
@@ -191,21 +211,21 @@ impl Core {
         &self,
         lease: &mut Lease,
         request: Request<UploadBody>,
-        progress: Option<Rc<Progress>>,
-    ) -> Result<Response<Incoming>, ForwardError> {
+        progress: Option<&Progress>,
+    ) -> Result<Response<Incoming>, Failed> {
         let patience = self.upstream.target.first_byte_timeout;
-        let mut answer = std::pin::pin!(lease.send(request));
+        let mut answer = pin!(lease.send(request));
         let mut seen = 0;
         loop {
             if let Ok(answer) = timeout(patience, answer.as_mut()).await {
-                return answer.map_err(ForwardError::of);
+                return answer.map_err(|Unanswered { error, unsent }| Failed { error: error.into(), unsent });
             }
             // While a long body still goes up, no answer is due yet.
-            match &progress {
+            match progress {
                 Some(progress) if !progress.ended.get() && progress.pieces.get() > seen => {
                     seen = progress.pieces.get();
                 }
-                _ => return Err(ForwardError::FirstByteTimeout),
+                _ => return Err(Failed { error: ForwardError::FirstByteTimeout, unsent: None }),
             }
         }
     }

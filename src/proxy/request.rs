@@ -154,11 +154,11 @@ impl RequestIds {
 }
 
 fn write_hex(into: &mut [u8], value: u64) {
-    for (digit, shift) in into.iter_mut().zip((0..64).step_by(4).rev()) {
-        *digit = match (value >> shift) & 0xf {
-            low @ 0..=9 => b'0' + low as u8,
-            high => b'a' + (high as u8 - 10),
-        };
+    const DIGITS: [u8; 16] = *b"0123456789abcdef";
+    for (pair, byte) in into.chunks_exact_mut(2).zip(value.to_be_bytes()) {
+        for (digit, nibble) in pair.iter_mut().zip([byte >> 4, byte & 0xf]) {
+            *digit = DIGITS[usize::from(nibble)];
+        }
     }
 }
 

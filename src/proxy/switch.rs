@@ -28,7 +28,7 @@ use crate::{clock::Deadline, config::Public, pages::Problem};
 
 /// A connection on which neither side says anything for this long is given up. Longer than what applications use
 /// for their pings.
-const SILENCE: Duration = Duration::from_secs(600);
+const SILENCE: Duration = Duration::from_mins(10);
 
 /// How often silence is looked for.
 const LOOK: Duration = Duration::from_secs(10);

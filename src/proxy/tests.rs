@@ -6,3 +6,4 @@ mod judge;
 mod life;
 mod limits;
 pub(super) mod support;
+mod tls;

@@ -159,6 +159,13 @@ pub(crate) struct Lease {
     pub(super) reused: bool,
 }
 
+/// A request that got no answer.
+pub(super) struct Unanswered {
+    pub(super) error: hyper::Error,
+    /// The request itself, when not one byte of it was written: the connection was closed before.
+    pub(super) unsent: Option<Box<Request<UploadBody>>>,
+}
+
 impl Upstream {
     pub(super) fn new(target: Target) -> Rc<Self> {
         Rc::new(Self { target, idle: RefCell::new(Vec::new()) })
@@ -235,9 +242,12 @@ impl Lease {
     pub(super) async fn send(
         &mut self,
         request: Request<UploadBody>,
-    ) -> Result<Response<Incoming>, hyper::Error> {
+    ) -> Result<Response<Incoming>, Unanswered> {
         self.connection.heard.store(false, Relaxed);
-        self.connection.sender.send_request(request).await
+        self.connection.sender.try_send_request(request).await.map_err(|mut failed| Unanswered {
+            unsent: failed.take_message().map(Box::new),
+            error: failed.into_error(),
+        })
     }
 
     /// Whether any byte of an answer came.

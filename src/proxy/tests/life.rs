@@ -2,10 +2,16 @@
 
 use std::{sync::mpsc, time::Duration};
 
-use super::support::{Application, Client, HOST, PATIENCE, Running, has};
+use super::support::{Application, Client, Guest, HOST, PATIENCE, Running, has};
 
 fn get(path: &str) -> String {
     format!("GET {path} HTTP/1.1\r\nHost: {HOST}\r\n\r\n")
+}
+
+fn drain(running: Running, wait: Duration, grace: Duration) -> std::thread::JoinHandle<u64> {
+    std::thread::spawn(move || {
+        tokio::runtime::Runtime::new().unwrap().block_on(running.plane.drain(wait, grace))
+    })
 }
 
 /// Serves one request per connection, then closes without a word when the next one comes.
@@ -117,8 +123,8 @@ fn several_threads_share_one_port() {
     assert_eq!(application.opened(), 2, "each thread has its own pool");
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_drain_lets_started_requests_finish_and_ends_connections() {
+#[test]
+fn a_drain_lets_started_requests_finish_and_ends_connections() {
     let (go, wait) = mpsc::channel::<()>();
     let wait = std::sync::Mutex::new(wait);
     let application = Application::run(move |guest| {
@@ -137,7 +143,7 @@ async fn a_drain_lets_started_requests_finish_and_ends_connections() {
     slow.send(get("/slow"));
     application.wait_for(|events| has(events, "GET /slow"));
 
-    let drain = tokio::spawn(running.plane.drain(Duration::from_millis(300), PATIENCE));
+    let drain = drain(running, Duration::from_millis(300), PATIENCE);
     let mut late = Client::connect(address);
     late.send(get("/late"));
     let reply = late.reply();
@@ -147,18 +153,18 @@ async fn a_drain_lets_started_requests_finish_and_ends_connections() {
     go.send(()).unwrap();
     let reply = slow.reply();
     assert_eq!((reply.status, reply.all("connection")), (200, vec!["close"]));
-    assert_eq!(drain.await.unwrap(), 0);
+    assert_eq!(drain.join().unwrap(), 0);
     assert!(std::net::TcpStream::connect(address).is_err(), "nobody listens any more");
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_request_that_outlives_the_drain_is_cut_and_counted() {
-    let application = Application::run(|guest| guest.read_to_end());
+#[test]
+fn a_request_that_outlives_the_drain_is_cut_and_counted() {
+    let application = Application::run(Guest::read_to_end);
     let running = Running::before(application.address);
     let mut client = running.connect();
     client.send(get("/"));
     application.wait_for(|events| format!("{events:?}").contains("Received"));
-    let cut = running.plane.drain(Duration::ZERO, Duration::from_millis(200)).await;
+    let cut = drain(running, Duration::ZERO, Duration::from_millis(200)).join().unwrap();
     assert_eq!(cut, 1);
     assert!(client.is_closed());
 }

@@ -2,7 +2,7 @@
 
 use std::{net::TcpListener, time::Duration};
 
-use super::support::{Application, Client, HOST, Running};
+use super::support::{Application, Client, Guest, HOST, Running};
 
 #[test]
 fn what_is_refused_never_reaches_the_application() {
@@ -69,7 +69,7 @@ fn the_authority_of_an_absolute_target_is_the_host() {
 
 #[test]
 fn a_body_that_grows_too_large_is_cut_off() {
-    let application = Application::run(|guest| guest.read_to_end());
+    let application = Application::run(Guest::read_to_end);
     let running = Running::with(application.address, |public, _| public.limits.body_bytes = 1000);
     let mut client = running.connect();
     client.send(format!("POST / HTTP/1.1\r\nHost: {HOST}\r\nTransfer-Encoding: chunked\r\n\r\n"));
@@ -85,7 +85,7 @@ fn a_body_that_grows_too_large_is_cut_off() {
 
 #[test]
 fn a_body_that_stops_coming_is_408() {
-    let application = Application::run(|guest| guest.read_to_end());
+    let application = Application::run(Guest::read_to_end);
     let running =
         Running::with(application.address, |public, _| public.limits.body_pause = Duration::from_millis(200));
     let mut client = running.connect();
@@ -118,7 +118,7 @@ fn a_head_that_stays_unfinished_is_closed() {
     let application = Application::mirror();
     let running = Running::with(application.address, |public, _| {
         public.limits.head_timeout = Duration::from_millis(300);
-        public.limits.idle_timeout = Duration::from_secs(60);
+        public.limits.idle_timeout = Duration::from_mins(1);
     });
     let (mut fresh, mut silent) = (running.connect(), running.connect());
     fresh.send("GET / HT");
@@ -168,7 +168,7 @@ fn connections_are_limited_per_address() {
 
 #[test]
 fn too_much_at_once_is_503_with_retry_after() {
-    let application = Application::run(|guest| guest.read_to_end());
+    let application = Application::run(Guest::read_to_end);
     let running = Running::with(application.address, |public, _| public.limits.in_flight = 1);
     let mut first = running.connect();
     first.send(format!("GET / HTTP/1.1\r\nHost: {HOST}\r\n\r\n"));
@@ -192,7 +192,7 @@ fn an_application_that_is_away_is_502_a_silent_one_504() {
         guest.send("what?\r\n\r\n");
     });
     assert_eq!(Running::before(babbles.address).ask(&request).status, 502);
-    let silent = Application::run(|guest| guest.read_to_end());
+    let silent = Application::run(Guest::read_to_end);
     let running = Running::with(silent.address, |_, upstream| {
         upstream.first_byte_timeout = Duration::from_millis(200);
     });

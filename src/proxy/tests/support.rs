@@ -45,9 +45,9 @@ pub(crate) fn upstream(address: SocketAddr) -> config::Upstream {
         preserve_host: true,
         connect_timeout: Duration::from_secs(1),
         first_byte_timeout: Duration::from_secs(30),
-        body_pause: Duration::from_secs(60),
+        body_pause: Duration::from_mins(1),
         idle_connections: 8,
-        idle_timeout: Duration::from_secs(60),
+        idle_timeout: Duration::from_mins(1),
     }
 }
 
@@ -60,17 +60,17 @@ pub(crate) fn identity() -> IdentityHeaders {
         reserved: vec![HeaderName::from_static("app-user")],
         drop_underscores: true,
         assertion_key: AssertionKey::Stored,
-        assertion_lifetime: Duration::from_secs(60),
+        assertion_lifetime: Duration::from_mins(1),
     }
 }
 
 pub(crate) fn cookies(public: &Public) -> Cookies {
     let settings = SessionSettings {
         keys: vec![Secret::new("0123456789abcdef0123456789abcdef".to_owned())],
-        idle: Duration::from_secs(1800),
-        absolute: Duration::from_secs(43_200),
+        idle: Duration::from_mins(30),
+        absolute: Duration::from_hours(12),
         cookie: "crossfade".to_owned(),
-        device_lifetime: Duration::from_secs(86_400),
+        device_lifetime: Duration::from_hours(24),
         legacy_cookies: Vec::new(),
         after_sign_out: "/".to_owned(),
     };
