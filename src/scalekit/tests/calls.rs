@@ -274,22 +274,3 @@ async fn a_slow_scalekit_costs_its_own_limit_and_no_more() {
     assert!(!long.has_passed());
     assert_eq!(theatre.stage.calls().len(), 1, "no time left to repeat it");
 }
-
-/// Runs futures side by side.
-async fn join_all<F: Future>(futures: impl IntoIterator<Item = F>) -> Vec<F::Output> {
-    let mut running: Vec<_> = futures.into_iter().map(|future| (Box::pin(future), None)).collect();
-    std::future::poll_fn(move |context| {
-        for (future, output) in &mut running {
-            if output.is_none()
-                && let std::task::Poll::Ready(value) = future.as_mut().poll(context)
-            {
-                *output = Some(value);
-            }
-        }
-        if running.iter().any(|(_, output)| output.is_none()) {
-            return std::task::Poll::Pending;
-        }
-        std::task::Poll::Ready(running.iter_mut().filter_map(|(_, output)| output.take()).collect())
-    })
-    .await
-}
