@@ -235,14 +235,14 @@ mod tests {
 
     #[tokio::test]
     async fn calls_under_way_are_bounded_and_the_next_one_is_surely_not_sent() {
-        let client = std::sync::Arc::new(client(Duration::from_secs(3)));
+        let client = std::sync::Arc::new(client(Duration::from_secs(30)));
         let (_listener, url) = silent().await;
         let tracker = Tracker::new(Handle::current());
         for _ in 0..CALLS_AT_A_TIME {
             let (client, url) = (client.clone(), url.clone());
             drop(tracker.spawn(async move {
                 let request = client.request(Method::GET, url);
-                client.send(request, Deadline::within(Duration::from_secs(3))).await.is_ok()
+                client.send(request, Deadline::within(Duration::from_secs(30))).await.is_ok()
             }));
         }
         while client.places.available_permits() > 0 {
@@ -256,7 +256,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_silent_server_may_have_done_it_and_an_absent_one_has_not() {
-        let client = client(Duration::from_millis(100));
+        let client = client(Duration::from_millis(500));
         let (listener, url) = silent().await;
         let deadline = Deadline::within(Duration::from_secs(5));
         let request = client.request(Method::POST, url.clone());

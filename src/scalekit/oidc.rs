@@ -156,6 +156,7 @@ impl Provider {
         metadata: &Metadata,
         deadline: Deadline,
     ) -> Result<SignedIn, SignInError> {
+        // RFC 6749 wants it there; Scalekit's documents do not show it everywhere.
         if granted.token_type.as_deref().is_some_and(|kind| !kind.eq_ignore_ascii_case("bearer")) {
             return Err(refused("token endpoint: the token is of another type than Bearer"));
         }

@@ -143,3 +143,22 @@ fn assert_silent(error: &(dyn std::error::Error + 'static)) {
         assert!(!text.contains(canary), "{canary} is in {text}");
     }
 }
+
+/// Runs futures side by side.
+async fn join_all<F: Future>(futures: impl IntoIterator<Item = F>) -> Vec<F::Output> {
+    let mut running: Vec<_> = futures.into_iter().map(|future| (Box::pin(future), None)).collect();
+    std::future::poll_fn(move |context| {
+        for (future, output) in &mut running {
+            if output.is_none()
+                && let std::task::Poll::Ready(value) = future.as_mut().poll(context)
+            {
+                *output = Some(value);
+            }
+        }
+        if running.iter().any(|(_, output)| output.is_none()) {
+            return std::task::Poll::Pending;
+        }
+        std::task::Poll::Ready(running.iter_mut().filter_map(|(_, output)| output.take()).collect())
+    })
+    .await
+}

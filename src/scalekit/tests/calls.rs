@@ -264,32 +264,14 @@ async fn a_caller_that_goes_away_does_not_keep_the_breaker_open() {
 }
 
 #[tokio::test]
-async fn a_slow_scalekit_costs_its_own_limit_and_no_more() {
-    let theatre = Theatre::with(|settings| settings.timeout = Duration::from_millis(100)).await;
-    theatre.stage.on("GET", READ, [Reply::Hang]);
-    let long = Deadline::within(Duration::from_secs(2));
-    let deadline = Deadline::within(Duration::from_millis(150));
-    let error = theatre.scalekit.read_user(&UserId("usr_1".into()), deadline).await.unwrap_err();
+async fn a_slow_scalekit_costs_what_the_caller_has_left_and_no_more() {
+    let theatre = Theatre::open().await;
+    theatre.stage.on("GET", READ, [found(), Reply::Hang]);
+    read(&theatre).await.unwrap();
+    let long = Deadline::within(Duration::from_secs(4));
+    let short = Deadline::within(Duration::from_millis(200));
+    let error = theatre.scalekit.read_user(&UserId("usr_1".into()), short).await.unwrap_err();
     assert!(is_transient(error.class));
-    assert!(!long.has_passed());
-    assert_eq!(theatre.stage.calls().len(), 1, "no time left to repeat it");
-}
-
-/// Runs futures side by side.
-async fn join_all<F: Future>(futures: impl IntoIterator<Item = F>) -> Vec<F::Output> {
-    let mut running: Vec<_> = futures.into_iter().map(|future| (Box::pin(future), None)).collect();
-    std::future::poll_fn(move |context| {
-        for (future, output) in &mut running {
-            if output.is_none()
-                && let std::task::Poll::Ready(value) = future.as_mut().poll(context)
-            {
-                *output = Some(value);
-            }
-        }
-        if running.iter().any(|(_, output)| output.is_none()) {
-            return std::task::Poll::Pending;
-        }
-        std::task::Poll::Ready(running.iter_mut().filter_map(|(_, output)| output.take()).collect())
-    })
-    .await
+    assert!(short.has_passed() && !long.has_passed());
+    assert_eq!(theatre.stage.calls().len(), 2, "no time left to repeat it");
 }

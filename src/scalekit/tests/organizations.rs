@@ -27,6 +27,18 @@ async fn an_organisation_is_asked_for_once() {
 }
 
 #[tokio::test]
+async fn many_first_sign_ins_cost_one_look_up_and_one_creation() {
+    let theatre = Theatre::with(|settings| settings.create_organizations = true).await;
+    theatre.stage.on("GET", LOOK_UP, [status(404)]);
+    theatre.stage.on("POST", CREATE, [organization("org_9", "acme/1")]);
+    let finds = (0..50).map(|_| theatre.scalekit.organization(Some("acme/1"), soon()));
+    for found in join_all(finds).await {
+        assert_eq!(found.unwrap(), Some(org("org_9")));
+    }
+    assert_eq!(theatre.stage.calls(), [format!("GET {LOOK_UP}"), format!("POST {CREATE}")]);
+}
+
+#[tokio::test]
 async fn an_organisation_that_is_gone_is_asked_for_again() {
     let theatre = Theatre::open().await;
     theatre.stage.on("GET", LOOK_UP, [organization("org_1", "acme/1"), organization("org_2", "acme/1")]);
@@ -43,7 +55,12 @@ async fn an_unknown_organisation_is_none_unless_it_may_be_created() {
     let theatre = Theatre::open().await;
     theatre.stage.on("GET", LOOK_UP, [status(404)]);
     assert_eq!(theatre.scalekit.organization(Some("acme/1"), soon()).await.unwrap(), None);
-    assert!(theatre.stage.seen("POST", CREATE).is_empty());
+    assert_eq!(theatre.scalekit.organization(Some("acme/1"), soon()).await.unwrap(), None);
+    assert_eq!(theatre.stage.calls(), [format!("GET {LOOK_UP}")], "unknown for a moment");
+    theatre.clock.advance(Duration::from_secs(30));
+    theatre.stage.on("GET", LOOK_UP, [organization("org_7", "acme/1")]);
+    let found = theatre.scalekit.organization(Some("acme/1"), soon()).await.unwrap();
+    assert_eq!(found, Some(org("org_7")), "somebody made it meanwhile");
 
     let theatre = Theatre::with(|settings| settings.create_organizations = true).await;
     theatre.stage.on("GET", LOOK_UP, [status(404)]);

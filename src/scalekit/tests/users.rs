@@ -204,7 +204,8 @@ async fn every_end_of_a_create_is_told_apart_and_none_is_sent_twice() {
         ("no answer", Reply::Hang, unknown),
     ];
     for (name, reply, expected) in cases {
-        let theatre = Theatre::with(|settings| settings.timeout = Duration::from_millis(500)).await;
+        let limit = Duration::from_secs(if matches!(reply, Reply::Hang) { 1 } else { 5 });
+        let theatre = Theatre::with(|settings| settings.timeout = limit).await;
         theatre.stage.on("POST", CREATE, [reply]);
         let error = theatre.scalekit.create_user(&new_user(), soon()).await.expect_err(name);
         assert!(expected(&error), "{name}: {error}");
