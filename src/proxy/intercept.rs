@@ -9,12 +9,13 @@ use super::{
     doors::Knock,
     gate::{Gate, Rules},
     hand_over::leaving,
+    path::most_lenient,
     request::Asking,
     sign_in,
     visitor::Visitor,
 };
 use crate::{
-    config::SignInRoute,
+    config::{RoutePath, SignInRoute},
     identity::PersonKey,
     pages::{Page, Problem},
     session::{CookieJar, return_to},
@@ -44,6 +45,8 @@ enum Kind<'a> {
     Page(&'a SignInRoute),
     Account,
     Logout,
+    /// A second spelling of a listed path: whoever is behind us might resolve it, and a sign-in would pass unseen.
+    Disguised,
     Pass,
 }
 
@@ -61,6 +64,7 @@ impl Gate {
             Kind::Page(route) => self.page(core, request, &rules, route).await,
             Kind::Account => self.account(core, request, &rules).await,
             Kind::Logout => self.logout(core, request, &rules).await,
+            Kind::Disguised => core.refuse(Problem::BadRequest, &asking),
             Kind::Pass => self.pass(core, request, &rules).await,
         }
     }
@@ -242,7 +246,20 @@ fn kind<'a>(request: &Accepted, rules: &'a Rules) -> Kind<'a> {
     if sign_in.logout_routes.iter().any(|path| request.path.matches(path)) {
         return Kind::Logout;
     }
+    if request.path.as_str().is_none() && is_disguised(request.parts.uri.path(), rules) {
+        return Kind::Disguised;
+    }
     Kind::Pass
+}
+
+/// Whether an unmatchable path could be read as one that is listed, or as a door of ours.
+fn is_disguised(raw: &str, rules: &Rules) -> bool {
+    let read = most_lenient(raw);
+    let sign_in = &rules.sign_in;
+    let routes = sign_in.routes.iter().flat_map(|route| std::iter::once(&route.path).chain(&route.page));
+    let listed = routes.chain(&sign_in.account_routes).chain(&sign_in.logout_routes);
+    let same = |path: &RoutePath| path.0.trim_end_matches('/') == read;
+    listed.into_iter().any(same) || format!("{read}/").starts_with(&rules.public.prefix)
 }
 
 /// The query field of the form's page that names the return target.
