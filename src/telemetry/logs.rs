@@ -180,4 +180,38 @@ pub(super) mod tests {
         assert!(parsed["panic.location"].as_str().unwrap().starts_with("src/telemetry/logs.rs:"), "{line}");
         assert_eq!(parsed["level"], "error");
     }
+
+    /// Runs in a process of its own, because logging and the panic hook belong to the whole process.
+    #[test]
+    #[ignore = "started by the test below"]
+    fn a_process_that_logs_and_panics() {
+        let settings = config::Telemetry {
+            log: "info".to_owned(),
+            subject_key: crate::identity::Secret::new("canary-key".to_owned()),
+            full_addresses: false,
+        };
+        init(&settings, Format::Json).unwrap();
+        assert!(matches!(init(&settings, Format::Json), Err(LogsError::Twice(_))));
+        tracing::info!(settings = ?settings, "started");
+        let panicked = std::thread::spawn(|| panic!("canary of {}", "a person")).join();
+        assert!(panicked.is_err());
+        tracing::info!("still here");
+    }
+
+    #[test]
+    fn a_whole_process_logs_json_lines_and_never_a_panics_text() {
+        let child = std::process::Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "telemetry::logs::tests::a_process_that_logs_and_panics"])
+            .args(["--ignored", "--nocapture", "--test-threads=1"])
+            .output()
+            .unwrap();
+        let logs = String::from_utf8(child.stderr).unwrap();
+        assert!(child.status.success(), "{logs}");
+        assert!(!logs.contains("canary"), "{logs}");
+        let events: Vec<serde_json::Value> =
+            logs.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        let messages: Vec<_> = events.iter().map(|event| event["message"].as_str().unwrap()).collect();
+        assert_eq!(messages, ["started", "a task panicked; the place is a bug to report", "still here"]);
+        assert!(events[1]["panic.location"].as_str().unwrap().contains("src/telemetry/logs.rs:"), "{logs}");
+    }
 }

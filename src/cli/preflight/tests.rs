@@ -174,6 +174,24 @@ fn csv_says_the_same_as_json_lines() {
 }
 
 #[test]
+fn hashes_are_named_as_the_hash_room_names_them() {
+    let hashes = [
+        ("$2b$10$abc", Some("bcrypt")),
+        ("$argon2id$v=19$m=16,t=2,p=1$c2FsdA$aGFzaA", Some("phc-argon2")),
+        ("pbkdf2_sha256$1000$salt$aGFzaA==", Some("django-pbkdf2")),
+        ("5f4dcc3b5aa765d61d8327deb882cf99", None),
+    ];
+    let text =
+        json_lines(hashes.iter().map(|(hash, _)| json!({"email": "a@example.com", "password_hash": hash})));
+    let rows = bulk::read(text.as_bytes(), bulk::Kind::JsonLines);
+    let (rows, summary) = lines(&examine(rows, &names(), hash::identify));
+    for (row, (hash, format)) in rows.iter().zip(hashes) {
+        assert_eq!(row["hash_format"], json!(format), "{hash}");
+    }
+    assert_eq!(summary["hashes_unidentified"], 1);
+}
+
+#[test]
 fn what_scalekit_would_refuse_is_counted() {
     let many: serde_json::Map<String, Value> = (0..21).map(|n| (format!("key{n}"), json!("v"))).collect();
     let rows = [
