@@ -15,7 +15,9 @@ pub(super) enum Cell {
     Text(String),
     Bytes(Vec<u8>),
     List(Vec<Cell>),
-    /// A type nothing is read from: times, objects, fractions.
+    /// A JSON object, as its text: some systems export hashes so.
+    Object(String),
+    /// A type nothing is read from: times, fractions.
     Other,
 }
 
@@ -67,7 +69,9 @@ impl Fields {
                 let text = std::str::from_utf8(bytes).map_err(|_| unreadable(column, "is not UTF-8"))?;
                 text.trim_end_matches([' ', '\0']).to_owned()
             }
-            Cell::Bool(_) | Cell::List(_) | Cell::Other => return Err(unreadable(column, "is not text")),
+            Cell::Bool(_) | Cell::List(_) | Cell::Object(_) | Cell::Other => {
+                return Err(unreadable(column, "is not text"));
+            }
         };
         Ok(Some(text).filter(|text| !text.is_empty()))
     }
@@ -88,7 +92,9 @@ impl Fields {
             }
             Cell::Text(text) => text.trim().to_ascii_lowercase(),
             Cell::Bytes(bytes) => String::from_utf8_lossy(bytes).trim().to_ascii_lowercase(),
-            Cell::List(_) | Cell::Other => return Err(unreadable(column, "is not a boolean")),
+            Cell::List(_) | Cell::Object(_) | Cell::Other => {
+                return Err(unreadable(column, "is not a boolean"));
+            }
         };
         match text.as_str() {
             "" => Ok(None),
@@ -141,6 +147,6 @@ pub(super) fn cell_of(value: &Value) -> Cell {
         Value::Number(number) => number.as_i64().map_or_else(|| Cell::Text(number.to_string()), Cell::Int),
         Value::String(text) => Cell::Text(text.clone()),
         Value::Array(items) => Cell::List(items.iter().map(cell_of).collect()),
-        Value::Object(_) => Cell::Other,
+        Value::Object(_) => Cell::Object(value.to_string()),
     }
 }

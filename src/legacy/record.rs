@@ -75,7 +75,7 @@ impl Reader {
     pub(super) fn stored_hash(&self, fields: &Fields) -> Read<Option<StoredHash>> {
         let column = &self.columns.password_hash;
         let text = match fields.get(column) {
-            Cell::Text(text) => Some(text.clone()),
+            Cell::Text(text) | Cell::Object(text) => Some(text.clone()),
             Cell::Bytes(bytes) => Some(bytes_as_text(bytes, |b| b.is_ascii_graphic() || b == b' ')),
             Cell::Absent | Cell::Null => None,
             Cell::Bool(_) | Cell::Int(_) | Cell::List(_) | Cell::Other => {
@@ -102,7 +102,9 @@ impl Reader {
                 Ok(Some(bytes_as_text(bytes, |b| b.is_ascii_hexdigit())))
             }
             Cell::Bytes(bytes) => Ok(Some(bytes_as_text(bytes, |b| b.is_ascii_graphic() || b == b' '))),
-            Cell::Bool(_) | Cell::List(_) | Cell::Other => Err(unreadable(column, "is not text")),
+            Cell::Bool(_) | Cell::List(_) | Cell::Object(_) | Cell::Other => {
+                Err(unreadable(column, "is not text"))
+            }
         }
     }
 

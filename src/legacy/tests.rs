@@ -186,14 +186,19 @@ async fn every_problem_is_told_and_no_secret_in_it() {
             }),
         ),
     ];
+    let mut unknown = named("digests", sql("postgres://127.0.0.1/app"));
+    if let SourceKind::Sql(settings) = &mut unknown.kind {
+        settings.hash_format = json!({ "format": "rot13" });
+    }
     let mut parameterless = named("fixed", sql("postgres://127.0.0.1/app"));
     if let SourceKind::Sql(settings) = &mut parameterless.kind {
         settings.twins_query = Some("select id from people".into());
     }
-    let sources = [sources, vec![parameterless]].concat();
+    let sources = [sources, vec![parameterless, unknown]].concat();
     let problems = build(&legacy(sources), &pool).await.err().unwrap();
     let told: Vec<String> = problems.iter().map(ToString::to_string).collect();
     assert_eq!(told[0], "legacy.table.url: is not a connection address of this dialect");
     assert_eq!(told[2], "legacy.fixed.twins_query: has no parameter $1");
+    assert!(told[3].starts_with("legacy.digests.hash_format: "), "{}", told[3]);
     assert!(told[1].starts_with("legacy.file.path: /nowhere/people.jsonl cannot be opened"), "{}", told[1]);
 }

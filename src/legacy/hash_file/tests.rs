@@ -4,8 +4,13 @@ use serde_json::json;
 
 use super::*;
 use crate::{
-    config::SourceKind,
-    legacy::tests::{PlainHashes, attempt, columns, name, passwords, soon, source},
+    config::{HashCeilings, SourceKind},
+    hash::{self, HashError, HashFormat, Judgement, PoolError, StoredHash},
+    identity::Password,
+    legacy::{
+        passwords::Hashing,
+        tests::{PlainHashes, attempt, columns, name, passwords, soon, source},
+    },
     login::Rejection,
 };
 
@@ -161,4 +166,71 @@ fn a_file_that_would_lose_people_is_refused() {
         assert!(told.starts_with("path: ") && told.contains(part), "{content:?}: {told}");
     }
     assert!(try_open(HashFileKind::Csv, ann).is_ok());
+}
+
+/// The hash room itself, on the calling thread.
+struct RealHashes;
+
+#[async_trait]
+impl Hashing for RealHashes {
+    async fn judge(
+        &self,
+        format: &HashFormat,
+        stored: Option<StoredHash>,
+        password: Arc<Password>,
+        _deadline: Deadline,
+    ) -> Result<Result<Judgement, HashError>, PoolError> {
+        let stored = stored.ok_or(PoolError::Stopped)?;
+        Ok(hash::verify(format, &stored, &password, &HashCeilings::default()))
+    }
+}
+
+/// Values from the vectors of room `hash`: a text, a digest with its salt in another column, an object.
+#[tokio::test]
+async fn real_hashes_come_through_the_columns_unharmed() {
+    let horse = "correct horse battery staple";
+    let digest = json!({ "format": "digest", "algorithm": "sha1", "salt_position": "prefix" });
+    for (format, row, password) in [
+        (
+            json!("auto"),
+            json!({ "password_hash": "$2b$04$8oTTnIJNueziAg8aQIeWCeTWwvsoTuEtGZzF659liNMDn.S2svHPW  " }),
+            horse,
+        ),
+        (
+            digest,
+            json!({ "password_hash": "537a88275e252b1d00725c6ad0693db778e16fa1", "salt": "YIaI8L5OON" }),
+            horse,
+        ),
+        (
+            json!({ "format": "okta-hash" }),
+            json!({ "password_hash": { "hash": {
+                "algorithm": "BCRYPT", "workFactor": 4, "salt": "q5IcnXZtXxY2lDxuplsQBO",
+                "value": "ew0FgJvPIU81Rk0J18vuNNOs1SM/jGC",
+            } } }),
+            "naïve café",
+        ),
+    ] {
+        let mut person = person("1", "ann", "ann@example.com");
+        person.as_object_mut().unwrap().extend(row.as_object().unwrap().clone());
+        let file = Scratch::new(&person.to_string());
+        let settings = HashFileSource {
+            path: file.0.clone(),
+            kind: HashFileKind::JsonLines,
+            columns: columns(),
+            hash_format: format.clone(),
+        };
+        let source = source(SourceKind::HashFile(settings.clone()));
+        let passwords = Passwords {
+            reader: Reader::new(&source, &settings.columns, &format),
+            source: source.name.clone(),
+            format: HashFormat::from_settings(&format).unwrap(),
+            hashing: Arc::new(RealHashes),
+        };
+        let rows = Arc::new(load(&passwords.reader, &settings).unwrap());
+        let store = HashFile::new(&source, rows, passwords);
+        let verdict = store.verify(&attempt("ann", password), soon()).await.unwrap();
+        assert!(matches!(verdict, Verdict::Verified(_)), "{format}: {verdict:?}");
+        let verdict = store.verify(&attempt("ann", "wrong"), soon()).await.unwrap();
+        assert_eq!(verdict, Verdict::Rejected(Rejection::WrongPassword), "{format}");
+    }
 }

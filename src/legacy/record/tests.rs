@@ -159,6 +159,8 @@ fn a_hash_loses_its_padding_and_nothing_else() {
     assert_eq!(hash(Cell::Bytes(vec![0xab, 0x01, 0x00])), Ok(Some("ab0100".into())));
     assert_eq!(hash(Cell::Text("  ".into())), Ok(None));
     assert_eq!(hash(Cell::Null), Ok(None));
+    let object = json!({ "algorithm": "BCRYPT", "value": "x" });
+    assert_eq!(hash(cell_of(&object)), Ok(Some(object.to_string())));
     assert!(hash(Cell::Int(5)).is_err());
     let salted = |cell| reader().stored_hash(&with("salt", &cell)).unwrap().unwrap().salt;
     assert_eq!(salted(Cell::Text(" pepper ".into())).as_deref(), Some(" pepper "));
