@@ -18,6 +18,7 @@ use crate::{
     app::Instance,
     clock::SystemClock,
     config::{self, Environment},
+    session::random_token,
     simulate::{app, okta, scalekit},
     telemetry::logs,
 };
@@ -76,7 +77,7 @@ impl Stage {
         let folder = std::env::temp_dir().join(format!("crossfade-demo-{}", Uuid::now_v7()));
         std::fs::create_dir(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
         let environment = Environment::new([
-            ("DEMO_KEY".to_owned(), format!("{}{}", Uuid::new_v4(), Uuid::new_v4())),
+            ("DEMO_KEY".to_owned(), random_token()?),
             ("DEMO_OKTA_TOKEN".to_owned(), okta::Options::default().api_token),
             ("DEMO_SCALEKIT_SECRET".to_owned(), "simulated-scalekit-secret".to_owned()),
         ]);

@@ -80,6 +80,7 @@ fn source(source: &Source, raw: &raw::Source, base: &Path) -> raw::Source {
                 url: whole(raw.sql.as_ref().and_then(|raw| raw.url.as_ref()), base),
                 query: Some(sql.query.clone()),
                 twins_query: sql.twins_query.clone(),
+                id_query: sql.id_query.clone(),
                 columns: Some(columns(&sql.columns)),
                 hash_format: Some(sql.hash_format.clone()),
                 connections: Some(sql.connections),

@@ -83,6 +83,7 @@ pub(super) fn sign_in(sign_in: &SignIn) -> raw::SignIn {
         account_routes: paths(&sign_in.account_routes),
         account_page: sign_in.account_page.as_ref().map(ToString::to_string),
         logout_routes: paths(&sign_in.logout_routes),
+        passthrough: Some(sign_in.passthrough),
     }
 }
 

@@ -164,6 +164,9 @@ pub(in crate::config) struct Sql {
     pub(in crate::config) query: Option<String>,
     /// Finds every record with one e-mail (in lower case), the one parameter.
     pub(in crate::config) twins_query: Option<String>,
+    /// Finds the record of one legacy id (as text), the one parameter; the same columns as `query`. Needed wherever a
+    /// record is read again: after who-am-I, and when somebody comes back from Scalekit.
+    pub(in crate::config) id_query: Option<String>,
     #[schemars(required, with = "Columns")]
     pub(in crate::config) columns: Option<Columns>,
     /// `auto` for hashes that say themselves what they are, else a format's name with its settings. Default `auto`.

@@ -19,6 +19,9 @@ pub(in crate::config) struct SignIn {
     pub(in crate::config) account_page: Option<String>,
     /// Paths that end Crossfade's session, too.
     pub(in crate::config) logout_routes: Option<Vec<String>>,
+    /// While the store is down, sign-ins go to the application and nobody migrates; people known as crossed get 503.
+    /// `false`: everybody gets 503. Default true.
+    pub(in crate::config) passthrough: Option<bool>,
 }
 
 /// One form or JSON end point at which people sign in. It has either `form` or `json`.

@@ -37,7 +37,8 @@ impl Check<'_> {
             );
         }
         let logout_routes = self.paths(&at.key("logout_routes"), raw.logout_routes);
-        SignIn { routes, who_am_i, account_routes, account_page, logout_routes }
+        let passthrough = raw.passthrough.unwrap_or(true);
+        SignIn { routes, who_am_i, account_routes, account_page, logout_routes, passthrough }
     }
 
     fn route(&mut self, at: &At, raw: raw::SignInRoute) -> Option<SignInRoute> {

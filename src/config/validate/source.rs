@@ -165,8 +165,16 @@ impl Check<'_> {
         }
         let query = self.text(&at.key("query"), raw.query);
         let twins_query = self.optional_text(&at.key("twins_query"), raw.twins_query);
+        let id_query = self.optional_text(&at.key("id_query"), raw.id_query);
+        if id_query.is_none() {
+            self.warn(
+                at,
+                "has no id_query: nobody can be read again by their id, as after who-am-I and on the way back from \
+                 Scalekit",
+            );
+        }
         if let Some(dialect) = dialect {
-            for (key, query) in [("query", &query), ("twins_query", &twins_query)] {
+            for (key, query) in [("query", &query), ("twins_query", &twins_query), ("id_query", &id_query)] {
                 if let Some(query) = query {
                     self.query(&at.key(key), query, dialect);
                 }
@@ -179,6 +187,7 @@ impl Check<'_> {
             url: url?,
             query: query?,
             twins_query,
+            id_query,
             columns: columns?,
             hash_format: raw.hash_format.unwrap_or_else(|| "auto".into()),
             connections: u32::try_from(connections).unwrap_or(1),
