@@ -17,7 +17,7 @@ mod schema;
 mod session;
 mod sign_in;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 mod tree;

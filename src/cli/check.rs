@@ -83,3 +83,40 @@ fn as_json(outcome: &Result<Loaded, Problems>) -> serde_json::Value {
         Err(problems) => json!({ "ok": false, "problems": problems }),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::testing::{MINIMAL, Scratch, environment};
+
+    #[test]
+    fn problems_and_warnings_are_said_for_programs_too() {
+        let folder = Scratch::new();
+        let path = folder.write("good.yaml", MINIMAL);
+        let good = as_json(&check(&path, &environment()));
+        assert_eq!(good["ok"], true);
+        assert_eq!(good["warnings"][0]["path"], "legacy.sources[0]");
+        assert_eq!(good["effective"]["session"]["idle"], "30m");
+        assert!(!good.to_string().contains("canary"));
+
+        let path = folder.write("bad.yaml", &MINIMAL.replace("cutover: 0%", "cutover: 200%"));
+        let bad = as_json(&check(&path, &environment()));
+        assert_eq!(bad["ok"], false);
+        assert_eq!(bad["problems"][0]["path"], "rollout.cutover");
+        assert_eq!(bad["problems"][0]["line"], 17);
+    }
+
+    #[test]
+    fn a_hash_format_is_found_at_its_place_even_among_other_problems() {
+        let folder = Scratch::new();
+        let text = MINIMAL
+            .replace("upstream: {}", "hash_file: {path: none, columns: {id: i}, hash_format: {name: 7}}")
+            .replace("cutover: 0%", "cutover: 200%");
+        let examined = config::examine(&folder.write("bad.yaml", &text), &environment());
+        assert!(examined.outcome.is_err());
+        let setting = &examined.hash_formats[0];
+        assert_eq!(setting.path, "legacy.sources[0].hash_file.hash_format");
+        assert_eq!(setting.settings, json!({"name": 7}));
+        assert!(setting.position.is_some());
+    }
+}

@@ -67,10 +67,10 @@ impl Override<'_> {
 
     /// Whether Kubernetes made the variable: it adds some for every Service, also for one named `crossfade…`.
     pub(super) fn is_service_link(&self) -> bool {
-        let port = self.value.starts_with("tcp://") || self.value.starts_with("udp://");
+        let address = self.value.starts_with("tcp://") || self.value.starts_with("udp://");
         let rest = self.rest;
-        let part = |word: &str| rest.starts_with(&word[1..]) || rest.contains(word);
-        port || part("_SERVICE_HOST") || part("_SERVICE_PORT") || part("_PORT_")
+        let has = |word: &str| rest.contains(word) || rest.starts_with(word.trim_start_matches('_'));
+        address || has("_SERVICE_HOST") || has("_SERVICE_PORT") || has("_PORT_")
     }
 }
 

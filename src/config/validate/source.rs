@@ -166,6 +166,13 @@ impl Check<'_> {
         let query = self.text(&at.key("query"), raw.query);
         let twins_query = self.optional_text(&at.key("twins_query"), raw.twins_query);
         let id_query = self.optional_text(&at.key("id_query"), raw.id_query);
+        if id_query.is_none() {
+            self.warn(
+                at,
+                "has no id_query: nobody can be read again by their id, as after who-am-I and on the way back from \
+                 Scalekit",
+            );
+        }
         if let Some(dialect) = dialect {
             for (key, query) in [("query", &query), ("twins_query", &twins_query), ("id_query", &id_query)] {
                 if let Some(query) = query {
