@@ -11,6 +11,7 @@ mod client_ip;
 mod connection;
 mod counters;
 mod crowd;
+mod failure;
 mod forward;
 mod headers;
 mod intercept;
@@ -18,16 +19,19 @@ mod path;
 mod plane;
 mod request;
 mod switch;
+mod upload;
 mod upstream;
 mod watch;
 
-pub(crate) use body::{AnswerBody, BodyError, ReadError, read_small};
+pub(crate) use body::{AnswerBody, BodyError};
 pub(crate) use counters::Counters;
-pub(crate) use forward::{Core, ForwardError};
+pub(crate) use failure::{FailureKind, ForwardError};
+pub(crate) use forward::Core;
 pub(crate) use intercept::Gate;
 pub(crate) use path::NormalPath;
 pub(crate) use plane::{Plane, Setup, StartError};
 pub(crate) use request::{Accepted, Client, Extra, Outgoing, OutgoingBody, RequestId};
+pub(crate) use upload::{ReadError, read_small};
 
 #[cfg(test)]
 mod tests;
