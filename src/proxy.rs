@@ -14,6 +14,7 @@ mod counters;
 mod credential;
 mod crowd;
 mod doors;
+mod failure;
 mod forward;
 mod gate;
 mod hand_over;
@@ -26,20 +27,23 @@ mod request;
 mod sign_in;
 mod signals;
 mod switch;
+mod upload;
 mod upstream;
 mod visitor;
 mod watch;
 mod who_am_i;
 
-pub(crate) use body::{AnswerBody, BodyError, ReadError, read_small};
+pub(crate) use body::{AnswerBody, BodyError};
 pub(crate) use counters::Counters;
-pub(crate) use forward::{Core, ForwardError};
+pub(crate) use failure::{FailureKind, ForwardError};
+pub(crate) use forward::Core;
 pub(crate) use gate::{Gate, Rules};
 pub(crate) use intercept::{Handled, Handler};
 pub(crate) use path::NormalPath;
 pub(crate) use plane::{Plane, Setup, StartError};
 pub(crate) use recorder::Recorder;
 pub(crate) use request::{Accepted, Client, Extra, Outgoing, OutgoingBody, RequestId};
+pub(crate) use upload::{ReadError, read_small};
 pub(crate) use visitor::Visitors;
 
 #[cfg(test)]

@@ -68,38 +68,62 @@ where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let watch = Watch::new(&desk.core.public.limits);
-    let io = TokioIo::new(Watched::new(stream, Arc::clone(&watch)));
-    let tunnel = Rc::new(Cell::new(None));
-    let service = service_fn(|request| {
-        let (desk, watch, tunnel) = (Rc::clone(&desk), Arc::clone(&watch), Rc::clone(&tunnel));
-        async move {
-            let mut answer = respond(&desk, &watch, request, peer, secure).await;
-            tunnel.set(answer.body_mut().body.take_tunnel());
-            Ok::<_, Infallible>(answer)
-        }
-    });
     desk.core.counters.connections.fetch_add(1, Relaxed);
-    match timed(desk.http.serve_connection(io, service).with_upgrades(), &watch, &desk.closing).await {
-        Some(Err(error)) => note_refusal(&desk.core, &error),
-        Some(Ok(())) => {
-            if let Some(tunnel) = tunnel.take() {
-                watch.switched();
-                tunnel.run().await;
-            }
-        }
-        None => {}
-    }
+    converse(&desk, Watched::new(stream, Arc::clone(&watch)), &watch, peer, secure).await;
     desk.core.counters.connections.fetch_sub(1, Relaxed);
     drop(place);
 }
 
-/// Drives a connection within its limits; `None` when one was passed.
+async fn converse<S>(desk: &Rc<Desk>, mut stream: Watched<S>, watch: &Arc<Watch>, peer: IpAddr, secure: bool)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let tunnel = Rc::new(Cell::new(None));
+    loop {
+        let service = service_fn(|request| {
+            let (desk, watch, tunnel) = (Rc::clone(desk), Arc::clone(watch), Rc::clone(&tunnel));
+            async move {
+                let mut answer = respond(&desk, &watch, request, peer, secure).await;
+                tunnel.set(answer.body_mut().body.take_tunnel());
+                Ok::<_, Infallible>(answer)
+            }
+        });
+        let mut connection = desk.http.serve_connection(TokioIo::new(stream), service).with_upgrades();
+        match timed(Pin::new(&mut connection), watch, &desk.closing).await {
+            Ended::Idle => {}
+            Ended::TooLate => return,
+            Ended::Itself(Err(error)) => return note_refusal(&desk.core, &error),
+            Ended::Itself(Ok(())) => {
+                if let Some(tunnel) = tunnel.take() {
+                    watch.switched();
+                    Box::pin(tunnel.run()).await;
+                }
+                return;
+            }
+        }
+        let Some(parts) = connection.into_parts() else { return };
+        stream = parts.io.into_inner();
+        stream.put_back(parts.read_buf);
+        watch.parked();
+        let Ended::Itself(true) = timed(pin!(stream.wake()), watch, &desk.closing).await else { return };
+    }
+}
+
+/// How a wait ended.
+enum Ended<T> {
+    Itself(T),
+    /// A limit was passed.
+    TooLate,
+    /// Nothing has happened for a while.
+    Idle,
+}
+
+/// Drives a connection within its limits.
 async fn timed<T>(
-    connection: impl Future<Output = T>,
+    mut connection: Pin<&mut impl Future<Output = T>>,
     watch: &Watch,
     closing: &CancellationToken,
-) -> Option<T> {
-    let mut connection = pin!(connection);
+) -> Ended<T> {
     let mut closing = pin!(closing.cancelled());
     let mut told = false;
     let mut armed = watch.due();
@@ -110,7 +134,7 @@ async fn timed<T>(
             watch.leave();
         }
         if let Poll::Ready(ended) = connection.as_mut().poll(cx) {
-            return Poll::Ready(Some(ended));
+            return Poll::Ready(Ended::Itself(ended));
         }
         let due = watch.due();
         if due < armed {
@@ -119,8 +143,11 @@ async fn timed<T>(
         }
         while timer.as_mut().poll(cx).is_ready() {
             armed = watch.due();
+            if watch.may_park() {
+                return Poll::Ready(Ended::Idle);
+            }
             if armed.has_passed() {
-                return Poll::Ready(None);
+                return Poll::Ready(Ended::TooLate);
             }
             timer.set(sleep(armed.remaining()));
         }
@@ -156,10 +183,12 @@ async fn respond(
     let counters = &core.counters;
     let id = desk.ids.next();
     let asking = Asking::of(request.headers(), id);
-    watch.busy();
+    watch.busy(request.body());
     let many = counters.in_flight.fetch_add(1, Relaxed);
     let under_way = UnderWay { watch: Arc::clone(watch), counters: Arc::clone(counters) };
-    let answer = caught(async {
+    // In a box of its own: hyper keeps the room of one `respond` for as long as a connection lives, and most
+    // connections are idle.
+    let answer = caught(Box::pin(async {
         let public = &core.public;
         if many >= public.limits.in_flight as u64 {
             return core.refuse(Problem::Overloaded, &asking);
@@ -168,7 +197,7 @@ async fn respond(
             Ok(accepted) => Arc::clone(&desk.gate).handle(core, accepted).await,
             Err(problem) => core.refuse(problem, &asking),
         }
-    })
+    }))
     .await;
     let mut answer = answer.unwrap_or_else(|| {
         counters.panics.fetch_add(1, Relaxed);
@@ -184,8 +213,7 @@ async fn respond(
 
 /// Runs to the end or to a panic (`None`). What the future owned is dropped; what it shares are counters and a pool
 /// that only ever holds whole connections.
-async fn caught<T>(future: impl Future<Output = T>) -> Option<T> {
-    let mut future = pin!(future);
+async fn caught<T>(mut future: Pin<Box<impl Future<Output = T>>>) -> Option<T> {
     std::future::poll_fn(|cx| match std::panic::catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx))) {
         Ok(Poll::Pending) => Poll::Pending,
         Ok(Poll::Ready(value)) => Poll::Ready(Some(value)),
@@ -240,12 +268,12 @@ mod tests {
 
     #[tokio::test]
     async fn a_panic_ends_one_future_only() {
-        assert_eq!(caught(async { 1 }).await, Some(1));
-        let broken = caught(async {
+        assert_eq!(caught(Box::pin(async { 1 })).await, Some(1));
+        let broken = caught(Box::pin(async {
             tokio::task::yield_now().await;
             let empty: [u8; 0] = [];
             empty.first().copied().unwrap()
-        });
+        }));
         assert_eq!(broken.await, None);
     }
 }

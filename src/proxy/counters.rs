@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use http::StatusCode;
 
-use super::forward::FailureKind;
+use super::failure::FailureKind;
 use crate::pages::Problem;
 
 /// Every refusal, in the order of its counter.

@@ -1,8 +1,6 @@
 //! One request to the application and its answer back.
 
 use std::{
-    error::Error as StdError,
-    io,
     pin::pin,
     rc::Rc,
     sync::{Arc, atomic::Ordering::Relaxed},
@@ -22,11 +20,12 @@ use hyper::{
 use tokio::time::timeout;
 
 use super::{
-    AnswerBody, BodyError, Counters, Outgoing, OutgoingBody,
-    body::{Progress, UploadBody},
+    AnswerBody, Counters, Outgoing, OutgoingBody,
+    failure::{ForwardError, chain},
     headers::FieldRules,
     request::Asking,
     switch::{self, Tunnel},
+    upload::{Progress, UploadBody},
     upstream::{Lease, Unanswered, Upstream},
 };
 use crate::{
@@ -42,85 +41,6 @@ pub(crate) struct Core {
     pub(super) public: Arc<Public>,
     pub(super) pages: Arc<Pages>,
     pub(super) counters: Arc<Counters>,
-}
-
-/// Why there is no answer from the application.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum ForwardError {
-    #[error("no connection to the application")]
-    Connect(#[source] io::Error),
-    #[error("no connection to the application in time")]
-    ConnectTimeout,
-    #[error("no TLS connection to the application")]
-    Tls(#[source] io::Error),
-    #[error("the application did not answer in time")]
-    FirstByteTimeout,
-    #[error("the application broke off before an answer")]
-    Broken(#[source] hyper::Error),
-    #[error("the application switched protocols unasked")]
-    Switched,
-    #[error("the application's answer broke off")]
-    Answer(#[source] BodyError),
-    #[error("the request body could not be passed on")]
-    Upload(#[source] BodyError),
-}
-
-/// The kinds of upstream failure, for counting.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum FailureKind {
-    Connect,
-    Tls,
-    Timeout,
-    Broken,
-}
-
-impl FailureKind {
-    pub(crate) const ALL: [Self; 4] = [Self::Connect, Self::Tls, Self::Timeout, Self::Broken];
-
-    pub(crate) const fn as_str(self) -> &'static str {
-        match self {
-            Self::Connect => "connect",
-            Self::Tls => "tls",
-            Self::Timeout => "timeout",
-            Self::Broken => "broken",
-        }
-    }
-}
-
-impl ForwardError {
-    /// What the client is told.
-    pub(crate) fn problem(&self) -> Problem {
-        match self {
-            Self::Connect(_) | Self::Tls(_) | Self::Broken(_) | Self::Switched | Self::Answer(_) => {
-                Problem::BadGateway
-            }
-            Self::ConnectTimeout | Self::FirstByteTimeout => Problem::GatewayTimeout,
-            Self::Upload(error) => error.problem(),
-        }
-    }
-
-    /// Which upstream failure it is; `None` when the client is at fault.
-    pub(crate) fn kind(&self) -> Option<FailureKind> {
-        match self {
-            Self::Connect(_) | Self::ConnectTimeout => Some(FailureKind::Connect),
-            Self::Tls(_) => Some(FailureKind::Tls),
-            Self::FirstByteTimeout => Some(FailureKind::Timeout),
-            Self::Broken(_) | Self::Switched | Self::Answer(_) => Some(FailureKind::Broken),
-            Self::Upload(_) => None,
-        }
-    }
-}
-
-/// Sorts out what hyper reports: the client's own body may be the cause.
-impl From<hyper::Error> for ForwardError {
-    fn from(error: hyper::Error) -> Self {
-        match error.source().and_then(|cause| cause.downcast_ref::<BodyError>()) {
-            Some(BodyError::TooLarge) => Self::Upload(BodyError::TooLarge),
-            Some(BodyError::Slow) => Self::Upload(BodyError::Slow),
-            Some(BodyError::Broken(_)) => Self::Upload(BodyError::Broken(error)),
-            None => Self::Broken(error),
-        }
-    }
 }
 
 /// A request that failed, and itself where it never left.
@@ -327,18 +247,4 @@ fn copy_of(parts: &Parts) -> Request<()> {
     *copy.uri_mut() = parts.uri.clone();
     *copy.headers_mut() = parts.headers.clone();
     copy
-}
-
-/// The causes of an error on one line. They come from the network stack and name no request data.
-fn chain(error: &dyn StdError) -> String {
-    let mut text = String::new();
-    let mut next = error.source();
-    while let Some(cause) = next {
-        if !text.is_empty() {
-            text.push_str(": ");
-        }
-        text.push_str(&cause.to_string());
-        next = cause.source();
-    }
-    text
 }

@@ -32,7 +32,7 @@ use tokio::{
 };
 use tokio_rustls::TlsConnector;
 
-use super::{body::UploadBody, forward::ForwardError};
+use super::{failure::ForwardError, upload::UploadBody};
 use crate::{clock::Deadline, config};
 
 /// How long a connection may take to become ready again once its answer was read: the rest of an upload (SEC-13).

@@ -2,6 +2,9 @@
 //!
 //! hyper knows one limit for a head, counted from the end of the last answer; people keep idle connections longer
 //! than a head may take. So the stream itself notes when a head begins and when nobody reads what is written.
+//!
+//! hyper also keeps some 16 KiB of buffers per connection. A connection that stays idle is therefore *parked*: hyper is
+//! taken off it, and put on again when the client speaks.
 
 use std::{
     io::{self, IoSlice},
@@ -11,6 +14,8 @@ use std::{
     time::Duration,
 };
 
+use bytes::Bytes;
+use hyper::body::{Body as _, Incoming};
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     time::{Sleep, sleep},
@@ -27,6 +32,9 @@ const LINGER_BYTES: usize = 64 * 1024;
 /// throw it away (REL-32).
 const LAST_CALL: Duration = Duration::from_secs(1);
 
+/// After this long without a request a connection gives its buffers back.
+const PARK_AFTER: Duration = Duration::from_secs(1);
+
 /// What a connection is waiting for, and until when. Shared by the stream, the requests and the timer of one
 /// connection, all on one thread; the lock is there because hyper hands streams on after an upgrade.
 #[derive(Debug)]
@@ -40,6 +48,10 @@ pub(super) struct Watch {
 struct State {
     phase: Phase,
     until: Deadline,
+    /// When an idle connection may be parked; never while hyper may still be reading a body, because what follows
+    /// would be taken for a request.
+    park_at: Option<Deadline>,
+    bodyless: bool,
     /// The client does not read what we write.
     stalled_until: Option<Deadline>,
 }
@@ -63,7 +75,13 @@ impl Watch {
         Arc::new(Self {
             head_timeout: limits.head_timeout,
             idle_timeout: limits.idle_timeout,
-            state: Mutex::new(State { phase: Phase::Idle, until, stalled_until: None }),
+            state: Mutex::new(State {
+                phase: Phase::Idle,
+                until,
+                park_at: None,
+                bodyless: true,
+                stalled_until: None,
+            }),
         })
     }
 
@@ -72,8 +90,11 @@ impl Watch {
     }
 
     /// A request is handled.
-    pub(super) fn busy(&self) {
-        self.state().phase = Phase::Busy;
+    pub(super) fn busy(&self, body: &Incoming) {
+        let mut state = self.state();
+        state.phase = Phase::Busy;
+        state.bodyless = body.is_end_stream();
+        state.park_at = None;
     }
 
     /// Its answer was read or given up.
@@ -82,7 +103,21 @@ impl Watch {
         if state.phase != Phase::Switched {
             state.phase = Phase::Idle;
             state.until = Deadline::within(self.idle_timeout);
+            state.park_at = state.bodyless.then(|| Deadline::within(PARK_AFTER));
         }
+    }
+
+    /// Whether the connection has been idle for long and nothing waits to be read or written.
+    pub(super) fn may_park(&self) -> bool {
+        let state = self.state();
+        state.phase == Phase::Idle
+            && state.stalled_until.is_none()
+            && state.park_at.is_some_and(Deadline::has_passed)
+    }
+
+    /// It is parked now; it cannot be parked again before its next request.
+    pub(super) fn parked(&self) {
+        self.state().park_at = None;
     }
 
     /// From here on the bytes belong to somebody else.
@@ -120,7 +155,8 @@ impl Watch {
     pub(super) fn due(&self) -> Deadline {
         let state = self.state();
         let phase = match state.phase {
-            Phase::Idle | Phase::Head => state.until,
+            Phase::Idle => state.park_at.map_or(state.until, |park| park.min(state.until)),
+            Phase::Head => state.until,
             Phase::Busy | Phase::Switched => Deadline::within(self.idle_timeout),
         };
         state.stalled_until.map_or(phase, |stalled| stalled.min(phase))
@@ -135,6 +171,8 @@ impl Watch {
 pub(super) struct Watched<S> {
     stream: S,
     watch: Arc<Watch>,
+    /// Read already, not yet given to hyper.
+    ahead: Bytes,
     ending: Option<Ending>,
 }
 
@@ -146,7 +184,33 @@ struct Ending {
 
 impl<S> Watched<S> {
     pub(super) fn new(stream: S, watch: Arc<Watch>) -> Self {
-        Self { stream, watch, ending: None }
+        Self { stream, watch, ahead: Bytes::new(), ending: None }
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Watched<S> {
+    /// Takes back what hyper had read but not used.
+    pub(super) fn put_back(&mut self, unused: Bytes) {
+        self.ahead = unused;
+    }
+
+    /// Waits until the client speaks; `false` when it went away instead.
+    pub(super) async fn wake(&mut self) -> bool {
+        std::future::poll_fn(|cx| {
+            // An encrypted stream may hold back the end of the last answer.
+            if let Poll::Ready(Err(_)) = Pin::new(&mut self.stream).poll_flush(cx) {
+                return Poll::Ready(false);
+            }
+            if !self.ahead.is_empty() {
+                return Poll::Ready(true);
+            }
+            let mut bytes = [0; 256];
+            let mut buffer = ReadBuf::new(&mut bytes);
+            let read = ready!(Pin::new(&mut *self).poll_read(cx, &mut buffer));
+            self.ahead = Bytes::copy_from_slice(buffer.filled());
+            Poll::Ready(read.is_ok() && !self.ahead.is_empty())
+        })
+        .await
     }
 }
 
@@ -156,6 +220,11 @@ impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        if !self.ahead.is_empty() {
+            let count = self.ahead.len().min(buffer.remaining());
+            buffer.put_slice(&self.ahead.split_to(count));
+            return Poll::Ready(Ok(()));
+        }
         let before = buffer.filled().len();
         let result = Pin::new(&mut self.stream).poll_read(cx, buffer);
         if buffer.filled().len() > before {

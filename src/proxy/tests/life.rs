@@ -259,3 +259,54 @@ fn a_client_that_does_not_read_is_given_up() {
     client.send(get("/"));
     application.wait_for(|events| format!("{events:?}").contains("Closed"));
 }
+
+/// Longer than a connection keeps its buffers.
+const PARKED: Duration = Duration::from_millis(1300);
+
+#[test]
+fn a_connection_wakes_from_a_long_silence_with_every_byte_in_place() {
+    let application = Application::mirror();
+    let running = Running::before(application.address);
+    let mut client = running.connect();
+    // The beginning of the next head comes along with a request, then nothing for long.
+    client.send(get("/one") + "GET /tw");
+    assert!(client.reply().text().starts_with("GET /one"));
+    std::thread::park_timeout(PARKED);
+    client.send("o HTTP/1.1\r\nHost: app.example.test\r\n\r\n");
+    assert!(client.reply().text().starts_with("GET /two"));
+    std::thread::park_timeout(PARKED);
+    for byte in get("/three").bytes() {
+        client.send([byte]);
+    }
+    assert!(client.reply().text().starts_with("GET /three"));
+    std::thread::park_timeout(PARKED);
+    client.send(format!(
+        "POST /four HTTP/1.1\r\nHost: {HOST}\r\nContent-Length: 600\r\n\r\n{}",
+        "x".repeat(600)
+    ));
+    let reply = client.reply();
+    assert!(reply.text().starts_with("POST /four") && reply.text().ends_with(&"x".repeat(600)));
+    assert_eq!(running.counters.connections.load(std::sync::atomic::Ordering::Relaxed), 1);
+    drop(client);
+    while running.counters.connections.load(std::sync::atomic::Ordering::Relaxed) > 0 {
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn a_body_that_still_comes_is_never_taken_for_a_request() {
+    let application = Application::run(|guest| {
+        guest.head();
+        guest.send("HTTP/1.1 403 Forbidden\r\nContent-Length: 2\r\n\r\nno");
+        guest.read_to_end();
+    });
+    let running = Running::before(application.address);
+    let mut client = running.connect();
+    client.send(format!("POST / HTTP/1.1\r\nHost: {HOST}\r\nContent-Length: 1000\r\n\r\n"));
+    assert_eq!(client.reply().status, 403);
+    std::thread::park_timeout(PARKED);
+    client.try_send(get("/smuggled"));
+    assert!(client.is_closed());
+    assert_eq!(application.opened(), 1);
+    assert!(!application.received().contains("GET /smuggled"));
+}
