@@ -12,7 +12,6 @@ In an editor with the YAML language server, put this into the first line of the 
   # yaml-language-server: $schema=crossfade.schema.json")]
 pub(super) struct Args {}
 
-#[expect(clippy::needless_pass_by_value, reason = "every command takes its arguments this way")]
 pub(super) fn run(_args: Args) -> anyhow::Result<Exit> {
     output::line(&serde_json::to_string_pretty(&config::schema())?);
     Ok(Exit::Done)

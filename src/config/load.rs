@@ -117,7 +117,7 @@ fn examine_text(text: &str, base: &Path, environment: &Environment) -> Examined 
     let mut problems: Vec<Problem> = told.into_iter().chain(checked).collect();
     for (path, name) in given {
         for problem in problems.iter_mut().filter(|problem| tree::is_within(&problem.path, &path)) {
-            problem.text.push_str(&format!(" (from the variable {name})"));
+            problem.text = format!("{} (from the variable {name})", problem.text);
         }
     }
     problems.sort_by_key(|problem| problem.position);

@@ -101,7 +101,7 @@ impl Node {
                 for entry in entries {
                     match &entry.value.kind {
                         Kind::Text(text) | Kind::Given(text) if entry.key == name => {
-                            found.push(text.as_str())
+                            found.push(text.as_str());
                         }
                         _ => found.extend(entry.value.texts_under(name)),
                     }

@@ -24,14 +24,14 @@ fn size(bytes: usize) -> Option<Size> {
 }
 
 /// An origin as people write it, without the slash the parser adds.
-fn origin(url: &Url) -> Option<String> {
-    Some(url.as_str().trim_end_matches('/').to_owned())
+fn origin(url: &Url) -> String {
+    url.as_str().trim_end_matches('/').to_owned()
 }
 
 pub(super) fn public(public: &Public) -> raw::Public {
     let limits = &public.limits;
     raw::Public {
-        url: origin(&public.url),
+        url: Some(origin(&public.url)),
         listen: Some(public.listen),
         allowed_hosts: Some(public.allowed_hosts.clone()),
         trusted_proxies: Some(public.trusted_proxies.iter().map(ToString::to_string).collect()),
@@ -64,7 +64,7 @@ pub(super) fn admin(admin: &Admin) -> raw::Admin {
 
 pub(super) fn upstream(upstream: &Upstream) -> raw::Upstream {
     raw::Upstream {
-        url: origin(&upstream.url),
+        url: Some(origin(&upstream.url)),
         ca_file: upstream.ca_file.as_ref().map(|path| path.display().to_string()),
         preserve_host: Some(upstream.preserve_host),
         connect_timeout: Some(Span(upstream.connect_timeout)),
@@ -160,7 +160,7 @@ pub(super) fn scalekit(scalekit: &Scalekit, raw: Option<&raw::Scalekit>, base: &
     };
     let organizations = scalekit.hand_offs.organizations.iter();
     raw::Scalekit {
-        environment_url: origin(&scalekit.environment_url),
+        environment_url: Some(origin(&scalekit.environment_url)),
         client_id: Some(scalekit.client_id.clone()),
         client_secret: whole(raw.and_then(|raw| raw.client_secret.as_ref()), base),
         default_organization: Some(raw::Organization {

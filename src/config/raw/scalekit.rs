@@ -29,7 +29,7 @@ pub(in crate::config) struct Scalekit {
     pub(in crate::config) on_existing: Option<OnExisting>,
     /// One call. Default `3s`.
     pub(in crate::config) timeout: Option<Span>,
-    /// OAuth scopes asked for at sign-in. Default openid, profile, email, offline_access.
+    /// OAuth scopes asked for at sign-in. Default `openid`, `profile`, `email`, `offline_access`.
     pub(in crate::config) scopes: Option<Vec<String>>,
     /// Scalekit can find users by external id; else they are searched for. Default true.
     pub(in crate::config) lookup_by_external_id: Option<bool>,

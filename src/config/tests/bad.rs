@@ -404,7 +404,7 @@ fn a_secret_file_has_to_be_there_and_hold_something() {
         "[{file: empty}, {file: short}, {file: binary}, {file: missing}, {file: .}, {file: ''}]",
     );
     let problems = parse(&text, folder.root(), &environment()).unwrap_err();
-    let told: Vec<_> = problems.0.iter().map(|problem| problem.to_string()).collect();
+    let told: Vec<_> = problems.0.iter().map(ToString::to_string).collect();
     assert_eq!(told.len(), 6, "{told:#?}");
     for (n, part) in ["is empty", "shorter than 32", "not UTF-8", "no such file", "not a file", "not a file"]
         .iter()

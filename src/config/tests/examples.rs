@@ -1,6 +1,9 @@
 //! The files in `config/`: each can be used as it is, fits the schema, and shows what is in force.
 
-use std::{fs, path::PathBuf};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use crate::config::{
     Environment, Loaded, load, schema,
@@ -15,7 +18,7 @@ fn examples() -> Vec<PathBuf> {
     paths
 }
 
-fn environment_of(path: &PathBuf) -> Environment {
+fn environment_of(path: &Path) -> Environment {
     let url = match path.file_stem().unwrap().to_str().unwrap() {
         "postgres" => "postgres://reader:canary@db/app",
         "mariadb" => "mysql://reader:canary@db/shop",
@@ -25,7 +28,7 @@ fn environment_of(path: &PathBuf) -> Environment {
     environment_with(&[("DATABASE_URL", url)])
 }
 
-fn loaded(path: &PathBuf) -> Loaded {
+fn loaded(path: &Path) -> Loaded {
     load(path, &environment_of(path)).unwrap_or_else(|problems| panic!("{}\n{problems}", path.display()))
 }
 

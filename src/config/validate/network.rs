@@ -28,7 +28,7 @@ impl Check<'_> {
         let url = self.public_url(&at.key("url"), raw.url);
         let allowed_hosts = self.allowed_hosts(&at.key("allowed_hosts"), raw.allowed_hosts, url.as_ref());
         let trusted_proxies =
-            self.networks(&at.key("trusted_proxies"), raw.trusted_proxies.unwrap_or_default());
+            self.networks(&at.key("trusted_proxies"), &raw.trusted_proxies.unwrap_or_default());
         let prefix = self.prefix(&at.key("prefix"), raw.prefix);
         let via = raw.via.unwrap_or_else(|| "crossfade".into());
         if via.is_empty() || !via.bytes().all(is_token_byte) {
@@ -102,7 +102,7 @@ impl Check<'_> {
         Some(hosts)
     }
 
-    fn networks(&mut self, at: &At, raw: Vec<String>) -> Vec<IpNet> {
+    fn networks(&mut self, at: &At, raw: &[String]) -> Vec<IpNet> {
         let mut networks = Vec::new();
         for (n, text) in raw.iter().enumerate() {
             let single = || text.parse::<IpAddr>().map(IpNet::from);

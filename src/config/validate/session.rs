@@ -46,7 +46,7 @@ impl Check<'_> {
             self.span(&at.key("device_lifetime"), raw.device_lifetime, Duration::from_hours(180 * 24));
         let legacy_cookies = self.legacy_cookies(
             &at.key("legacy_cookies"),
-            raw.legacy_cookies.unwrap_or_default(),
+            &raw.legacy_cookies.unwrap_or_default(),
             cookie.as_deref(),
         );
         let after_sign_out = raw.after_sign_out.unwrap_or_else(|| "/".into());
@@ -82,7 +82,7 @@ impl Check<'_> {
     }
 
     /// Ours would be removed from every request if they were listed as the application's.
-    fn legacy_cookies(&mut self, at: &At, raw: Vec<String>, ours: Option<&str>) -> Vec<String> {
+    fn legacy_cookies(&mut self, at: &At, raw: &[String], ours: Option<&str>) -> Vec<String> {
         let mut names = Vec::new();
         for (n, text) in raw.iter().enumerate() {
             let Some(name) = self.cookie_name(&at.index(n), text) else { continue };
