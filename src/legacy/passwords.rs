@@ -78,7 +78,8 @@ impl Passwords {
             Found::Nobody => return self.no_row(attempt, deadline, Rejection::Unknown).await,
             Found::Several => {
                 tracing::warn!(legacy.store = %self.source, "several rows for one login name; none was tried");
-                return self.no_row(attempt, deadline, Rejection::NoUsablePassword).await;
+                let _no_verdict = self.no_row(attempt, deadline, Rejection::Unknown).await?;
+                return Ok(Verdict::StayOnLegacy(StayReason::Ambiguous));
             }
         };
         let stored = self.reader.stored_hash(&fields).map_err(|why| self.unreadable(&why))?;

@@ -87,6 +87,8 @@ pub(crate) enum StayReason {
     Mfa,
     /// Registration or verification is unfinished at the legacy side.
     Pending,
+    /// Several records answer to the name: only the application knows whom it means (SEC-34). Nothing was tried.
+    Ambiguous,
 }
 
 impl StayReason {
@@ -97,6 +99,7 @@ impl StayReason {
             Self::MustChangePassword => "must_change_password",
             Self::Mfa => "mfa",
             Self::Pending => "pending",
+            Self::Ambiguous => "ambiguous",
         }
     }
 }

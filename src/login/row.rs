@@ -112,6 +112,8 @@ pub(crate) enum Ineligible {
     PasswordExpired,
     MustChangePassword,
     Pending,
+    /// Several legacy records answer to the typed name.
+    Ambiguous,
     AccountLocked,
     AccountDisabled,
     AccountStateUnknown,
@@ -133,6 +135,7 @@ impl Ineligible {
             Self::PasswordExpired => "password_expired",
             Self::MustChangePassword => "must_change_password",
             Self::Pending => "pending",
+            Self::Ambiguous => "ambiguous",
             Self::AccountLocked => "account_locked",
             Self::AccountDisabled => "account_disabled",
             Self::AccountStateUnknown => "account_state_unknown",
@@ -160,6 +163,7 @@ impl From<StayReason> for Ineligible {
             StayReason::MustChangePassword => Self::MustChangePassword,
             StayReason::Mfa => Self::Mfa,
             StayReason::Pending => Self::Pending,
+            StayReason::Ambiguous => Self::Ambiguous,
         }
     }
 }

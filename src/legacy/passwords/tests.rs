@@ -67,11 +67,11 @@ async fn a_hash_that_cannot_be_read_is_neither_yes_nor_free() {
 }
 
 #[tokio::test]
-async fn several_rows_are_a_no_that_ends_the_chain() {
+async fn several_rows_are_left_to_the_application() {
     let hashes = Arc::new(PlainHashes::default());
     let passwords = passwords(hashes.clone());
     let verdict = passwords.verdict(Found::Several, &attempt("ann", "horse"), soon()).await.unwrap();
-    assert_eq!(verdict, Verdict::Rejected(Rejection::NoUsablePassword));
+    assert_eq!(verdict, Verdict::StayOnLegacy(StayReason::Ambiguous));
     assert_eq!(hashes.taken(), 1);
 }
 
