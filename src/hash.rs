@@ -47,7 +47,7 @@ use std::{
 use serde_json::Value;
 
 pub(crate) use fields::Refusal;
-pub(crate) use format::takes_settings;
+pub(crate) use format::{possible_formats, takes_settings};
 pub(crate) use identify::identify;
 pub(crate) use pool::{HashPool, PoolError};
 

@@ -1,6 +1,6 @@
 //! The formats by name: which settings each takes, and who reads its texts.
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use super::{
     HashError, StoredHash, argon2, aspnet, bcrypt, des_crypt,
@@ -93,7 +93,7 @@ static TEXT_FORMATS: &[TextFormat] = &[
     TextFormat {
         name: "atlassian-pkcs5s2",
         parse: pbkdf2::atlassian,
-        sample: concat!("{PKCS5S2}", zeros!(b64 32), zeros!(b64 16), "A"),
+        sample: concat!("{PKCS5S2}", zeros!(b64 32), "AAAAAAAAAAAAAAAAAAAAA"),
     },
     TextFormat {
         name: "django-scrypt",
@@ -342,14 +342,43 @@ impl Format {
     }
 }
 
+/// The formats that a text fits by its syntax, without settings that nobody gave: the one it names itself, or all
+/// that read it.
+pub(crate) fn possible_formats(text: &str) -> Vec<super::HashFormat> {
+    use super::{HashFormat, algorithm::Algorithm};
+    let named = |name: &str| HashFormat::from_settings(&Value::String(name.to_owned())).ok();
+    if let Some(name) = super::identify(text) {
+        return named(name).into_iter().collect();
+    }
+    let stored = StoredHash { text: text.to_owned(), salt: None };
+    let texts = TEXT_FORMATS.iter().map(|format| format.name).chain(["werkzeug-hmac"]).filter_map(named);
+    let bare = [
+        Algorithm::Md5,
+        Algorithm::Sha1,
+        Algorithm::Sha224,
+        Algorithm::Sha256,
+        Algorithm::Sha384,
+        Algorithm::Sha512,
+    ]
+    .into_iter()
+    .flat_map(|algorithm| {
+        ["hex", "base64"].into_iter().flat_map(move |encoding| {
+            let digest =
+                json!({"format": "digest", "algorithm": algorithm.name(), "hash_encoding": encoding});
+            let hmac =
+                json!({"format": "hmac", "digest": algorithm.name(), "hash_encoding": encoding, "key": ""});
+            [digest, hmac].into_iter().filter_map(|settings| HashFormat::from_settings(&settings).ok())
+        })
+    });
+    texts.chain(bare).filter(|format| format.format.parse(&stored).is_ok()).collect()
+}
+
 fn text_format(name: &str) -> Option<&'static TextFormat> {
     TEXT_FORMATS.iter().find(|format| format.name == name)
 }
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
     use crate::config::HashCeilings;
 
