@@ -1,5 +1,6 @@
 //! The plane over real sockets: raw clients in front, a recording application behind.
 
+mod core;
 mod edge_cases;
 mod forwarding;
 mod judge;

@@ -310,3 +310,32 @@ fn a_body_that_still_comes_is_never_taken_for_a_request() {
     assert_eq!(application.opened(), 1);
     assert!(!application.received().contains("GET /smuggled"));
 }
+
+#[test]
+fn a_drain_under_load_loses_no_request() {
+    let application = Application::mirror();
+    let running = Running::with(application.address, |public, _| public.threads = 2);
+    let address = running.address();
+    let clients: Vec<_> = (0..8)
+        .map(|_| {
+            std::thread::spawn(move || {
+                let mut client = Client::connect(address);
+                for answered in 0.. {
+                    client.send(get("/"));
+                    // Panics when the connection ends without an answer.
+                    let reply = client.reply();
+                    assert_eq!(reply.status, 200);
+                    if reply.all("connection") == ["close"] {
+                        return answered;
+                    }
+                }
+                0
+            })
+        })
+        .collect();
+    application.wait_for(|events| events.len() > 100);
+    let drain = drain(running, Duration::from_millis(100), PATIENCE);
+    let answered: u32 = clients.into_iter().map(|client| client.join().unwrap()).sum();
+    assert_eq!(drain.join().unwrap(), 0);
+    assert!(answered > 100, "{answered}");
+}
