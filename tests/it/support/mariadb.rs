@@ -75,10 +75,12 @@ fn start() -> Server {
     }
     // Not by the server's own --user: a process that changes its user by itself loses its death signal.
     let mut install = process::command_as("mysql", &parts().mariadb_install_db);
+    // The folder for temporary files may be ours alone.
+    install.env("TMPDIR", &folder);
     install.args(["--no-defaults", "--auth-root-authentication-method=normal", "--skip-test-db"]);
     install.arg(format!("--datadir={}", data.display()));
     let mut server = process::command_as("mysql", &parts().mariadbd);
-    server.arg("--no-defaults");
+    server.env("TMPDIR", &folder).arg("--no-defaults");
     process::run(install, "");
     let port = ports::free();
     let socket = folder.join("s.sock");
