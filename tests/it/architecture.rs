@@ -193,7 +193,7 @@ fn impurity(name: &str, room: &str, path: &Path) -> Option<String> {
     } else {
         IMPURE.iter().find(|word| begins(word))?
     };
-    if ADDRESSES.iter().any(|word| begins(&word)) {
+    if ADDRESSES.iter().any(begins) {
         return None;
     }
     Some(format!("src/{name}:{}: {room} names {full}: {named} is not for a room that does no I/O", path.line))

@@ -109,16 +109,6 @@ impl Visitor {
         answer
     }
 
-    /// Without an answer: the connection failed, ended early or took too long.
-    pub(crate) fn fails(&self, request: RequestBuilder) -> bool {
-        block_on(async {
-            match request.send().await {
-                Ok(answer) => answer.bytes().await.is_err(),
-                Err(_) => true,
-            }
-        })
-    }
-
     pub(crate) fn cookie(&self, name: &str) -> Option<String> {
         self.cookies.lock().unwrap().get(name).cloned()
     }
@@ -146,6 +136,16 @@ impl Visitor {
             }
         }
     }
+}
+
+/// Whether a request stays without a whole answer: the connection failed, ended early or took too long.
+pub(crate) fn fails(request: RequestBuilder) -> bool {
+    block_on(async {
+        match request.send().await {
+            Ok(answer) => answer.bytes().await.is_err(),
+            Err(_) => true,
+        }
+    })
 }
 
 /// For the few places of a test that need a future.

@@ -68,18 +68,19 @@ fn start() -> Server {
     let folder = scratch.path().join("my");
     fs::create_dir(&folder).unwrap();
     let data = folder.join("data");
-    let mut install = process::command(&parts().mariadb_install_db);
-    install.args(["--no-defaults", "--auth-root-authentication-method=normal", "--skip-test-db"]);
-    install.arg(format!("--datadir={}", data.display()));
-    let mut server = process::command(&parts().mariadbd);
-    server.arg("--no-defaults");
     if process::is_root() {
         let mut chown = process::command("chown");
         chown.arg("mysql:mysql").arg(&folder);
         process::run(chown, "");
-        install.arg("--user=mysql");
-        server.arg("--user=mysql");
     }
+    // Not by the server's own --user: a process that changes its user by itself loses its death signal.
+    let mut install = process::command_as("mysql", &parts().mariadb_install_db);
+    // The folder for temporary files may be ours alone.
+    install.env("TMPDIR", &folder);
+    install.args(["--no-defaults", "--auth-root-authentication-method=normal", "--skip-test-db"]);
+    install.arg(format!("--datadir={}", data.display()));
+    let mut server = process::command_as("mysql", &parts().mariadbd);
+    server.env("TMPDIR", &folder).arg("--no-defaults");
     process::run(install, "");
     let port = ports::free();
     let socket = folder.join("s.sock");

@@ -25,14 +25,16 @@ pub(crate) struct Parts {
 
 /// The parts; a test that needs one fails here when they were not installed.
 pub(crate) fn parts() -> &'static Parts {
-    static PARTS: LazyLock<Parts> = LazyLock::new(|| {
-        #[expect(clippy::disallowed_methods, reason = "the tests' own setting, not the product's")]
-        let file = env::var_os("CROSSFADE_TEST_PARTS")
-            .expect("this test needs real parts (databases, a browser, Django): run tests/run");
-        let text = fs::read_to_string(&file).unwrap_or_else(|error| {
-            panic!("{} cannot be read ({error}): run tests/run", PathBuf::from(&file).display())
-        });
-        serde_json::from_str(&text).expect("the list of parts is of another version: run tests/run")
-    });
-    &PARTS
+    // A result, so that every test that asks hears the same reason.
+    static PARTS: LazyLock<Result<Parts, String>> = LazyLock::new(read);
+    PARTS.as_ref().unwrap_or_else(|reason| panic!("{reason}: run tests/run"))
+}
+
+fn read() -> Result<Parts, String> {
+    #[expect(clippy::disallowed_methods, reason = "the tests' own setting, not the product's")]
+    let file = env::var_os("CROSSFADE_TEST_PARTS").map(PathBuf::from);
+    let file = file.ok_or("this test needs real parts (databases, a browser, Django)")?;
+    let text =
+        fs::read_to_string(&file).map_err(|error| format!("{} cannot be read: {error}", file.display()))?;
+    serde_json::from_str(&text).map_err(|error| format!("the list of parts is of another version ({error})"))
 }

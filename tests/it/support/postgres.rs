@@ -2,7 +2,6 @@
 
 use std::{
     fs,
-    path::PathBuf,
     process::Command,
     sync::{
         LazyLock,
@@ -68,7 +67,9 @@ fn start() -> Server {
     let folder = scratch.path().join("pg");
     fs::create_dir(&folder).unwrap();
     if process::is_root() {
-        process::run(as_args("chown", &["postgres:postgres".into(), folder.clone()]), "");
+        let mut chown = process::command("chown");
+        chown.arg("postgres:postgres").arg(&folder);
+        process::run(chown, "");
     }
     let data = folder.join("data");
     let mut initdb = process::command_as("postgres", parts().postgres.join("initdb"));
@@ -91,10 +92,4 @@ fn start() -> Server {
         ready.status().unwrap().success().then_some(())
     });
     Server { port, _process: process, _scratch: scratch }
-}
-
-fn as_args(program: &str, arguments: &[PathBuf]) -> Command {
-    let mut command = process::command(program);
-    command.args(arguments);
-    command
 }

@@ -132,9 +132,9 @@ impl Process {
 }
 
 impl Drop for Process {
+    #[expect(clippy::print_stdout, reason = "the test's own output, shown only when it fails")]
     fn drop(&mut self) {
         self.kill();
-        // Seen only when the test fails.
         if thread::panicking() {
             println!("--- {} said:\n{}", self.name, self.said());
         }
@@ -192,18 +192,18 @@ impl Printed {
 /// spawned, and a test's own thread ends before the parts that it shares with others.
 fn spawn(command: Command) -> io::Result<Child> {
     type Order = (Command, mpsc::Sender<io::Result<Child>>);
-    static SPAWNER: OnceLock<Mutex<mpsc::Sender<Order>>> = OnceLock::new();
-    let spawner = SPAWNER.get_or_init(|| {
-        let (orders, inbox) = mpsc::channel::<Order>();
+    static ORDERS: OnceLock<Mutex<mpsc::Sender<Order>>> = OnceLock::new();
+    let orders = ORDERS.get_or_init(|| {
+        let (sender, inbox) = mpsc::channel::<Order>();
         thread::spawn(move || {
-            for (mut command, answer) in inbox {
+            for (mut command, reply) in inbox {
                 // The test that asked may have been ended meanwhile.
-                let _ = answer.send(command.spawn());
+                let _ = reply.send(command.spawn());
             }
         });
-        Mutex::new(orders)
+        Mutex::new(sender)
     });
-    let (answer, spawned) = mpsc::channel();
-    spawner.lock().unwrap_or_else(PoisonError::into_inner).send((command, answer)).unwrap();
+    let (reply, spawned) = mpsc::channel();
+    orders.lock().unwrap_or_else(PoisonError::into_inner).send((command, reply)).unwrap();
     spawned.recv_timeout(Duration::from_secs(30)).map_err(io::Error::other)?
 }

@@ -6,7 +6,7 @@ use std::{
 };
 
 /// Long enough for a loaded machine with two cores; a test that waits this long fails.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Asks until the answer is there, and fails with `what` when it does not come in time.
 pub(crate) fn until<T>(what: &str, ask: impl FnMut() -> Option<T>) -> T {
