@@ -193,3 +193,6 @@ pub(crate) async fn serve(
 ) -> io::Result<()> {
     backstage::serve(listener, state.router(), shutdown).await
 }
+
+#[cfg(test)]
+mod tests;
