@@ -60,7 +60,7 @@ pub(super) struct Args {
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum Kind {
-    /// The new side: management API, hosted login, `OpenID` Connect
+    /// The new side: management API, hosted login, OIDC
     Scalekit,
     /// An Okta organisation: primary authentication, users, factors
     Okta,

@@ -1,9 +1,5 @@
 //! Black-box tests: they start the built program and talk to it.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    reason = "a helper that panics fails its test, as it should"
-)]
+#![expect(clippy::unwrap_used, reason = "a helper that panics fails its test, as it should")]
 
 mod simulate;

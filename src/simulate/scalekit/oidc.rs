@@ -1,4 +1,4 @@
-//! OpenID Connect and the hosted login.
+//! OIDC and the hosted login.
 //!
 //! `authorize` judges the request, `hosted` shows the pages and finds the person, `token` redeems what came of it,
 //! `logout` ends the session of the browser. Start reading at [`routes`].

@@ -1,4 +1,4 @@
-//! The environment over real sockets. Every exchange with the management API is held to the OpenAPI document.
+//! The environment over real sockets. Every exchange with the management API is held to the `OpenAPI` document.
 
 mod login;
 mod management;
@@ -51,8 +51,8 @@ impl Stage {
             ],
         });
         let options: Options = serde_json::from_value(options).unwrap();
-        let state = Scalekit::new(options, clock).unwrap();
-        let rig = Rig::start(|listener, shutdown| serve(listener, state, shutdown)).await;
+        let environment = Scalekit::new(options, clock).unwrap();
+        let rig = Rig::start(|listener, shutdown| serve(listener, environment, shutdown)).await;
         let stage = Self { rig, token: OnceLock::new() };
         stage.authenticate().await;
         stage

@@ -258,8 +258,8 @@ impl World {
     ) -> Result<Vec<String>, Failure> {
         let wanted = wanted.unwrap_or_default();
         if wanted.is_empty() {
-            let empty = !self.people.all().any(|user| user.membership(organization).is_some());
-            let admin = settings.first_user_is_admin && empty;
+            let empty = || !self.people.all().any(|user| user.membership(organization).is_some());
+            let admin = settings.first_user_is_admin && empty();
             return Ok(vec![if admin { "admin" } else { "member" }.to_owned()]);
         }
         let find = |name: &RoleName| {

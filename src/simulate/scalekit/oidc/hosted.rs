@@ -211,11 +211,8 @@ pub(super) fn choose(
         (None, [only]) => only.clone(),
         (None, []) if scalekit.settings().sign_up && !silent => own_organization(scalekit, &mut world, user),
         (None, []) => return told(Told("access_denied", "the user is in no organization")),
-        (None, [..]) => match &way {
-            Way::Session(id) if !request.choose_organization => {
-                let last = world.sessions.get(id).map(|session| session.organization.clone());
-                last.filter(|last| open.contains(last)).unwrap_or_default()
-            }
+        (None, [..]) => match last_organization(&world, &way).filter(|last| open.contains(last)) {
+            Some(last) if !request.choose_organization => last,
             _ if silent => return told(Told("login_required", "an organization has to be chosen")),
             _ => {
                 let names: Vec<(String, String)> = open
@@ -230,6 +227,14 @@ pub(super) fn choose(
     };
     drop(world);
     finish(scalekit, &request, user, &organization, way)
+}
+
+/// The organization of a session that lives already.
+fn last_organization(world: &World, way: &Way) -> Option<String> {
+    match way {
+        Way::Session(id) => world.sessions.get(id).map(|session| session.organization.clone()),
+        Way::Code { .. } => None,
+    }
 }
 
 /// A sign-up gets an organization of its own, whose creator is its admin.

@@ -346,7 +346,7 @@ async fn refresh_tokens_rotate_and_a_replay_ends_the_session() {
     assert_eq!((status, &body["error"]), (400, &json!("invalid_grant")));
     assert_eq!(stage.refresh(&second["refresh_token"]).await.0, 400, "the whole session is over");
 
-    stage.set(json!({ "refresh_replay_ends_session": false })).await;
+    stage.set(json!({ "refresh_replay": "refused" })).await;
     let tokens = stage.signed_in(&mut Browser::new(&stage)).await;
     let (_, second) = stage.refresh(&tokens["refresh_token"]).await;
     assert_eq!(stage.refresh(&tokens["refresh_token"]).await.0, 400);
