@@ -14,6 +14,7 @@ mod people;
 mod reader;
 mod records;
 mod seed;
+mod session;
 mod settings;
 mod side;
 mod transcript;

@@ -36,13 +36,17 @@ impl Running {
 
     /// One request over a connection of its own; the whole answer as text.
     fn ask(&self, request: &str, body: &str) -> std::io::Result<String> {
+        self.send(request, "content-type: application/json", body)
+    }
+
+    fn send(&self, request: &str, fields: &str, body: &str) -> std::io::Result<String> {
         let mut stream = TcpStream::connect(&self.address)?;
         let head = format!(
             "{request} HTTP/1.1\r\nhost: {}\r\nconnection: close\r\ncontent-length: {}\r\n",
             self.address,
             body.len()
         );
-        stream.write_all(format!("{head}content-type: application/json\r\n\r\n{body}").as_bytes())?;
+        stream.write_all(format!("{head}{fields}\r\n\r\n{body}").as_bytes())?;
         let mut answer = String::new();
         stream.read_to_string(&mut answer)?;
         Ok(answer)
@@ -102,14 +106,23 @@ fn a_seed_is_planted_and_a_fault_strikes() {
         "--fault",
         "lost@/keys",
         "--fault",
-        "status=503@/oauth/token",
+        "status=503@/oidc/logout",
     ];
     let running = Running::start(&args);
     let settings = json_of(&running.ask("GET /__simulator/settings", "").unwrap());
     assert_eq!(settings["on_duplicate"], "existing");
     assert!(running.ask("GET /keys", "").map_or(true, |answer| answer.is_empty()), "the answer was lost");
-    assert!(running.ask("POST /oauth/token", "").unwrap().starts_with("HTTP/1.1 503 "));
+    assert!(running.ask("GET /oidc/logout", "").unwrap().starts_with("HTTP/1.1 503 "));
+
+    let form = "grant_type=client_credentials&client_id=skc_100000000000000001&client_secret=simulated-scalekit-secret";
+    let answer =
+        running.send("POST /oauth/token", "content-type: application/x-www-form-urlencoded", form).unwrap();
+    let bearer = format!("authorization: Bearer {}", json_of(&answer)["access_token"].as_str().unwrap());
+    let create = "POST /api/v1/organizations/org_100000000000000001/users?send_invitation_email=false";
+    let answer = running.send(create, &bearer, "{\"email\": \"ann@example.test\"}").unwrap();
+    assert!(answer.starts_with("HTTP/1.1 201 "), "{answer}");
     let transcript = json_of(&running.ask("GET /__simulator/transcript", "").unwrap());
+    assert_eq!(transcript["exchanges"].as_array().unwrap().len(), 1);
     assert_eq!(openapi::validate(&transcript), Vec::<String>::new());
     std::fs::remove_file(&seed).unwrap();
 }

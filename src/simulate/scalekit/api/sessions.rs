@@ -15,7 +15,7 @@ use crate::{
             failure::Failure,
             paging::page,
             reader::Query,
-            records::{Session, SessionEnd},
+            session::{Session, SessionEnd},
         },
     },
 };
