@@ -102,7 +102,13 @@ async fn play(args: Args) -> anyhow::Result<Exit> {
                 return Ok(Exit::BadInput);
             };
             options.faults.extend(args.fault.clone());
-            let state = scalekit::Scalekit::new(options, clock)?;
+            let state = match scalekit::Scalekit::new(options, clock) {
+                Err(error) if error.kind() == std::io::ErrorKind::InvalidInput => {
+                    output::note(&format!("error: --seed: {error}"));
+                    return Ok(Exit::BadInput);
+                }
+                state => state?,
+            };
             let (listener, stopped) = (listen(&args).await?, stop.asked());
             stop.within(scalekit::serve(listener, state, stopped)).await
         }

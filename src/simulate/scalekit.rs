@@ -123,7 +123,12 @@ pub(crate) struct Scalekit {
 }
 
 impl Scalekit {
+    /// An environment in the state of its seed; a seed with mistakes is [`io::ErrorKind::InvalidInput`].
     pub(crate) fn new(options: Options, clock: SharedClock) -> io::Result<Arc<Self>> {
+        let problems = seed::problems(&options);
+        if !problems.is_empty() {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, problems.join("; ")));
+        }
         let now = clock.now();
         let mut world = World::new(now);
         seed::plant(&mut world, &options, now);

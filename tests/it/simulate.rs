@@ -131,7 +131,11 @@ fn a_seed_is_planted_and_a_fault_strikes() {
 fn a_seed_that_cannot_be_read_is_named() {
     let folder = std::env::temp_dir();
     let seed = folder.join(format!("crossfade-bad-seed-{}.json", std::process::id()));
-    for (text, complaint) in [(None, "No such file"), (Some("{\"userz\": []}"), "userz")] {
+    for (text, complaint) in [
+        (None, "No such file"),
+        (Some("{\"userz\": []}"), "userz"),
+        (Some("{\"organizations\": [{\"id\": \"harbour\", \"display_name\": \"H\"}]}"), "harbour"),
+    ] {
         if let Some(text) = text {
             std::fs::write(&seed, text).unwrap();
         }

@@ -2,7 +2,7 @@
 //! while the play runs.
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 /// The switches; part of the seed and, at run time, `GET`/`PUT /__simulator/settings`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -72,11 +72,10 @@ impl Default for Settings {
 impl Settings {
     /// These settings with the members of `changes` in place of their own.
     pub(super) fn changed(&self, changes: Value) -> serde_json::Result<Self> {
-        let mut all = serde_json::to_value(self)?;
-        if let (Value::Object(all), Value::Object(changes)) = (&mut all, changes) {
-            all.extend(changes);
-        }
-        serde_json::from_value(all)
+        let changes: Map<String, Value> = serde_json::from_value(changes)?;
+        let mut all: Map<String, Value> = serde_json::from_value(serde_json::to_value(self)?)?;
+        all.extend(changes);
+        serde_json::from_value(Value::Object(all))
     }
 }
 

@@ -236,6 +236,16 @@ async fn an_unknown_address_becomes_a_new_user_with_an_own_organization() {
 }
 
 #[tokio::test]
+async fn a_hint_is_shown_as_text_and_never_as_markup() {
+    let stage = Stage::with(json!({})).await;
+    let mut browser = Browser::new(&stage);
+    let page = location(&browser.get(&authorize(&[("login_hint", "\"><script>alert(1)</script>")])).await);
+    let html = browser.get(&page).await.text().await.unwrap();
+    assert!(html.contains("value=\"&quot;&gt;&lt;script&gt;") && !html.contains("<script"), "{html}");
+    assert!(html.contains("<html lang=\"en\">") && html.contains("<h1>") && !html.contains("src="));
+}
+
+#[tokio::test]
 async fn five_wrong_codes_end_a_sign_in() {
     let stage = Stage::with_ann(json!({})).await;
     let mut browser = Browser::new(&stage);
@@ -532,6 +542,13 @@ async fn keys_rotate_and_retire() {
     assert_eq!(keys["keys"][0]["kid"], rotated["kid"]);
     assert!(stage.checked(&tokens["id_token"]).await.is_ok(), "the old key is still published");
     assert!(stage.checked(&stage.signed_in(&mut Browser::new(&stage)).await["id_token"]).await.is_ok());
+    let hint = tokens["id_token"].as_str().unwrap();
+    stage.rig.get(&format!("/oidc/logout?id_token_hint={hint}")).send().await.unwrap();
+    assert_eq!(
+        stage.refresh(&tokens["refresh_token"]).await.0,
+        400,
+        "an older key's hint still names its session"
+    );
     stage.rig.post("/__simulator/keys/rotate?retire=true").send().await.unwrap();
     assert!(stage.checked(&tokens["id_token"]).await.is_err());
 }

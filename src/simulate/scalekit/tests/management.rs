@@ -430,8 +430,10 @@ async fn settings_are_changed_one_by_one_and_reset() {
     stage.create(json!({ "email": "ann@x.test" })).await;
     let settings = stage.rig.json("/__simulator/settings").await;
     assert_eq!((&settings["search"], &settings["on_duplicate"]), (&json!("prefix"), &json!("existing")));
-    let wrong = stage.rig.request(Method::PUT, "/__simulator/settings").json(&json!({ "serch": "exact" }));
-    assert_eq!(wrong.send().await.unwrap().status(), 400);
+    for wrong in [json!({ "serch": "exact" }), json!({ "search": "fuzzy" }), json!(["exact"])] {
+        let put = stage.rig.request(Method::PUT, "/__simulator/settings").json(&wrong);
+        assert_eq!(put.send().await.unwrap().status(), 400, "{wrong}");
+    }
     assert_eq!(stage.rig.post("/__simulator/reset").send().await.unwrap().status(), 204);
     let settings = stage.rig.json("/__simulator/settings").await;
     assert_eq!((&settings["search"], &settings["on_duplicate"]), (&json!("prefix"), &json!("conflict")));
@@ -441,4 +443,33 @@ async fn settings_are_changed_one_by_one_and_reset() {
         200,
         "the seed is back, the token good"
     );
+}
+
+#[tokio::test]
+async fn of_creates_at_the_same_time_one_wins() {
+    let stage = Stage::with(json!({})).await;
+    let create = || stage.create(json!({ "email": "ann@x.test", "external_id": "legacy-1" }));
+    let answers: [(u16, Value); 4] = tokio::join!(create(), create(), create(), create()).into();
+    let mut statuses = answers.map(|(status, _)| status);
+    statuses.sort_unstable();
+    assert_eq!(statuses, [201, 409, 409, 409]);
+    assert_eq!(stage.truth().await.len(), 1);
+    stage.judge().await;
+}
+
+#[test]
+fn a_seed_with_mistakes_is_refused_with_all_of_them() {
+    let options = json!({
+        "organizations": [{ "id": "org_harbour", "display_name": "Harbour" }],
+        "users": [{
+            "id": "usr_1", "email": "a@x.test", "profile": { "shoe": "39" },
+            "memberships": [{ "organization_id": "org_2", "roles": ["captain"] }],
+        }],
+    });
+    let options: Options = serde_json::from_value(options).unwrap();
+    let error = Scalekit::new(options, SystemClock::shared()).err().unwrap();
+    assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
+    for mistake in ["org_harbour", "usr_1 is not", "shoe", "no organization org_2", "no role captain"] {
+        assert!(error.to_string().contains(mistake), "{mistake}: {error}");
+    }
 }
