@@ -159,6 +159,7 @@ impl Clock for SystemClock {
 pub(crate) struct TestClock(std::sync::Mutex<Duration>);
 
 #[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test's own clock")]
 impl TestClock {
     pub(crate) fn at(now: Timestamp) -> Arc<Self> {
         Arc::new(Self(std::sync::Mutex::new(Duration::from_millis(now.millis()))))
@@ -170,6 +171,7 @@ impl TestClock {
 }
 
 #[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test's own clock")]
 #[async_trait::async_trait]
 impl Clock for TestClock {
     fn now(&self) -> Timestamp {

@@ -29,9 +29,9 @@ pub(crate) use legacy::{
     AssumeVerified, Columns, HashCeilings, HashFileKind, HashFileSource, Legacy, MfaDeclaration, OktaSource,
     RoleMap, Source, SourceKind, SqlDialect, SqlSource,
 };
-pub(crate) use load::{Examined, HashFormatSetting, Loaded, examine, load, parse};
+pub(crate) use load::{HashFormatSetting, Loaded, examine, load, parse};
 pub(crate) use network::{Admin, Limits, Public, Store, Telemetry, Upstream};
-pub(crate) use problem::{Position, Problem, Problems, Warning};
+pub(crate) use problem::{Problem, Problems, Warning};
 pub(crate) use rollout::{Migration, RolloutStart};
 pub(crate) use scalekit::{HandOff, HandOffs, OnExisting, Organization, Scalekit};
 pub(crate) use schema::schema;
@@ -39,7 +39,7 @@ pub(crate) use session::{AssertionKey, IdentityHeaders, SessionSettings, UserVal
 pub(crate) use sign_in::{
     Answer, ClientKind, FieldNames, Pointer, RoutePath, SignIn, SignInRoute, Signal, WhoAmI,
 };
-pub(crate) use watch::{Watch, WatchError};
+pub(crate) use watch::Watch;
 
 /// The whole validated configuration.
 #[derive(Clone, Debug)]

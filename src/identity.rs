@@ -16,6 +16,6 @@ pub(crate) use person::{
 };
 pub(crate) use proof::{Proof, ProofKind};
 pub(crate) use record::{
-    AccountState, Assertion, EmailClaim, LegacyRecord, MfaState, PersonName, Unverified, VerifiedEmail,
+    AccountState, EmailClaim, LegacyRecord, MfaState, PersonName, Unverified, VerifiedEmail,
 };
 pub(crate) use secret::{Password, PasswordRefusal, Secret};

@@ -35,15 +35,14 @@ mod who_am_i;
 
 pub(crate) use body::{AnswerBody, BodyError};
 pub(crate) use counters::Counters;
-pub(crate) use failure::{FailureKind, ForwardError};
 pub(crate) use forward::Core;
 pub(crate) use gate::{Gate, Rules};
-pub(crate) use intercept::{Handled, Handler};
+pub(crate) use intercept::Handler;
 pub(crate) use path::NormalPath;
-pub(crate) use plane::{Plane, Setup, StartError};
+pub(crate) use plane::{Plane, Setup};
 pub(crate) use recorder::Recorder;
 pub(crate) use request::{Accepted, Client, Extra, Outgoing, OutgoingBody, RequestId};
-pub(crate) use upload::{ReadError, read_small};
+pub(crate) use upload::read_small;
 pub(crate) use visitor::Visitors;
 
 #[cfg(test)]

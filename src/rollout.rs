@@ -7,7 +7,7 @@ mod bucket;
 mod decide;
 
 pub(crate) use bucket::{Bucket, BucketSalt};
-pub(crate) use decide::{Decision, Facts, Forced, Known, Reason, decide};
+pub(crate) use decide::{Decision, Facts, Forced, Known, decide};
 
 use serde::{Deserialize, Serialize};
 

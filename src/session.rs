@@ -11,14 +11,14 @@ mod ports;
 mod return_to;
 mod seal;
 
-pub(crate) use assertion::{Assertion, AssertionSigner, KeyError, SigningKey};
+pub(crate) use assertion::{Assertion, AssertionSigner, SigningKey};
 pub(crate) use cookie::{CookieJar, Cookies};
 pub(crate) use force::ForceTokens;
 pub(crate) use life::{
-    Begun, Flow, FlowSecrets, Flows, Opened, Session, SessionError, SessionFacts, SessionTokens, Sessions,
+    Flow, FlowSecrets, Flows, Session, SessionError, SessionFacts, SessionTokens, Sessions,
 };
 pub(crate) use ports::{
     Authorize, Digest, FlowStore, IdentityProvider, SessionStore, SessionStoreError, SignInError, SignedIn,
 };
 pub(crate) use return_to::return_to;
-pub(crate) use seal::{KeyRing, Purpose, SealError, random_token};
+pub(crate) use seal::{KeyRing, Purpose, random_token};

@@ -8,4 +8,4 @@ mod embedded;
 #[cfg(test)]
 mod contract;
 
-pub(crate) use embedded::{Embedded, OpenError};
+pub(crate) use embedded::Embedded;

@@ -1,4 +1,4 @@
-//! bcrypt and what has been built around it: Devise's pepper, Django, passlib, WordPress.
+//! bcrypt and what has been built around it: Devise's pepper, Django, passlib, `WordPress`.
 
 use super::{
     HashError,
@@ -14,7 +14,7 @@ const KEY_BYTES: usize = 72;
 pub(super) struct Bcrypt {
     cost: u32,
     salt: [u8; 16],
-    /// `$2x$`: hashed by the crypt_blowfish of before 2011, which extended the sign of bytes above 0x7f.
+    /// `$2x$`: hashed by the `crypt_blowfish` of before 2011, which extended the sign of bytes above 0x7f.
     sign_extended: bool,
 }
 
@@ -136,7 +136,7 @@ pub(super) fn passlib_sha256(text: &str) -> Result<Recipe, HashError> {
     }))
 }
 
-/// WordPress 6.8: bcrypt over an HMAC of the trimmed password, marked by `$wp` in front.
+/// `WordPress` 6.8: bcrypt over an HMAC of the trimmed password, marked by `$wp` in front.
 pub(super) fn wordpress(text: &str) -> Result<Recipe, HashError> {
     let inner = parse(text.strip_prefix("$wp").ok_or(HashError::Syntax)?)?;
     let key = b"wp-sha384".to_vec();

@@ -145,7 +145,7 @@ impl Work for DesCrypt {
     }
 }
 
-/// Thirteen characters: two of salt, eleven of hash. The extended form of BSDi (`_…`) is not taken.
+/// Thirteen characters: two of salt, eleven of hash. The extended form of `BSDi` (`_…`) is not taken.
 pub(super) fn parse(text: &str) -> Result<Recipe, HashError> {
     if text.starts_with('_') {
         return Err(HashError::Unsupported);

@@ -1,4 +1,4 @@
-//! LDAP user passwords: `{SCHEME}value` (RFC 2307 and OpenLDAP's modules).
+//! LDAP user passwords: `{SCHEME}value` (RFC 2307 and `OpenLDAP`'s modules).
 
 use super::{
     HashError,

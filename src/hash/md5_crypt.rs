@@ -57,9 +57,9 @@ fn md5_crypt(password: &[u8], magic: &[u8], salt: &[u8]) -> [u8; 16] {
         let mut next = Md5::new();
         let odd = round % 2 == 1;
         if odd {
-            next.update(password)
+            next.update(password);
         } else {
-            next.update(digest)
+            next.update(digest);
         }
         if round % 3 != 0 {
             next.update(salt);
@@ -68,9 +68,9 @@ fn md5_crypt(password: &[u8], magic: &[u8], salt: &[u8]) -> [u8; 16] {
             next.update(password);
         }
         if odd {
-            next.update(digest)
+            next.update(digest);
         } else {
-            next.update(password)
+            next.update(password);
         }
         digest = next.finalize().into();
     }

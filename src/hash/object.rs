@@ -43,13 +43,11 @@ impl Source {
         stored: &StoredHash,
     ) -> Result<Recipe, HashError> {
         let row;
-        let map = match given {
-            Some(map) => map,
-            None => {
-                row = serde_json::from_str::<Map<String, Value>>(&stored.text)
-                    .map_err(|_| HashError::Syntax)?;
-                &row
-            }
+        let map = if let Some(map) = given {
+            map
+        } else {
+            row = serde_json::from_str::<Map<String, Value>>(&stored.text).map_err(|_| HashError::Syntax)?;
+            &row
         };
         let fallback = if given.is_some() {
             Fallback {

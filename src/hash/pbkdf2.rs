@@ -67,7 +67,7 @@ pub(super) fn passlib(text: &str) -> Result<Recipe, HashError> {
     adapted(algorithm, rounds, salt, key)
 }
 
-/// Rounds, salt and key the way passlib writes them; OpenLDAP's module does the same.
+/// Rounds, salt and key the way passlib writes them; `OpenLDAP`'s module does the same.
 pub(super) fn adapted(
     algorithm: Algorithm,
     rounds: &str,

@@ -134,9 +134,10 @@ impl HashPool {
                 let _ = answer.send(Err(PoolError::TooLate));
                 return;
             }
-            let done = span.in_scope(|| match catch_unwind(AssertUnwindSafe(|| job(arena))) {
-                Ok(done) => Ok(done),
-                Err(_) => {
+            let done = span.in_scope(|| {
+                if let Ok(done) = catch_unwind(AssertUnwindSafe(|| job(arena))) {
+                    Ok(done)
+                } else {
                     // The panic's own message went to the panic hook; it may hold data, so it is not repeated.
                     tracing::error!("a password verification panicked");
                     *arena = Arena::default();

@@ -303,5 +303,5 @@ fn decide_with(
         bucket,
     };
     let decision = rollout::decide(&settings.dial, &facts);
-    Decided { decision, bucket, row, settings, forced, name }
+    Decided { name, decision, bucket, row, settings, forced }
 }

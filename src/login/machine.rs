@@ -16,7 +16,7 @@ use crate::{
 use std::time::Duration;
 
 /// How long a clock of ours and one of Scalekit's may differ before a membership counts as older than our call.
-const CLOCK_TOLERANCE: Duration = Duration::from_secs(60);
+const CLOCK_TOLERANCE: Duration = Duration::from_mins(1);
 
 /// What happened.
 #[derive(Clone, Debug)]

@@ -26,7 +26,7 @@ pub(crate) type Page = Response<Full<Bytes>>;
 const RETRY_AFTER_DEFAULT: Duration = Duration::from_secs(5);
 
 /// The longest wait that is passed on (fault matrix: capped at 60 s).
-const RETRY_AFTER_MAX: Duration = Duration::from_secs(60);
+const RETRY_AFTER_MAX: Duration = Duration::from_mins(1);
 
 /// What the client can read, and the name under which support finds the request.
 #[derive(Clone, Debug)]

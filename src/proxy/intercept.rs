@@ -24,14 +24,14 @@ use crate::{
 /// Answers what a request asks; one for all data-plane threads.
 pub(crate) trait Handler: Send + Sync + fmt::Debug {
     /// Answers one request that passed the edge's checks. The future stays on the request's own thread.
-    fn handle<'a>(self: Arc<Self>, core: &'a Core, request: Accepted) -> Handled<'a>;
+    fn handle(self: Arc<Self>, core: &Core, request: Accepted) -> Handled<'_>;
 }
 
 /// An answer on its way.
 pub(crate) type Handled<'a> = Pin<Box<dyn Future<Output = Response<AnswerBody>> + 'a>>;
 
 impl Handler for Gate {
-    fn handle<'a>(self: Arc<Self>, core: &'a Core, request: Accepted) -> Handled<'a> {
+    fn handle(self: Arc<Self>, core: &Core, request: Accepted) -> Handled<'_> {
         Box::pin(async move { self.attend(core, request).await })
     }
 }

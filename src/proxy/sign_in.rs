@@ -229,13 +229,14 @@ impl SignIn<'_> {
     async fn ask_application(&self) -> (Response<AnswerBody>, bool) {
         let answer = send(self.core, self.outgoing(), self.asking).await;
         let (head, body) = answer.into_parts();
-        let (seen, body) = match signals::need_body(self.route) {
-            true => match body.look(signals::BODY_MAX_BYTES).await {
+        let (seen, body) = if signals::need_body(self.route) {
+            match body.look(signals::BODY_MAX_BYTES).await {
                 Ok(looked) => looked,
                 // The answer broke off while it was read: what is left of it is no answer.
                 Err(_) => return (self.core.refuse(Problem::BadGateway, &self.asking), false),
-            },
-            false => (None, body),
+            }
+        } else {
+            (None, body)
         };
         let said_yes = signals::is_success(
             self.route,
@@ -252,12 +253,11 @@ impl SignIn<'_> {
     /// What the application's yes is worth: its who-am-I route names the person, or nobody does.
     async fn application_says(&self, answer: &Response<AnswerBody>) -> Upstream {
         let Some(who) = &self.rules.sign_in.who_am_i else { return Upstream::SignalsOnly };
-        match timeout(who.timeout, self.who_am_i(who, answer.headers())).await {
-            Ok(Some(record)) => Upstream::Named(Box::new(record)),
-            Ok(None) | Err(_) => {
-                tracing::warn!(request.id = %self.asked.id, "who-am-I named nobody after a sign-in");
-                Upstream::SignalsOnly
-            }
+        if let Ok(Some(record)) = timeout(who.timeout, self.who_am_i(who, answer.headers())).await {
+            Upstream::Named(Box::new(record))
+        } else {
+            tracing::warn!(request.id = %self.asked.id, "who-am-I named nobody after a sign-in");
+            Upstream::SignalsOnly
         }
     }
 

@@ -3,7 +3,6 @@
 use std::{fmt, time::Duration};
 
 use aws_lc_rs::{
-    encoding::AsDer as _,
     rand::SystemRandom,
     signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _},
 };

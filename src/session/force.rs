@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// The longest a token may live.
-const LONGEST: Duration = Duration::from_secs(24 * 3600);
+const LONGEST: Duration = Duration::from_hours(24);
 
 /// Makes and checks force tokens.
 #[derive(Clone)]

@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// How long a sign-in may be under way (SEC-26).
-const FLOW_LIFETIME: Duration = Duration::from_secs(600);
+const FLOW_LIFETIME: Duration = Duration::from_mins(10);
 
 /// How often a used session is written again; the idle time-out is exact to this.
 const TOUCH_EVERY: Duration = Duration::from_secs(30);

@@ -78,12 +78,13 @@ impl Journeys {
     async fn already_done(&self, mut row: Row, proven: &Proven) -> Result<Migrated, LedgerError> {
         let known = row.aliases.len();
         self.add_typed(&mut row, proven.typed.as_ref()).await?;
-        let row = match row.aliases.len() > known {
-            true => self.ledger.write(&row).await.or_else(|error| match error {
+        let row = if row.aliases.len() > known {
+            self.ledger.write(&row).await.or_else(|error| match error {
                 LedgerError::Overtaken | LedgerError::AliasTaken => Ok(row),
                 LedgerError::Unavailable(..) => Err(error),
-            })?,
-            false => row,
+            })?
+        } else {
+            row
         };
         Ok(Migrated::Done { row: Box::new(row), now: false })
     }
@@ -202,10 +203,7 @@ impl Journeys {
         let machine_rules =
             Rules { on_existing: settings.on_existing, outcome_budget: settings.migration.outcome_budget };
         let mut run = Run { journeys: self, machine: Machine::new(*row, machine_rules), settings, before };
-        let ended = match untouchable {
-            true => run.release().await,
-            false => run.refuse(why, None).await.map(|_| ()),
-        };
+        let ended = if untouchable { run.release().await } else { run.refuse(why, None).await.map(|_| ()) };
         if let Err(error) = ended {
             self.witness.unavailable("ledger", &error);
         }
