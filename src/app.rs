@@ -1,1 +1,13 @@
-//! Room `app`.
+//! Builds the running program from its configuration: the only room that names concrete types and starts things.
+//!
+//! [`Instance::start`] is a list: store, keys, Scalekit, legacy chain, journeys, gate, listeners. What a reload may
+//! change is swapped whole in `reload`; everything else says that it needs a restart. Start reading at `build`.
+
+mod build;
+mod lifecycle;
+mod observed;
+mod pledge;
+mod reload;
+mod witness;
+
+pub(crate) use lifecycle::Instance;

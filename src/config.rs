@@ -1,27 +1,45 @@
 //! The configuration: one YAML file, validated once into real types.
 //!
-//! `raw` mirrors the file, `validate` turns it into [`Config`] and reports every problem together, each with its
-//! path. After that nothing re-checks and nothing else reads the environment or the file. Every type below is the
+//! `tree` reads the text, `raw` mirrors the file, `validate` turns it into [`Config`] and reports every problem
+//! together, each with its path. Start reading at [`load`]. After that nothing re-checks and nothing else reads the environment or the file. Every type below is the
 //! *validated* form: a value of it is safe to use as it stands.
 
+mod effective;
+mod environment;
 mod legacy;
+mod load;
 mod network;
+mod problem;
+mod raw;
 mod rollout;
 mod scalekit;
+mod schema;
 mod session;
 mod sign_in;
+#[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
+mod tests;
+mod tree;
+mod validate;
+mod watch;
 
+pub(crate) use environment::{Environment, environment};
 pub(crate) use legacy::{
     AssumeVerified, Columns, HashCeilings, HashFileKind, HashFileSource, Legacy, MfaDeclaration, OktaSource,
     RoleMap, Source, SourceKind, SqlDialect, SqlSource,
 };
+pub(crate) use load::{Examined, HashFormatSetting, Loaded, examine, load, parse};
 pub(crate) use network::{Admin, Limits, Public, Store, Telemetry, Upstream};
+pub(crate) use problem::{Position, Problem, Problems, Warning};
 pub(crate) use rollout::{Migration, RolloutStart};
 pub(crate) use scalekit::{HandOff, HandOffs, OnExisting, Organization, Scalekit};
+pub(crate) use schema::schema;
 pub(crate) use session::{AssertionKey, IdentityHeaders, SessionSettings, UserValue};
 pub(crate) use sign_in::{
     Answer, ClientKind, FieldNames, Pointer, RoutePath, SignIn, SignInRoute, Signal, WhoAmI,
 };
+pub(crate) use watch::{Watch, WatchError};
 
 /// The whole validated configuration.
 #[derive(Clone, Debug)]

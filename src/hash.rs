@@ -1,14 +1,62 @@
 //! Password hashes of other people's systems: reading their text and checking a password against it.
 //!
-//! Each format family has its own file. A malformed hash is a typed error, never a match and never a plain "no";
-//! parameters are checked against ceilings before any work (SEC-39); comparison is in constant time. Hashing runs
-//! on threads of its own behind a bounded queue, [`HashPool`]. Start reading at [`HashFormat`].
+//! Each format family has its own file; each turns a stored text into a `Recipe`, and only there are ceilings
+//! checked (SEC-39), work done and results compared, in constant time. A malformed hash is a typed error, never a
+//! match and never a plain "no"; no text is ever tried as a second format. Hashing runs on threads of its own behind
+//! a bounded queue, [`HashPool`]. Start reading at [`HashFormat`].
 
+mod algorithm;
+mod argon2;
+mod aspnet;
+mod auth0;
+mod bcrypt;
+mod des_crypt;
+mod digest;
+mod encoding;
+mod fields;
+mod firebase;
+mod format;
+mod gigya;
+mod identify;
+mod keycloak;
+mod ldap;
+mod magento;
+mod md5_crypt;
+mod object;
+mod okta;
+mod ory;
+mod pbkdf2;
+mod phpass;
 mod pool;
+mod recipe;
+mod scrypt;
+mod sha_crypt;
+mod spring;
+mod stormpath;
+mod symfony;
+#[cfg(test)]
+mod tests;
+mod werkzeug;
+mod yescrypt;
 
+use std::{
+    fmt,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use serde_json::Value;
+
+pub(crate) use fields::Refusal;
+pub(crate) use format::{possible_formats, takes_settings};
+pub(crate) use identify::identify;
 pub(crate) use pool::{HashPool, PoolError};
 
-use crate::identity::Password;
+use crate::{config::HashCeilings, identity::Password};
+use format::Format;
+use recipe::{Arena, Recipe};
+
+/// The longest password that is hashed at all; the sign-in path refuses far shorter ones.
+const LONGEST_PASSWORD: usize = 1 << 20;
 
 /// A hash as a source stores it.
 #[derive(Clone, PartialEq, Eq)]
@@ -19,16 +67,37 @@ pub(crate) struct StoredHash {
     pub(crate) salt: Option<String>,
 }
 
+impl StoredHash {
+    /// A hash as it came out of its column or file.
+    pub(crate) fn new(text: &str, salt: Option<&str>) -> Self {
+        Self {
+            text: text.trim_ascii_end().to_owned(),
+            salt: salt.map(|salt| salt.trim_ascii_end().to_owned()),
+        }
+    }
+}
+
 /// Hashes are secrets (SEC-50).
-impl std::fmt::Debug for StoredHash {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Debug for StoredHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("[redacted]")
     }
 }
 
 /// How a source's hashes are to be read: `"auto"` for self-describing text, else a format's name with its settings.
-#[derive(Clone, Debug)]
-pub(crate) struct HashFormat {}
+#[derive(Clone)]
+pub(crate) struct HashFormat {
+    format: Arc<Format>,
+    /// What the last hash of this source cost; unknown names are made to cost the same.
+    recent: Arc<Mutex<Option<Recipe>>>,
+}
+
+/// Keys and peppers are among the settings.
+impl fmt::Debug for HashFormat {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("HashFormat").field(&self.format.name()).finish()
+    }
+}
 
 /// The configured format is not one of ours, or its settings do not fit; lower-case text that names the setting.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -48,8 +117,23 @@ pub(crate) enum HashError {
     Unusable,
     #[error("more costly than the configured ceiling")]
     CostLimit,
-    #[error("the password is longer than 1 MiB")]
+    /// Above 1 MiB; for crypt's formats, which take the password anew in every round, above 4 KiB.
+    #[error("the password is too long for this format")]
     PasswordTooLong,
+}
+
+impl HashError {
+    /// The word that the command line prints.
+    pub(crate) fn kind(self) -> &'static str {
+        match self {
+            Self::Syntax => "syntax",
+            Self::Range => "range",
+            Self::Unsupported => "unsupported",
+            Self::Unusable => "unusable",
+            Self::CostLimit => "cost_limit",
+            Self::PasswordTooLong => "password_too_long",
+        }
+    }
 }
 
 /// What was found.
@@ -59,19 +143,115 @@ pub(crate) enum Judgement {
     NoMatch,
 }
 
+/// What a stored hash would cost.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Inspection {
+    /// Parameters that decide the cost, by name.
+    pub(crate) costs: Vec<(&'static str, u64)>,
+    /// Why it would be refused unhashed.
+    pub(crate) refused: Option<HashError>,
+}
+
 impl HashFormat {
-    /// Reads a source's `hash_format` setting.
-    pub(crate) fn from_settings(_settings: &serde_json::Value) -> Result<Self, FormatError> {
-        Ok(Self {})
+    /// Reads a source's `hash_format` setting. Three shapes are accepted:
+    ///
+    /// `"auto"`: the text says what it is, by its exact prefix (bcrypt, Argon2, scrypt, `$5$`, `{SSHA}`, …). Text
+    /// that does not is refused; nothing is ever tried as one format after the other.
+    ///
+    /// A name, for formats that need no settings: `bcrypt`, `django-bcrypt`, `django-bcrypt-sha256`,
+    /// `passlib-bcrypt-sha256`, `wordpress-bcrypt`, `phpass`, `drupal7`, `phc-argon2`, `django-argon2`,
+    /// `django-pbkdf2`, `passlib-pbkdf2`, `phc-pbkdf2`, `atlassian-pkcs5s2`, `phc-scrypt`, `django-scrypt`,
+    /// `scrypt-crypt7`, `yescrypt`, `sha-crypt`, `md5crypt`, `descrypt`, `ldap`, `django-salted-digest`, `werkzeug`,
+    /// `werkzeug-hmac`, `aspnet-identity`, `firescrypt-string`, `stormpath1`, `stormpath2`, `shiro1`, `ory`,
+    /// `magento`, `spring-delegating`, `symfony-digest`; and, where each row holds the exported JSON object,
+    /// `okta-hash`, `auth0-custom`, `keycloak` (`{"credentialData", "secretData"}`), `gigya`.
+    ///
+    /// An object `{"format": name, …}` with that format's settings:
+    ///
+    /// - `digest`: `algorithm` (`md4 md5 ripemd160 sha1 sha224 sha256 sha384 sha512 whirlpool`), `hash_encoding`
+    ///   (`hex`, the default, or `base64`), `salt_position` (`prefix`, the default, or `suffix`), `salt_encoding`
+    ///   (`utf8`, the default, `hex`, `base64`), `salt` (one for everybody; a salt column wins), `password_encoding`
+    ///   (`utf8`, the default, `ascii`, `latin1`, `utf16le`), `iterations` (1). Naming any of the salt's settings
+    ///   makes a row without salt an error.
+    /// - `hmac`: `digest` (as `algorithm` above), `key`, `key_encoding` (`utf8`, the default, `hex`, `base64`),
+    ///   `hash_encoding`.
+    /// - `symfony-digest`: `algorithm` (`sha512`), `iterations` (5000), `encode_as_base64` (true), `salt`.
+    /// - `firebase-scrypt`: `base64_signer_key`, `base64_salt_separator`, `rounds`, `mem_cost`, `salt`,
+    ///   `algorithm` (`SCRYPT`).
+    /// - `devise-bcrypt`: `pepper`.
+    /// - `phc-scrypt`: `ln_is` (`log2`, the default; `N` for Ory's dialect, which writes N itself).
+    /// - `spring-delegating`: `secret`, where the application's encoders had one.
+    /// - `werkzeug-hmac`: `framework` (`werkzeug`), a reminder only.
+    /// - `okta-hash`: `hash`; `auth0-custom`: `custom_password_hash`; `keycloak`: `credentialData`, `secretData`;
+    ///   `gigya`: `password`. The parts of the object that are the same for everybody; the row's text is then its
+    ///   value, the salt column its salt.
+    ///
+    /// Unknown keys and wrong types are errors that name the key.
+    pub(crate) fn from_settings(settings: &Value) -> Result<Self, FormatError> {
+        Self::read(settings).map_err(|refusal| FormatError(refusal.text))
+    }
+
+    /// The same, keeping what kind of error it is.
+    pub(crate) fn read(settings: &Value) -> Result<Self, Refusal> {
+        Ok(Self { format: Arc::new(Format::read(settings)?), recent: Arc::default() })
+    }
+
+    /// The format's name.
+    pub(crate) fn name(&self) -> &'static str {
+        self.format.name()
+    }
+
+    /// Reads a hash without computing anything.
+    pub(crate) fn inspect(
+        &self,
+        stored: &StoredHash,
+        ceilings: &HashCeilings,
+    ) -> Result<Inspection, HashError> {
+        let recipe = self.format.parse(stored)?;
+        Ok(Inspection { costs: recipe.costs(), refused: recipe.check(ceilings).err() })
+    }
+
+    fn judge(
+        &self,
+        stored: &StoredHash,
+        password: &Password,
+        ceilings: &HashCeilings,
+        arena: &mut Arena,
+    ) -> Result<Judgement, HashError> {
+        if password.expose().len() > LONGEST_PASSWORD {
+            return Err(HashError::PasswordTooLong);
+        }
+        let recipe = self.format.parse(stored)?;
+        recipe.check(ceilings)?;
+        *self.recent.lock().unwrap_or_else(PoisonError::into_inner) = Some(recipe.without_result());
+        recipe.judge(password.expose(), ceilings, arena)
+    }
+
+    /// Does the work that the last hash of this source took, or a typical one before there was any, for nobody.
+    fn judge_nobody(&self, password: &Password, ceilings: &HashCeilings, arena: &mut Arena) -> Judgement {
+        let recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if let Some(recipe) = recent.or_else(|| self.format.sample().ok())
+            && password.expose().len() <= LONGEST_PASSWORD
+        {
+            // Whatever comes out: there is nobody it could match.
+            let _ = recipe.judge(password.expose(), ceilings, arena);
+        }
+        Judgement::NoMatch
     }
 }
 
 /// Judges a password against a stored hash, on the calling thread; may take long.
 pub(crate) fn verify(
-    _format: &HashFormat,
-    _stored: &StoredHash,
-    _password: &Password,
-    _ceilings: &crate::config::HashCeilings,
+    format: &HashFormat,
+    stored: &StoredHash,
+    password: &Password,
+    ceilings: &HashCeilings,
 ) -> Result<Judgement, HashError> {
-    Err(HashError::Unsupported)
+    format.judge(stored, password, ceilings, &mut Arena::default())
+}
+
+/// The fields of a text separated by `$`: exactly as many as are asked for.
+fn parts<const N: usize>(text: &str) -> Result<[&str; N], HashError> {
+    let parts: Vec<&str> = text.splitn(N + 1, '$').collect();
+    parts.try_into().map_err(|_| HashError::Syntax)
 }

@@ -1,1 +1,8 @@
-//! Room `jobs`.
+//! Work that no request waits for.
+//!
+//! Jobs speak through ports, run on the shared runtime through the tracker, and stop when the process does.
+//! Nothing may depend on a job having run. Start reading at [`sweep_sessions`].
+
+mod sweep;
+
+pub(crate) use sweep::sweep_sessions;

@@ -7,8 +7,10 @@
 mod breaker;
 mod client;
 mod listen;
+mod resolver;
 mod tracker;
 
 pub(crate) use client::{Answer, ApiClient, ApiSettings, CallError, ClientError};
 pub(crate) use listen::{listen, prepare};
+pub(crate) use resolver::Resolver;
 pub(crate) use tracker::Tracker;

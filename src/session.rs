@@ -8,6 +8,7 @@ mod cookie;
 mod force;
 mod life;
 mod ports;
+mod return_to;
 mod seal;
 
 pub(crate) use assertion::{Assertion, AssertionSigner, KeyError, SigningKey};
@@ -19,4 +20,5 @@ pub(crate) use life::{
 pub(crate) use ports::{
     Authorize, Digest, FlowStore, IdentityProvider, SessionStore, SessionStoreError, SignInError, SignedIn,
 };
+pub(crate) use return_to::return_to;
 pub(crate) use seal::{KeyRing, Purpose, SealError, random_token};

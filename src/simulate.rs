@@ -3,3 +3,4 @@
 pub(crate) mod app;
 mod backstage;
 pub(crate) mod okta;
+pub(crate) mod scalekit;

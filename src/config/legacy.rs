@@ -134,9 +134,12 @@ pub(crate) struct SqlSource {
     pub(crate) url: Secret,
     /// One bind parameter, the typed login: `$1` (PostgreSQL) or `?`. Must return at most two rows.
     pub(crate) query: String,
-    /// One bind parameter, a canonical e-mail; returns one row per record that has it (SEC-34). Without it twins
-    /// inside this source are found only when `query` returns two rows.
+    /// One bind parameter, a canonical e-mail; returns one row per record that has it, with at least the id column
+    /// (SEC-34). Without it twins inside this source are found only when `query` returns two rows.
     pub(crate) twins_query: Option<String>,
+    /// One bind parameter, a legacy id as text; returns the same columns as `query`. Needed wherever a record is read
+    /// again: by who-am-I, the sweeper, a callback. Compare as text (`id::text = $1`) or cast the parameter.
+    pub(crate) id_query: Option<String>,
     pub(crate) columns: Columns,
     pub(crate) hash_format: serde_json::Value,
     pub(crate) connections: u32,

@@ -59,7 +59,7 @@ impl Default for Limits {
             target_bytes: 8 * 1024,
             field_bytes: 16 * 1024,
             head_timeout: Duration::from_secs(10),
-            idle_timeout: Duration::from_secs(60),
+            idle_timeout: Duration::from_mins(1),
             body_pause: Duration::from_secs(15),
             sign_in_body_bytes: 16 * 1024,
             body_bytes: 10 * 1024 * 1024,

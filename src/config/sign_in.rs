@@ -19,6 +19,8 @@ pub(crate) struct SignIn {
     pub(crate) account_page: Option<Url>,
     /// Requests here end our session, too.
     pub(crate) logout_routes: Vec<RoutePath>,
+    /// While the store is down, sign-ins go to the application and nobody migrates; `false` answers 503 instead.
+    pub(crate) passthrough: bool,
 }
 
 /// A path as SEC-18 normalises it: percent-decoded once, dot segments resolved, no query.

@@ -19,12 +19,13 @@ pub(crate) use callback::Callback;
 use self::migrate::{Migrated, Proven};
 use super::{
     Alias, Attempt, Chain, Closed, Directory, HandOver, Ledger, LedgerError, LegacyError, Origin, Outcome,
-    Rejected, Row, RowState, Settings, StayReason, Verdict, WhyForward, Witness, ports::ErrorClass,
+    Rejected, Rejection, Row, RowState, Settings, StayReason, Verdict, WhyForward, Witness,
+    ports::ErrorClass,
 };
 use crate::{
     clock::{Deadline, SharedClock},
     config::HandOff,
-    identity::{LegacyRecord, LoginName, Proof, ProofKind},
+    identity::{LegacyRecord, LoginName, PersonKey, Proof, ProofKind},
     rollout::{self, Bucket, Decision, Facts, Forced, Known, Lane},
 };
 
@@ -100,11 +101,38 @@ impl Journeys {
         }
     }
 
-    /// A sign-in of the new lane (design, steps 6–8).
-    pub(crate) async fn new_lane(&self, decided: Decided, attempt: &Attempt) -> Outcome {
+    /// Where a crossed or born-new person goes whom a device remembers, before anything is typed (step 2). `None`
+    /// shows the form: nobody of that key is pinned, or their lane is legacy now.
+    pub(crate) async fn device(
+        &self,
+        key: &PersonKey,
+        forced: impl FnOnce(&LoginName) -> Option<Forced>,
+    ) -> Result<Option<HandOver>, LedgerError> {
+        let settings = self.settings.load_full();
+        let Some(row) = self.ledger.row(key).await? else { return Ok(None) };
+        let Some(name) = row.name().filter(|_| matches!(row.known(), Known::Crossed | Known::BornNew)) else {
+            return Ok(None);
+        };
+        let forced = forced(&name);
+        let decided = decide_with(settings, name, forced, Some(row.clone()));
+        if decided.decision.lane != Lane::New {
+            return Ok(None);
+        }
+        match self.hand_over(&decided, row, false).await {
+            Outcome::HandOver(over) => Ok(Some(*over)),
+            _ => Ok(None),
+        }
+    }
+
+    /// A sign-in of the new lane (design, steps 6–8). Without an attempt nothing was typed that could be tried: an
+    /// empty or over-long password is one like any wrong one.
+    pub(crate) async fn new_lane(&self, decided: Decided, attempt: Option<&Attempt>) -> Outcome {
         if let Some(outcome) = self.known_already(&decided).await {
             return outcome;
         }
+        let Some(attempt) = attempt else {
+            return Outcome::Rejected(Rejected(Rejection::NoUsablePassword));
+        };
         if !self.chain.load().verifies_passwords(&decided.name) {
             return Outcome::AskUpstream;
         }
@@ -149,7 +177,11 @@ impl Journeys {
                 Ok(Some((*named, ProofKind::Upstream)))
             }
             Upstream::Named(named) => {
-                let stored = chain.read(&named.source, &named.id, deadline).await?;
+                let stored = match chain.read(&named.source, &named.id, deadline).await? {
+                    Some(record) => Some(record),
+                    // Not every store can be asked by id. By name it counts only as the one who was named.
+                    None => chain.find(name, deadline).await?.filter(|record| record.key() == named.key()),
+                };
                 Ok(stored.map(|record| (record, ProofKind::Upstream)))
             }
         }
@@ -203,7 +235,7 @@ impl Journeys {
         };
         let login_hint = row.email.as_ref().map(|email| email.email().clone());
         let login_hint = login_hint.or_else(|| decided.name.email().cloned());
-        let key = row.key.clone();
+        let (key, crossed) = (row.key.clone(), row.crossed_at.is_some());
         match hand_off {
             HandOff::Shadow => return Outcome::Forward(WhyForward::Shadow),
             // The application keeps that session, so the redirect is the last thing we see.
@@ -214,7 +246,7 @@ impl Journeys {
             }
             HandOff::Hosted => {}
         }
-        Outcome::HandOver(Box::new(HandOver { hand_off, login_hint, key, migrated_now }))
+        Outcome::HandOver(Box::new(HandOver { hand_off, login_hint, key, migrated_now, crossed }))
     }
 
     /// Sets `crossed_at` once.

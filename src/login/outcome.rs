@@ -33,6 +33,8 @@ pub(crate) struct HandOver {
     pub(crate) key: PersonKey,
     /// Whether this sign-in created or finished the person (for logs and metrics).
     pub(crate) migrated_now: bool,
+    /// Whether the person crossed before: then there is no way back to the application's own form.
+    pub(crate) crossed: bool,
 }
 
 /// Why the application gets the request although the lane is new, or what was done beside it.
@@ -65,6 +67,20 @@ impl WhyForward {
 /// A refused guess.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Rejected(pub(crate) Rejection);
+
+impl Outcome {
+    /// The outcome's class in logs and metrics.
+    pub(crate) const fn as_str(&self) -> &'static str {
+        match self {
+            Self::HandOver(_) => "hand_over",
+            Self::Forward(why) => why.as_str(),
+            Self::AskUpstream => "ask_upstream",
+            Self::Rejected(_) => "rejected",
+            Self::Closed(Closed::Legacy { .. }) => "legacy_closed",
+            Self::Closed(Closed::Store) => "store_closed",
+        }
+    }
+}
 
 /// Which dependency could not be asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

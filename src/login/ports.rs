@@ -65,6 +65,19 @@ pub(crate) enum Rejection {
     NoUsablePassword,
 }
 
+impl Rejection {
+    /// The class in logs.
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::WrongPassword => "wrong_password",
+            Self::Unknown => "unknown",
+            Self::Locked => "locked",
+            Self::Disabled => "disabled",
+            Self::NoUsablePassword => "no_usable_password",
+        }
+    }
+}
+
 /// Why the application's own flow has to take over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -74,6 +87,21 @@ pub(crate) enum StayReason {
     Mfa,
     /// Registration or verification is unfinished at the legacy side.
     Pending,
+    /// Several records answer to the name: only the application knows whom it means (SEC-34). Nothing was tried.
+    Ambiguous,
+}
+
+impl StayReason {
+    /// The reason in logs and metrics.
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::PasswordExpired => "password_expired",
+            Self::MustChangePassword => "must_change_password",
+            Self::Mfa => "mfa",
+            Self::Pending => "pending",
+            Self::Ambiguous => "ambiguous",
+        }
+    }
 }
 
 /// How many records of a store share one canonical e-mail (SEC-34).

@@ -5,7 +5,9 @@ use serde::{Deserialize, Serialize};
 use super::{OrganizationId, StayReason, UserId};
 use crate::{
     clock::Timestamp,
-    identity::{CanonicalEmail, ExternalId, LegacyRecord, PersonKey, Proof, Unverified, VerifiedEmail},
+    identity::{
+        CanonicalEmail, ExternalId, LegacyRecord, LoginName, PersonKey, Proof, Unverified, VerifiedEmail,
+    },
     rollout::{Bucket, Known},
 };
 
@@ -80,6 +82,20 @@ pub(crate) enum SetAside {
     Refused,
 }
 
+impl SetAside {
+    /// The reason in logs and metrics.
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Twins => "twins",
+            Self::ForeignUser => "foreign_user",
+            Self::NotLinkable => "not_linkable",
+            Self::CreatedForeign => "created_foreign",
+            Self::ExternalIdElsewhere => "external_id_elsewhere",
+            Self::Refused => "refused",
+        }
+    }
+}
+
 /// Why a person may not be created.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -96,11 +112,37 @@ pub(crate) enum Ineligible {
     PasswordExpired,
     MustChangePassword,
     Pending,
+    /// Several legacy records answer to the typed name.
+    Ambiguous,
     AccountLocked,
     AccountDisabled,
     AccountStateUnknown,
     OrganizationUnknown,
     ExternalIdTooLong,
+}
+
+impl Ineligible {
+    /// The reason in logs and metrics.
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::NoEmail => "no_email",
+            Self::EmailRefused => "email_refused",
+            Self::EmailUnverified => "email_unverified",
+            Self::EmailVerificationUnknown => "email_verification_unknown",
+            Self::TypedEmailDiffers => "typed_email_differs",
+            Self::Mfa => "mfa",
+            Self::MfaUnknown => "mfa_unknown",
+            Self::PasswordExpired => "password_expired",
+            Self::MustChangePassword => "must_change_password",
+            Self::Pending => "pending",
+            Self::Ambiguous => "ambiguous",
+            Self::AccountLocked => "account_locked",
+            Self::AccountDisabled => "account_disabled",
+            Self::AccountStateUnknown => "account_state_unknown",
+            Self::OrganizationUnknown => "organization_unknown",
+            Self::ExternalIdTooLong => "external_id_too_long",
+        }
+    }
 }
 
 impl From<Unverified> for Ineligible {
@@ -121,6 +163,7 @@ impl From<StayReason> for Ineligible {
             StayReason::MustChangePassword => Self::MustChangePassword,
             StayReason::Mfa => Self::Mfa,
             StayReason::Pending => Self::Pending,
+            StayReason::Ambiguous => Self::Ambiguous,
         }
     }
 }
@@ -195,6 +238,17 @@ impl Row {
             _ if self.crossed_at.is_some() => Known::Crossed,
             _ => Known::Nothing,
         }
+    }
+
+    /// A name the person can be decided by: the e-mail where there is one, else what they typed first.
+    pub(crate) fn name(&self) -> Option<LoginName> {
+        let email = self.email.as_ref().and_then(|email| LoginName::parse(email.email().as_str()));
+        let by_alias = |alias: &Alias| match alias {
+            Alias::Email(email) => LoginName::parse(email.as_str()),
+            Alias::Typed(name) => LoginName::parse(name),
+            Alias::User(_) => None,
+        };
+        email.or_else(|| self.aliases.iter().find_map(by_alias))
     }
 
     /// Adds an alias once.

@@ -1,17 +1,25 @@
 //! Calling other people's APIs: one client per dependency, with its own pool, limits and breaker (REL-21).
 
-use std::{error::Error as StdError, time::Duration};
+use std::{error::Error as StdError, fmt, time::Duration};
 
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, StatusCode};
 use reqwest::{Method, RequestBuilder, redirect::Policy};
+use tokio::sync::Semaphore;
 use url::Url;
 
-use super::breaker::Breaker;
-use crate::clock::Deadline;
+use super::{breaker::Breaker, resolver::Resolver};
+use crate::clock::{Deadline, SharedClock, SystemClock};
 
 /// The largest answer that is read (REL-30): above it an answer is garbage.
 const ANSWER_MAX_BYTES: usize = 1024 * 1024;
+
+/// How many calls to one dependency are under way at a time (REL-21): more of them wait, within their own time.
+const CALLS_AT_A_TIME: usize = 256;
+
+/// The longest a connection is kept for the next call; shorter than what load balancers commonly allow (60 s), so
+/// that a call is rarely written to a connection that is being closed.
+const IDLE_CONNECTION: Duration = Duration::from_secs(30);
 
 /// How a dependency is called.
 #[derive(Clone, Debug)]
@@ -30,15 +38,24 @@ pub(crate) struct ApiClient {
     name: &'static str,
     timeout: Duration,
     client: reqwest::Client,
+    places: Semaphore,
     breaker: Breaker,
 }
 
 /// An answer, read whole.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(crate) struct Answer {
     pub(crate) status: StatusCode,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Bytes,
+}
+
+/// Bodies and headers hold tokens and personal data: `Debug` tells the status and the size.
+impl fmt::Debug for Answer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let size = self.body.len();
+        f.debug_struct("Answer").field("status", &self.status).field("size", &size).finish_non_exhaustive()
+    }
 }
 
 /// The client cannot be built: no usable trust roots.
@@ -76,20 +93,42 @@ impl CallError {
     pub(crate) fn may_have_happened(&self) -> bool {
         matches!(self, Self::NoAnswer { .. })
     }
+
+    /// What went wrong, as a fixed text.
+    pub(crate) fn problem(&self) -> &'static str {
+        match self {
+            Self::NotSent { problem, .. } | Self::NoAnswer { problem, .. } => problem,
+        }
+    }
 }
 
 impl ApiClient {
-    #[expect(clippy::disallowed_methods, reason = "this is the place that builds outbound clients")]
     pub(crate) fn new(settings: &ApiSettings) -> Result<Self, ClientError> {
+        Self::with_clock(settings, SystemClock::shared())
+    }
+
+    /// A client whose breaker goes by `clock`.
+    #[expect(clippy::disallowed_methods, reason = "this is the place that builds outbound clients")]
+    pub(crate) fn with_clock(settings: &ApiSettings, clock: SharedClock) -> Result<Self, ClientError> {
+        // reqwest takes the process's TLS provider and panics without one; an earlier one stays.
+        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         let client = reqwest::Client::builder()
             // A redirect would carry credentials to an address nobody configured.
             .redirect(Policy::none())
             .no_proxy()
+            .dns_resolver(Resolver)
             .connect_timeout(settings.connect_timeout)
+            .pool_idle_timeout(IDLE_CONNECTION)
             .user_agent(concat!("crossfade/", env!("CARGO_PKG_VERSION")))
             .build()
             .map_err(|cause| ClientError { name: settings.name, cause })?;
-        Ok(Self { name: settings.name, timeout: settings.timeout, client, breaker: Breaker::new() })
+        Ok(Self {
+            name: settings.name,
+            timeout: settings.timeout,
+            client,
+            places: Semaphore::new(CALLS_AT_A_TIME),
+            breaker: Breaker::new(clock),
+        })
     }
 
     /// Begins a request; nothing is sent before [`ApiClient::send`].
@@ -99,30 +138,37 @@ impl ApiClient {
 
     /// Sends a request once and reads the whole answer, within the lesser of the client's limit and `deadline`.
     ///
-    /// Any status is an answer. Never retries.
+    /// Any status is an answer. Never retries what the other side may have seen.
     pub(crate) async fn send(
         &self,
         request: RequestBuilder,
         deadline: Deadline,
     ) -> Result<Answer, CallError> {
-        let remaining = deadline.at_most(self.timeout).remaining();
+        // Written first: a request that cannot be written says nothing about the dependency.
+        let request = request.build().map_err(|error| self.unwritable(error))?;
+        let deadline = deadline.at_most(self.timeout);
+        let place = tokio::time::timeout(deadline.remaining(), self.places.acquire()).await;
+        let Ok(Ok(_place)) = place else {
+            return Err(self.not_sent("no time left, or too many calls under way", None));
+        };
+        let remaining = deadline.remaining();
         if remaining.is_zero() {
             return Err(self.not_sent("no time left", None));
         }
-        if !self.breaker.admits() {
+        let Ok(admission) = self.breaker.admit() else {
             return Err(self.not_sent("too many recent failures; not asked for a moment", None));
-        }
+        };
         let result = tokio::time::timeout(remaining, self.exchange(request)).await;
         let result = result.unwrap_or_else(|_| Err(self.no_answer("no answer in time", None)));
-        self.breaker.record(match &result {
+        admission.settle(match &result {
             Ok(answer) => !answer.status.is_server_error(),
             Err(_) => false,
         });
         result
     }
 
-    async fn exchange(&self, request: RequestBuilder) -> Result<Answer, CallError> {
-        let response = request.send().await.map_err(|error| self.classed(error))?;
+    async fn exchange(&self, request: reqwest::Request) -> Result<Answer, CallError> {
+        let response = self.client.execute(request).await.map_err(|error| self.classed(error))?;
         let (status, headers) = (response.status(), response.headers().clone());
         let body = self.read(response).await?;
         Ok(Answer { status, headers, body })
@@ -149,10 +195,14 @@ impl ApiClient {
         if error.is_connect() {
             self.not_sent("no connection", Some(Box::new(error)))
         } else if error.is_builder() {
-            self.not_sent("the request cannot be written", Some(Box::new(error)))
+            self.unwritable(error)
         } else {
             self.no_answer("the connection broke before an answer", Some(Box::new(error)))
         }
+    }
+
+    fn unwritable(&self, error: reqwest::Error) -> CallError {
+        self.not_sent("the request cannot be written", Some(Box::new(error.without_url())))
     }
 
     fn not_sent(&self, problem: &'static str, cause: Option<Box<dyn StdError + Send + Sync>>) -> CallError {
@@ -161,5 +211,71 @@ impl ApiClient {
 
     fn no_answer(&self, problem: &'static str, cause: Option<Box<dyn StdError + Send + Sync>>) -> CallError {
         CallError::NoAnswer { name: self.name, problem, cause }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::{net::TcpListener, runtime::Handle};
+
+    use super::*;
+    use crate::net::Tracker;
+
+    fn client(timeout: Duration) -> ApiClient {
+        let settings = ApiSettings { name: "test", timeout, connect_timeout: Duration::from_secs(1) };
+        ApiClient::new(&settings).unwrap()
+    }
+
+    /// A server that takes connections and never says anything.
+    async fn silent() -> (TcpListener, Url) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/", listener.local_addr().unwrap());
+        (listener, Url::parse(&url).unwrap())
+    }
+
+    #[tokio::test]
+    async fn calls_under_way_are_bounded_and_the_next_one_is_surely_not_sent() {
+        let client = std::sync::Arc::new(client(Duration::from_secs(30)));
+        let (_listener, url) = silent().await;
+        let tracker = Tracker::new(Handle::current());
+        for _ in 0..CALLS_AT_A_TIME {
+            let (client, url) = (client.clone(), url.clone());
+            drop(tracker.spawn(async move {
+                let request = client.request(Method::GET, url);
+                client.send(request, Deadline::within(Duration::from_secs(30))).await.is_ok()
+            }));
+        }
+        while client.places.available_permits() > 0 {
+            tokio::task::yield_now().await;
+        }
+        let request = client.request(Method::GET, url);
+        let error = client.send(request, Deadline::within(Duration::from_millis(50))).await.unwrap_err();
+        assert!(!error.may_have_happened(), "{error}");
+        assert_eq!(error.problem(), "no time left, or too many calls under way");
+    }
+
+    #[tokio::test]
+    async fn a_silent_server_may_have_done_it_and_an_absent_one_has_not() {
+        let client = client(Duration::from_millis(500));
+        let (listener, url) = silent().await;
+        let deadline = Deadline::within(Duration::from_secs(5));
+        let request = client.request(Method::POST, url.clone());
+        assert!(client.send(request, deadline).await.unwrap_err().may_have_happened());
+        drop(listener);
+        let error = client.send(client.request(Method::POST, url), deadline).await.unwrap_err();
+        assert!(!error.may_have_happened());
+        assert!(!format!("{error} {error:?}").contains("http://"));
+    }
+
+    #[tokio::test]
+    async fn what_cannot_be_written_says_nothing_about_the_dependency() {
+        let client = client(Duration::from_secs(1));
+        let (_listener, url) = silent().await;
+        for _ in 0..30 {
+            let request = client.request(Method::GET, url.clone()).header("bad\nname", "x");
+            let error = client.send(request, Deadline::within(Duration::from_secs(1))).await.unwrap_err();
+            assert_eq!(error.problem(), "the request cannot be written");
+        }
+        assert!(client.breaker.admit().is_ok());
     }
 }

@@ -1,13 +1,32 @@
-//! Facts to HTTP.
+//! Facts to HTTP: exhaustive matches only, so that a new fact cannot be answered by accident.
+
+use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap, Response};
+use http::{
+    HeaderMap, HeaderValue, Response, StatusCode,
+    header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE, LOCATION, RETRY_AFTER},
+};
 use http_body_util::Full;
+use serde_json::{Value, json};
 
-use super::Problem;
+use super::{
+    Problem,
+    template::{Text, content_security_policy, render},
+};
+use crate::{
+    config::Answer,
+    login::{Closed, Refused},
+};
 
 /// An answer of ours.
 pub(crate) type Page = Response<Full<Bytes>>;
+
+/// How long a client waits before it tries again when nobody said otherwise.
+const RETRY_AFTER_DEFAULT: Duration = Duration::from_secs(5);
+
+/// The longest wait that is passed on (fault matrix: capped at 60 s).
+const RETRY_AFTER_MAX: Duration = Duration::from_secs(60);
 
 /// What the client can read, and the name under which support finds the request.
 #[derive(Clone, Debug)]
@@ -21,24 +40,271 @@ pub(crate) struct Asked {
 impl Asked {
     /// Reads what the client can read from its head.
     pub(crate) fn of(headers: &HeaderMap, id: String) -> Self {
-        let accept = headers.get(http::header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or("");
+        let accept = headers.get(ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or("");
         Self { id, json: accept.contains("json") && !accept.contains("text/html") }
     }
 }
 
 /// Renders answers.
 #[derive(Clone, Debug)]
-pub(crate) struct Pages {}
+pub(crate) struct Pages {
+    policy: HeaderValue,
+    /// Where people sign in by mailbox at Scalekit: our `initiate` route.
+    mailbox_sign_in: String,
+}
+
+/// The words of one answer.
+struct Words {
+    title: &'static str,
+    paragraphs: &'static [&'static str],
+}
 
 impl Pages {
-    pub(crate) fn new() -> Self {
-        Self {}
+    /// `prefix` is where our own routes live.
+    pub(crate) fn new(prefix: &str) -> Self {
+        let policy = HeaderValue::from_str(&content_security_policy());
+        Self {
+            policy: policy.unwrap_or_else(|_| HeaderValue::from_static("default-src 'none'")),
+            mailbox_sign_in: format!("{prefix}initiate"),
+        }
     }
 
     /// The answer to a request that was refused or failed.
     pub(crate) fn problem(&self, problem: Problem, asked: &Asked) -> Page {
-        let mut page = Response::new(Full::new(Bytes::from(format!("{}\n", asked.id))));
-        *page.status_mut() = problem.status();
+        let words = match problem {
+            Problem::BadRequest
+            | Problem::ExpectationFailed
+            | Problem::Misdirected
+            | Problem::NotImplemented
+            | Problem::Loop => Words {
+                title: "This request cannot be understood",
+                paragraphs: &["Please go back and try again."],
+            },
+            Problem::MethodNotAllowed => {
+                Words { title: "This is not possible here", paragraphs: &["Please go back."] }
+            }
+            Problem::RequestTimeout => Words {
+                title: "The request took too long",
+                paragraphs: &["It did not arrive in time. Please try again."],
+            },
+            Problem::ContentTooLarge | Problem::UriTooLong | Problem::HeadTooLarge => {
+                Words { title: "The request is too large", paragraphs: &["Nothing was changed."] }
+            }
+            Problem::BadGateway | Problem::GatewayTimeout => Words {
+                title: "The application does not answer",
+                paragraphs: &["This is not your fault. Please try again in a moment."],
+            },
+            Problem::Overloaded => {
+                Words { title: "Too busy right now", paragraphs: &["Please try again in a few seconds."] }
+            }
+            Problem::Internal => Words {
+                title: "Something went wrong",
+                paragraphs: &["This is not your fault. Please try again in a moment."],
+            },
+            Problem::NotFound => {
+                Words { title: "There is no such page", paragraphs: &["Please check the address."] }
+            }
+            Problem::Forbidden => Words {
+                title: "This sign-in did not come from this site",
+                paragraphs: &["Please open the sign-in page and try again there."],
+            },
+        };
+        let retry = matches!(problem, Problem::Overloaded).then_some(RETRY_AFTER_DEFAULT);
+        self.answer(problem.status(), problem.as_str(), &words, None, retry, asked)
+    }
+
+    /// The one answer to a rejected, unknown or locked sign-in, as the route configures it.
+    pub(crate) fn rejected(&self, answer: &Answer) -> Page {
+        match answer {
+            Answer::Redirect { location } => self.see_other(location),
+            Answer::Body { status, content_type, body } => {
+                let status = StatusCode::from_u16(*status).unwrap_or(StatusCode::UNAUTHORIZED);
+                let mut page = Response::new(Full::new(Bytes::from(body.clone())));
+                *page.status_mut() = status;
+                if let Ok(content_type) = HeaderValue::from_str(content_type) {
+                    page.headers_mut().insert(CONTENT_TYPE, content_type);
+                }
+                no_store(page)
+            }
+        }
+    }
+
+    /// "Could not ask": never "wrong password". Everybody is offered the mailbox sign-in, since offering it to some
+    /// would tell who is who (design, "Settled").
+    pub(crate) fn closed(&self, closed: Closed, asked: &Asked) -> Page {
+        let (class, retry, offer) = match closed {
+            Closed::Legacy { retry_after } => {
+                ("sign_in_unavailable", retry_after, Some(("Sign in by e-mail", &self.mailbox_sign_in)))
+            }
+            Closed::Store => ("sign_in_unavailable", None, None),
+        };
+        let words = Words {
+            title: "Sign-in is not available right now",
+            paragraphs: &["Your password was not checked. Please try again in a moment."],
+        };
+        let retry = Some(retry.unwrap_or(RETRY_AFTER_DEFAULT));
+        let offer = offer.map(|(label, address)| (label, address.as_str()));
+        self.answer(StatusCode::SERVICE_UNAVAILABLE, class, &words, offer, retry, asked)
+    }
+
+    /// Scalekit signed somebody in and no session is opened here.
+    pub(crate) fn refused(&self, refused: Refused, asked: &Asked) -> Page {
+        let (status, words, retry) = match refused {
+            Refused::Tombstone => (
+                StatusCode::FORBIDDEN,
+                Words {
+                    title: "This account has no access",
+                    paragraphs: &["Please contact the people who run this application."],
+                },
+                None,
+            ),
+            Refused::EmailUnverified => (
+                StatusCode::FORBIDDEN,
+                Words {
+                    title: "Your e-mail address is not confirmed",
+                    paragraphs: &["Confirm the address first, then sign in again."],
+                },
+                None,
+            ),
+            Refused::NotLinkable => (
+                StatusCode::FORBIDDEN,
+                Words {
+                    title: "This sign-in does not fit your account",
+                    paragraphs: &["Please sign in the way you did before, or contact support."],
+                },
+                None,
+            ),
+            Refused::TryAgain => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                Words {
+                    title: "Sign-in is not available right now",
+                    paragraphs: &["Please try again in a moment."],
+                },
+                Some(RETRY_AFTER_DEFAULT),
+            ),
+        };
+        let again = Some(("Sign in again", self.mailbox_sign_in.as_str()));
+        self.answer(status, refused.as_str(), &words, again, retry, asked)
+    }
+
+    /// A sign-in at Scalekit that came back broken, late, twice, or in another browser.
+    pub(crate) fn sign_in_broken(&self, asked: &Asked) -> Page {
+        let words = Words {
+            title: "This sign-in cannot be finished",
+            paragraphs: &["It is too old, was already used, or began in another browser."],
+        };
+        let again = Some(("Sign in again", self.mailbox_sign_in.as_str()));
+        self.answer(StatusCode::BAD_REQUEST, "sign_in_broken", &words, again, None, asked)
+    }
+
+    /// A person on their way: 303 for browsers, the address as data for JSON clients, which follow no redirect to
+    /// another site.
+    pub(crate) fn hand_over(&self, location: &str, json_client: bool) -> Page {
+        if json_client {
+            return json_page(StatusCode::OK, &json!({ "location": location }));
+        }
+        self.see_other(location)
+    }
+
+    /// 303 See Other to an address that was checked or configured.
+    pub(crate) fn see_other(&self, location: &str) -> Page {
+        let mut page = Response::new(Full::default());
+        *page.status_mut() = StatusCode::SEE_OTHER;
+        let location = HeaderValue::from_str(location).unwrap_or_else(|_| HeaderValue::from_static("/"));
+        page.headers_mut().insert(LOCATION, location);
+        no_store(page)
+    }
+
+    /// Data for a program.
+    pub(crate) fn json(&self, status: StatusCode, value: &Value) -> Page {
+        json_page(status, value)
+    }
+
+    fn answer(
+        &self,
+        status: StatusCode,
+        class: &str,
+        words: &Words,
+        action: Option<(&str, &str)>,
+        retry: Option<Duration>,
+        asked: &Asked,
+    ) -> Page {
+        let mut page = if asked.json {
+            let link = action.map(|(_, address)| address);
+            json_page(status, &json!({ "error": class, "reference": asked.id, "sign_in": link }))
+        } else {
+            let text =
+                Text { title: words.title, paragraphs: words.paragraphs, action, reference: &asked.id };
+            let mut page = Response::new(Full::new(Bytes::from(render(&text))));
+            *page.status_mut() = status;
+            let headers = page.headers_mut();
+            headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
+            headers.insert("content-security-policy", self.policy.clone());
+            headers.insert("x-content-type-options", HeaderValue::from_static("nosniff"));
+            headers.insert("referrer-policy", HeaderValue::from_static("no-referrer"));
+            no_store(page)
+        };
+        if let Some(wait) = retry {
+            let seconds = wait.min(RETRY_AFTER_MAX).as_secs().max(1);
+            page.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
+        }
         page
+    }
+}
+
+fn json_page(status: StatusCode, value: &Value) -> Page {
+    let mut page = Response::new(Full::new(Bytes::from(format!("{value}\n"))));
+    *page.status_mut() = status;
+    page.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    no_store(page)
+}
+
+/// No answer of ours may be shown to somebody else from a cache.
+fn no_store(mut page: Page) -> Page {
+    page.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    page
+}
+
+#[cfg(test)]
+mod tests {
+    use http_body_util::BodyExt as _;
+
+    use super::*;
+
+    fn asked(json: bool) -> Asked {
+        Asked { id: "r-1".into(), json }
+    }
+
+    async fn text(page: Page) -> String {
+        String::from_utf8(page.into_body().collect().await.unwrap().to_bytes().to_vec()).unwrap()
+    }
+
+    #[tokio::test]
+    async fn could_not_ask_is_503_with_a_wait_and_an_offer_for_everybody() {
+        let pages = Pages::new("/.crossfade/");
+        let closed = Closed::Legacy { retry_after: Some(Duration::from_secs(9999)) };
+        let page = pages.closed(closed, &asked(false));
+        assert_eq!(page.status(), 503);
+        assert_eq!(page.headers()[RETRY_AFTER], "60");
+        assert_eq!(page.headers()[CACHE_CONTROL], "no-store");
+        let html = text(page).await;
+        assert!(html.contains("/.crossfade/initiate") && html.contains("r-1"), "{html}");
+        assert!(!html.to_lowercase().contains("wrong"), "{html}");
+        let json = text(pages.closed(Closed::Store, &asked(true))).await;
+        assert!(json.contains("sign_in_unavailable"), "{json}");
+    }
+
+    #[tokio::test]
+    async fn every_problem_has_its_status_and_a_page_without_inner_life() {
+        let pages = Pages::new("/.crossfade/");
+        for problem in [Problem::BadGateway, Problem::Internal, Problem::Misdirected, Problem::Overloaded] {
+            let page = pages.problem(problem, &asked(false));
+            assert_eq!(page.status(), problem.status());
+            assert_eq!(page.headers().contains_key(RETRY_AFTER), problem == Problem::Overloaded);
+            let html = text(page).await.to_lowercase();
+            for word in ["hyper", "crossfade/", "upstream", "okta", "scalekit", "redis"] {
+                assert!(!html.contains(word), "{problem:?} tells of {word}");
+            }
+        }
     }
 }

@@ -29,7 +29,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    AnswerBody, BodyError, Core, Gate,
+    AnswerBody, BodyError, Core, Handler,
     admit::admit,
     crowd::Place,
     request::{Asking, RequestIds},
@@ -40,7 +40,7 @@ use crate::{config::Limits, pages::Problem};
 /// What all connections of one thread share.
 pub(super) struct Desk {
     pub(super) core: Core,
-    pub(super) gate: Arc<Gate>,
+    pub(super) gate: Arc<dyn Handler>,
     pub(super) ids: RequestIds,
     pub(super) http: http1::Builder,
     /// Tells every connection that the thread is leaving.
@@ -194,7 +194,7 @@ async fn respond(
             return core.refuse(Problem::Overloaded, &asking);
         }
         match admit(request, peer, secure, id, public, &core.rules) {
-            Ok(accepted) => desk.gate.handle(core, accepted).await,
+            Ok(accepted) => Arc::clone(&desk.gate).handle(core, accepted).await,
             Err(problem) => core.refuse(problem, &asking),
         }
     }))

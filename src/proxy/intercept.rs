@@ -1,25 +1,277 @@
-//! What happens to a request that passed the edge checks.
+//! Which requests are ours: doors, sign-ins, account and sign-out routes. Everything else passes.
 
-use http::Response;
+use std::{fmt, future::Future, pin::Pin, sync::Arc};
 
-use super::{Accepted, AnswerBody, Core};
+use http::{HeaderMap, Method, Response, header::SET_COOKIE};
 
-/// Decides for each request; one for all data-plane threads.
-#[derive(Debug)]
-pub(crate) struct Gate {}
+use super::{
+    Accepted, AnswerBody, Core, Extra, Outgoing,
+    doors::Knock,
+    gate::{Gate, Rules},
+    hand_over::leaving,
+    path::most_lenient,
+    request::Asking,
+    sign_in,
+    visitor::Visitor,
+};
+use crate::{
+    config::{RoutePath, SignInRoute},
+    identity::PersonKey,
+    pages::{Page, Problem},
+    session::{CookieJar, return_to},
+};
+
+/// Answers what a request asks; one for all data-plane threads.
+pub(crate) trait Handler: Send + Sync + fmt::Debug {
+    /// Answers one request that passed the edge's checks. The future stays on the request's own thread.
+    fn handle<'a>(self: Arc<Self>, core: &'a Core, request: Accepted) -> Handled<'a>;
+}
+
+/// An answer on its way.
+pub(crate) type Handled<'a> = Pin<Box<dyn Future<Output = Response<AnswerBody>> + 'a>>;
+
+impl Handler for Gate {
+    fn handle<'a>(self: Arc<Self>, core: &'a Core, request: Accepted) -> Handled<'a> {
+        Box::pin(async move { self.attend(core, request).await })
+    }
+}
+
+/// What a request is to us.
+enum Kind<'a> {
+    /// One of our own routes; what follows the prefix.
+    Door(String),
+    SignIn(&'a SignInRoute),
+    /// The page with the form.
+    Page(&'a SignInRoute),
+    Account,
+    Logout,
+    /// A second spelling of a listed path: whoever is behind us might resolve it, and a sign-in would pass unseen.
+    Disguised,
+    Pass,
+}
 
 impl Gate {
-    /// A gate that sends everything on.
-    pub(crate) fn open() -> Self {
-        Self {}
-    }
-
-    /// Answers one request.
-    pub(crate) async fn handle(&self, core: &Core, request: Accepted) -> Response<AnswerBody> {
+    async fn attend(self: &Arc<Self>, core: &Core, request: Accepted) -> Response<AnswerBody> {
+        let rules = self.rules.load_full();
         let asking = request.asking();
-        match core.forward(request.onward()).await {
-            Ok(answer) => answer,
-            Err(error) => core.failed(&error, &asking),
+        match kind(&request, &rules) {
+            Kind::Door(route) => {
+                let (client, asked) = (request.client, asking.asked());
+                let knock = Knock { head: &request.parts, client, asked: &asked, rules: &rules };
+                AnswerBody::page(self.door(&route, &knock).await)
+            }
+            Kind::SignIn(route) => sign_in::read(self, core, &rules, route, asking, request).await,
+            Kind::Page(route) => self.page(core, request, &rules, route).await,
+            Kind::Account => self.account(core, request, &rules).await,
+            Kind::Logout => self.logout(core, request, &rules).await,
+            Kind::Disguised => core.refuse(Problem::BadRequest, &asking),
+            Kind::Pass => self.pass(core, request, &rules).await,
         }
     }
+
+    /// Sends a request on with the identity of its session, if there is one.
+    async fn pass(
+        self: &Arc<Self>,
+        core: &Core,
+        request: Accepted,
+        rules: &Arc<Rules>,
+    ) -> Response<AnswerBody> {
+        let asking = request.asking();
+        let visitor = match self.visitor(&request.parts.headers, rules).await {
+            Ok(visitor) => visitor,
+            // A session that cannot be checked is not forgotten: 503, and the cookie stays (fault matrix).
+            Err(problem) => return core.refuse(problem, &asking),
+        };
+        let stale = visitor.is_none() && self.has_stale_cookie(&request.parts.headers);
+        let outgoing = Outgoing { extra: extra(visitor.as_deref(), rules), ..request.onward() };
+        let mut answer = send(core, outgoing, asking).await;
+        if stale && let Some(cookie) = self.cookies.clear(&self.cookies.session) {
+            answer.headers_mut().append(SET_COOKIE, cookie);
+        }
+        answer
+    }
+
+    /// The form, unless this device knows a crossed person: then Scalekit (step 2). `?crossfade=form` brings the
+    /// form back, for shared devices.
+    async fn page(
+        self: &Arc<Self>,
+        core: &Core,
+        request: Accepted,
+        rules: &Arc<Rules>,
+        route: &SignInRoute,
+    ) -> Response<AnswerBody> {
+        let wants_form = query_field(&request, "crossfade").as_deref() == Some("form");
+        let device = self.device(&request.parts.headers).filter(|_| !wants_form);
+        let Some(key) = device else { return self.pass(core, request, rules).await };
+        // Somebody who is signed in and asks for the form gets what the application says to that.
+        if matches!(self.visitor(&request.parts.headers, rules).await, Ok(Some(_))) {
+            return self.pass(core, request, rules).await;
+        }
+        let field = sign_in_target(route);
+        let target = field.and_then(|field| query_field(&request, field));
+        let target = return_to(target.as_deref(), &rules.public.url);
+        match self.away(key, &request, rules, target).await {
+            Some(page) => AnswerBody::page(page),
+            None => self.pass(core, request, rules).await,
+        }
+    }
+
+    /// Sends a device's crossed person to Scalekit; `None` shows the form.
+    async fn away(
+        self: &Arc<Self>,
+        key: PersonKey,
+        request: &Accepted,
+        rules: &Arc<Rules>,
+        target: String,
+    ) -> Option<Page> {
+        let headers = request.parts.headers.clone();
+        let leaving = leaving(self, &headers, target, false);
+        let (gate, for_rules, asked) = (Arc::clone(self), Arc::clone(rules), request.asking().asked());
+        let sent = self.shared(async move {
+            let forced = |name: &_| gate.forced(&headers, &for_rules, name);
+            match gate.journeys.device(&key, forced).await {
+                Ok(Some(over)) => Some(
+                    gate.hand_over(&for_rules, &over, &leaving)
+                        .await
+                        .unwrap_or_else(|error| gate.cannot_begin(&error, &asked)),
+                ),
+                Ok(None) => None,
+                Err(error) => {
+                    gate.recorder.ledger_unavailable(&error);
+                    None
+                }
+            }
+        });
+        sent.await.ok().flatten()
+    }
+
+    /// Password reset and the like mean nothing to a crossed person: they go to the configured page.
+    async fn account(
+        self: &Arc<Self>,
+        core: &Core,
+        request: Accepted,
+        rules: &Arc<Rules>,
+    ) -> Response<AnswerBody> {
+        let Some(page) = &rules.sign_in.account_page else {
+            return self.pass(core, request, rules).await;
+        };
+        let signed_in = match self.visitor(&request.parts.headers, rules).await {
+            Ok(visitor) => visitor.is_some(),
+            Err(problem) => return core.refuse(problem, &request.asking()),
+        };
+        let wants_form = query_field(&request, "crossfade").as_deref() == Some("form");
+        let device = self.device(&request.parts.headers).filter(|_| !wants_form);
+        let crossed = match device {
+            Some(key) if !signed_in => {
+                let gate = Arc::clone(self);
+                let known = self.shared(async move { gate.journeys.device(&key, |_| None).await });
+                matches!(known.await, Ok(Ok(Some(_))))
+            }
+            _ => signed_in,
+        };
+        if crossed {
+            return AnswerBody::page(self.pages.see_other(page.as_str()));
+        }
+        self.pass(core, request, rules).await
+    }
+
+    /// The application signs somebody out: our session ends with its own.
+    async fn logout(
+        self: &Arc<Self>,
+        core: &Core,
+        request: Accepted,
+        rules: &Arc<Rules>,
+    ) -> Response<AnswerBody> {
+        let (headers, asking) = (request.parts.headers.clone(), request.asking());
+        let mut answer = self.pass(core, request, rules).await;
+        match self.end_session(&headers, "application_route").await {
+            Ok(Ok(Some(_))) => {
+                for cookie in self.signed_out_cookies(rules, &headers).into_iter().flatten() {
+                    answer.headers_mut().append(SET_COOKIE, cookie);
+                }
+                answer
+            }
+            Ok(Ok(None)) => answer,
+            // Signed out here and not there would be a lie.
+            Ok(Err(_)) | Err(_) => core.refuse(Problem::Overloaded, &asking),
+        }
+    }
+
+    /// Whether a navigation brought a session cookie that means nothing any more (SEC-21). Only a navigation clears
+    /// it: the late answer to an image must not remove the cookie of a sign-in that just ended.
+    fn has_stale_cookie(&self, headers: &HeaderMap) -> bool {
+        let mode = headers.get("sec-fetch-mode").and_then(|value| value.to_str().ok());
+        matches!(mode, None | Some("navigate")) && CookieJar::new(headers).has(&self.cookies.session)
+    }
+}
+
+/// Forwards, and answers for an application that does not.
+pub(super) async fn send(core: &Core, outgoing: Outgoing, asking: Asking) -> Response<AnswerBody> {
+    match core.forward(outgoing).await {
+        Ok(answer) => answer,
+        Err(error) => core.failed(&error, &asking),
+    }
+}
+
+/// What a session adds to a request, and which of the application's cookies it keeps away.
+fn extra(visitor: Option<&Visitor>, rules: &Rules) -> Extra {
+    match visitor {
+        Some(visitor) => {
+            Extra { set: visitor.headers.clone(), strip_cookies: rules.session.legacy_cookies.clone() }
+        }
+        None => Extra::default(),
+    }
+}
+
+fn kind<'a>(request: &Accepted, rules: &'a Rules) -> Kind<'a> {
+    if let Some(route) = request.path.below(&rules.public.prefix) {
+        return Kind::Door(route.to_owned());
+    }
+    let method = &request.parts.method;
+    let sign_in = &rules.sign_in;
+    if *method == Method::POST
+        && let Some(route) = sign_in.routes.iter().find(|route| request.path.matches(&route.path))
+    {
+        return Kind::SignIn(route);
+    }
+    let reads = *method == Method::GET || *method == Method::HEAD;
+    let is_page = |route: &&SignInRoute| route.page.as_ref().is_some_and(|page| request.path.matches(page));
+    if reads && let Some(route) = sign_in.routes.iter().find(is_page) {
+        return Kind::Page(route);
+    }
+    if sign_in.account_routes.iter().any(|path| request.path.matches(path)) {
+        return Kind::Account;
+    }
+    if sign_in.logout_routes.iter().any(|path| request.path.matches(path)) {
+        return Kind::Logout;
+    }
+    if request.path.as_str().is_none() && is_disguised(request.parts.uri.path(), rules) {
+        return Kind::Disguised;
+    }
+    Kind::Pass
+}
+
+/// Whether an unmatchable path could be read as one that is listed, or as a door of ours.
+fn is_disguised(raw: &str, rules: &Rules) -> bool {
+    let read = most_lenient(raw);
+    let sign_in = &rules.sign_in;
+    let routes = sign_in.routes.iter().flat_map(|route| std::iter::once(&route.path).chain(&route.page));
+    let listed = routes.chain(&sign_in.account_routes).chain(&sign_in.logout_routes);
+    let same = |path: &RoutePath| path.0.trim_end_matches('/') == read;
+    listed.into_iter().any(same) || format!("{read}/").starts_with(&rules.public.prefix)
+}
+
+/// The query field of the form's page that names the return target.
+fn sign_in_target(route: &SignInRoute) -> Option<&str> {
+    match &route.fields {
+        crate::config::FieldNames::Form { return_to, .. } => return_to.as_deref(),
+        crate::config::FieldNames::Json { .. } => None,
+    }
+}
+
+fn query_field(request: &Accepted, name: &str) -> Option<String> {
+    let query = request.parts.uri.query().unwrap_or_default();
+    let mut values = url::form_urlencoded::parse(query.as_bytes()).filter(|(found, _)| found == name);
+    let first = values.next()?.1.into_owned();
+    values.next().is_none().then_some(first)
 }

@@ -63,6 +63,32 @@ impl NormalPath {
     }
 }
 
+/// What the most lenient reader would make of an unmatchable path: decoded to the end, every separator a slash, path
+/// parameters dropped, dot segments resolved. Only for recognising a rule's target in disguise.
+pub(super) fn most_lenient(raw: &str) -> String {
+    let mut text = raw.to_owned();
+    // Twice encoded is the deepest that is met in practice; four rounds are beyond it.
+    for _ in 0..4 {
+        let decoded = percent_encoding::percent_decode_str(&text).decode_utf8_lossy().into_owned();
+        if decoded == text {
+            break;
+        }
+        text = decoded;
+    }
+    let plain = text.replace('\\', "/").replace(|c: char| c.is_control(), "");
+    let mut segments: Vec<&str> = Vec::new();
+    for segment in plain.split('/') {
+        match segment.split_once(';').map_or(segment, |(name, _)| name) {
+            "" | "." => {}
+            ".." => {
+                segments.pop();
+            }
+            name => segments.push(name),
+        }
+    }
+    format!("/{}", segments.join("/"))
+}
+
 /// Whether readers may resolve the path to different things: dot segments, also with path parameters (`..;`).
 fn is_ambiguous(path: &str) -> bool {
     path.contains("/.")
@@ -158,6 +184,24 @@ mod tests {
             assert!(!path.matches(&RoutePath("/login".to_owned())), "{raw}");
         }
         assert_eq!(NormalPath::of(&"*".parse().unwrap()).as_str(), None);
+    }
+
+    #[test]
+    fn the_most_lenient_reader_sees_through_every_disguise() {
+        for raw in [
+            "/a/../login",
+            "/./login",
+            "/login/.",
+            "/a/%2e%2e/login",
+            "/%2flogin",
+            "/a/..%5clogin",
+            "/login%00",
+            "/a/..;x=1/login",
+            "/a/%252e%252e/login",
+        ] {
+            assert_eq!(most_lenient(raw), "/login", "{raw}");
+        }
+        assert_eq!(most_lenient("/a/../.."), "/");
     }
 
     #[test]

@@ -12,7 +12,7 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
-    Core, Counters, Gate,
+    Core, Counters, Handler,
     connection::{self, Desk},
     crowd::Crowd,
     headers::{FieldRules, RulesError},
@@ -38,7 +38,7 @@ pub(crate) struct Setup {
     pub(crate) identity: config::IdentityHeaders,
     /// Ours: never sent up, never taken from the application (SEC-23).
     pub(crate) cookies: Cookies,
-    pub(crate) gate: Arc<Gate>,
+    pub(crate) gate: Arc<dyn Handler>,
     pub(crate) pages: Arc<Pages>,
     pub(crate) counters: Arc<Counters>,
 }

@@ -50,10 +50,10 @@ impl ForceTokens {
         Some(format!("{payload}.{}", URL_SAFE_NO_PAD.encode(tag)))
     }
 
-    /// How much longer a token counts; `None` for a foreign, changed, expired or over-long one.
-    pub(crate) fn remaining(&self, token: &str, now: Timestamp) -> Option<Duration> {
+    /// A token's lane and how much longer it counts; `None` for a foreign, changed, expired or over-long one.
+    pub(crate) fn read(&self, token: &str, now: Timestamp) -> Option<(Lane, Duration)> {
         let claims = self.claims(token, now)?;
-        Some(Duration::from_secs(claims.exp.saturating_sub(now.seconds())))
+        Some((claims.lane, Duration::from_secs(claims.exp.saturating_sub(now.seconds()))))
     }
 
     /// The lane a token forces for this person.

@@ -66,6 +66,11 @@ impl Backstage {
         locked(&self.journal).count_check(login);
     }
 
+    /// Adds one to a number of the stand-in's own that `counts` shows under this name.
+    pub(super) fn tally(&self, name: &'static str) {
+        locked(&self.journal).tally(name);
+    }
+
     /// Puts faults and journal around `play`, and the side door beside it. `reset` restores what the stand-in
     /// itself remembers.
     pub(super) fn mount(self: &Arc<Self>, play: Router, reset: impl Fn() + Send + Sync + 'static) -> Router {
@@ -158,6 +163,16 @@ async fn play_fault(
         Kind::Slow => {
             backstage.clock.sleep(fault.delay()).await;
             next.run(request).await
+        }
+        Kind::Late => {
+            let response = next.run(request).await;
+            backstage.clock.sleep(fault.delay()).await;
+            response
+        }
+        Kind::Lost => {
+            let response = next.run(request).await;
+            wire.as_ref().inspect(|wire| wire.hang_up());
+            response
         }
         Kind::Status => (backstage.wording)(fault.status(), fault, backstage.clock.now()),
         Kind::RateLimited => (backstage.wording)(StatusCode::TOO_MANY_REQUESTS, fault, backstage.clock.now()),

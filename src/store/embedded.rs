@@ -73,6 +73,15 @@ impl Embedded {
         .await
     }
 
+    /// Keeps or replaces a value that belongs to the file.
+    pub(crate) async fn set_meta(&self, name: &'static str, value: Vec<u8>) -> Result<(), StoreError> {
+        self.write(move |transaction| {
+            transaction.open_table(META)?.insert(name, value.as_slice())?;
+            Ok(())
+        })
+        .await
+    }
+
     /// Keeps a value unless there is one, and returns the one that is there then.
     pub(crate) async fn meta_or_insert(
         &self,

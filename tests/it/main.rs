@@ -1,1 +1,14 @@
-//! Black-box tests: they start the built program and talk to it.
+//! Black-box tests: they start the built program and the real parts around it, and talk to them as strangers.
+//!
+//! `tests/run` installs the parts and starts this binary; `support` drives them. Every other module is one
+//! behaviour.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test's own tools may panic: a panic is how a test fails"
+)]
+
+mod architecture;
+mod parts;
+mod support;

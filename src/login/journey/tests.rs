@@ -92,7 +92,7 @@ impl World {
             client: ClientFacts { address: Ipv4Addr::LOCALHOST.into(), user_agent: None },
         };
         match decided.decision.lane {
-            Lane::New => self.journeys.new_lane(decided, &attempt).await,
+            Lane::New => self.journeys.new_lane(decided, Some(&attempt)).await,
             Lane::Legacy if password == "right" => {
                 self.journeys.after_upstream(decided, Upstream::SignalsOnly).await
             }

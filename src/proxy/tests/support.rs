@@ -11,7 +11,9 @@ use std::{
 
 use http::HeaderName;
 
-use super::super::{Counters, Gate, Plane, RequestId, Setup, request::RequestIds};
+use super::super::{
+    Accepted, Core, Counters, Handled, Handler, Plane, RequestId, Setup, request::RequestIds,
+};
 use crate::{
     config::{self, AssertionKey, IdentityHeaders, Limits, Public, SessionSettings, UserValue},
     identity::Secret,
@@ -106,8 +108,8 @@ impl Running {
             public: Arc::new(public),
             upstream,
             identity: identity(),
-            gate: Arc::new(Gate::open()),
-            pages: Arc::new(Pages::new()),
+            gate: Arc::new(Open),
+            pages: Arc::new(Pages::new("/.crossfade/")),
             counters: Arc::clone(&counters),
         };
         Self { plane: Plane::start(&setup).unwrap(), counters }
@@ -429,5 +431,18 @@ impl Guest {
 
     pub(crate) fn take_read(&mut self) -> Vec<u8> {
         std::mem::take(&mut self.read)
+    }
+}
+
+/// A handler that sends everything on.
+#[derive(Debug)]
+struct Open;
+
+impl Handler for Open {
+    fn handle<'a>(self: Arc<Self>, core: &'a Core, request: Accepted) -> Handled<'a> {
+        Box::pin(async move {
+            let asking = request.asking();
+            core.forward(request.onward()).await.unwrap_or_else(|error| core.failed(&error, &asking))
+        })
     }
 }

@@ -1,4 +1,7 @@
 //! Faults: what can go wrong with an answer, as the operator of the play words it.
+//!
+//! Some replace the work (`down`, `status`, `rate_limited`, `html`): nothing was carried out. `slow` waits first,
+//! and a caller who hangs up meanwhile leaves nothing done. All others happen after the work was carried out.
 
 use std::{str::FromStr, time::Duration};
 
@@ -19,8 +22,12 @@ use super::{Scripted, Step, Wire};
 pub(super) enum Kind {
     /// The connection ends without one byte of an answer.
     Down,
-    /// The answer is right but late.
+    /// The wait comes first, then the work and the right answer.
     Slow,
+    /// The work comes first, then the wait and the right answer.
+    Late,
+    /// The work is carried out, then the connection ends without one byte of an answer.
+    Lost,
     /// An error answer in place of the work.
     Status,
     /// 429 with the stand-in's own headers.
@@ -63,7 +70,7 @@ pub(crate) struct Fault {
 /// A fault that cannot be read from a command line.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "a fault is kind[=number][@/path], with a kind of down, slow, status, rate_limited, html, huge, truncated, reset or wrong_types"
+    "a fault is kind[=number][@/path], with a kind of down, slow, late, lost, status, rate_limited, html, huge, truncated, reset or wrong_types"
 )]
 pub(crate) struct FaultSyntax;
 
@@ -83,7 +90,7 @@ impl FromStr for Fault {
             method: None,
             times: None,
             status: narrow(Kind::Status).map(u16::try_from).transpose().map_err(|_| FaultSyntax)?,
-            delay_ms: narrow(Kind::Slow),
+            delay_ms: narrow(Kind::Slow).or(narrow(Kind::Late)),
             size_bytes: narrow(Kind::Huge).map(usize::try_from).transpose().map_err(|_| FaultSyntax)?,
             reset_after_secs: narrow(Kind::RateLimited),
         })
@@ -112,6 +119,11 @@ impl Fault {
         self.status
             .and_then(|status| StatusCode::from_u16(status).ok())
             .unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+    }
+
+    /// The wait a rate limit names, for stand-ins that name none unless they are told to.
+    pub(in crate::simulate) fn named_reset_secs(&self) -> Option<u64> {
+        self.reset_after_secs
     }
 
     /// After how many seconds a rate limit lets requests through again.
@@ -193,6 +205,7 @@ mod tests {
         assert_eq!(fault.delay(), Duration::from_millis(250));
         assert!(fault.concerns(&Method::POST, "/api/v1/authn"));
         assert!(!fault.concerns(&Method::POST, "/api/v1/users"));
+        assert_eq!("late=40".parse::<Fault>().unwrap().delay(), Duration::from_millis(40));
         assert_eq!("status=503".parse::<Fault>().unwrap().status(), StatusCode::SERVICE_UNAVAILABLE);
         assert_eq!("rate_limited=7".parse::<Fault>().unwrap().reset_after_secs(), 7);
         for wrong in ["", "sloow", "slow=x", "status=99999"] {

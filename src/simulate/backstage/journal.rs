@@ -75,6 +75,7 @@ pub(in crate::simulate) struct Journal {
     entries: VecDeque<Entry>,
     checks: BTreeMap<String, u64>,
     requests: BTreeMap<String, u64>,
+    tallies: BTreeMap<&'static str, u64>,
 }
 
 impl Journal {
@@ -101,12 +102,20 @@ impl Journal {
         bounded_count(&mut self.checks, login.to_lowercase());
     }
 
+    pub(super) fn tally(&mut self, name: &'static str) {
+        *self.tallies.entry(name).or_default() += 1;
+    }
+
     pub(super) fn entries(&self) -> Value {
         json!({ "requests": self.entries, "forgotten": self.entries.front().map_or(0, |entry| entry.number) })
     }
 
     pub(super) fn counts(&self) -> Value {
-        json!({ "password_checks": self.checks, "requests": self.requests })
+        let mut counts = json!({ "password_checks": self.checks, "requests": self.requests });
+        for (name, number) in &self.tallies {
+            counts[*name] = Value::from(*number);
+        }
+        counts
     }
 
     /// Forgets what came. Numbers go on rising, so that a note of an open request cannot meet a new entry.

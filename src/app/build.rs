@@ -1,0 +1,180 @@
+//! From a validated configuration to running objects: a list, in the order of need.
+
+use std::sync::Arc;
+
+use anyhow::{Context as _, anyhow};
+use arc_swap::ArcSwap;
+use uuid::Uuid;
+
+use super::{
+    observed::{ObservedDirectory, ObservedStore, Observer},
+    pledge,
+    witness::Recording,
+};
+use crate::{
+    clock::SharedClock,
+    config::{self, AssertionKey, Config},
+    hash::HashPool,
+    identity::{SourceName, SubjectKey},
+    legacy,
+    login::{Chain, Journeys, Ledger, Settings},
+    net::Tracker,
+    pages::Pages,
+    proxy::{Gate, Recorder, Rules, Visitors},
+    scalekit::Scalekit,
+    session::{
+        AssertionSigner, Cookies, FlowStore, Flows, IdentityProvider, KeyRing, Purpose, SessionStore,
+        Sessions, SigningKey,
+    },
+    store::Embedded,
+    telemetry::{AddressPolicy, Audit, Metrics},
+};
+
+/// What the rest of the program is made of; shared by start and reload.
+pub(super) struct Parts {
+    pub(super) gate: Arc<Gate>,
+    pub(super) pages: Arc<Pages>,
+    pub(super) store: Embedded,
+    pub(super) hashes: HashPool,
+    pub(super) observer: Observer,
+    pub(super) metrics: Metrics,
+}
+
+/// Builds everything that has no listener.
+pub(super) async fn parts(
+    config: &Config,
+    tracker: &Tracker,
+    clock: &SharedClock,
+    failpoint: Option<&str>,
+) -> anyhow::Result<Parts> {
+    let metrics = Metrics::new();
+    let audit = Audit::new(AddressPolicy::from_full_addresses(config.telemetry.full_addresses));
+    let subjects = SubjectKey::new(config.telemetry.subject_key.expose().as_bytes());
+    let recorder = Recorder { audit, metrics: metrics.clone(), subjects };
+    let observer = Observer { audit, metrics: metrics.clone(), clock: clock.clone() };
+
+    let store = open_store(config)?;
+    pledge::keep(&store, config).await?;
+    let keys = Arc::new(KeyRing::new(&config.session.keys).context("session.keys")?);
+    let signer = AssertionSigner {
+        key: signing_key(config, &store, &keys).await?,
+        origin: config.public.url.origin().ascii_serialization(),
+        lifetime: config.identity.assertion_lifetime,
+    };
+
+    let hashes = HashPool::start(
+        config.legacy.hash_threads,
+        config.legacy.hash_queue,
+        config.legacy.hash_ceilings.clone(),
+    );
+    let chain = chain(&config.legacy, &hashes, &observer).await?;
+    let redirect = config.public.url.join(&format!("{}callback", config.public.prefix))?;
+    let scalekit = Arc::new(Scalekit::new(&config.scalekit, &redirect, clock.clone())?);
+    let (directory, provider) = (Arc::clone(&scalekit), scalekit as Arc<dyn IdentityProvider>);
+
+    let journeys = Journeys {
+        settings: Arc::new(ArcSwap::from_pointee(Settings::of(config))),
+        chain: Arc::new(ArcSwap::from_pointee(chain)),
+        directory: ObservedDirectory::shared(directory, observer.clone()),
+        ledger: Arc::new(store.clone()) as Arc<dyn Ledger>,
+        clock: clock.clone(),
+        witness: Arc::new(witness(&recorder, failpoint)?),
+    };
+    let pages = Pages::new(&config.public.prefix);
+    let gate = Gate {
+        rules: ArcSwap::from_pointee(Rules::of(config)),
+        journeys,
+        sessions: Sessions {
+            store: Arc::new(store.clone()) as Arc<dyn SessionStore>,
+            keys: Arc::clone(&keys),
+            clock: clock.clone(),
+            idle: config.session.idle,
+            absolute: config.session.absolute,
+        },
+        flows: Flows {
+            store: Arc::new(store.clone()) as Arc<dyn FlowStore>,
+            keys: Arc::clone(&keys),
+            clock: clock.clone(),
+        },
+        provider,
+        cookies: Cookies::new(&config.session, &config.public),
+        keys,
+        signer,
+        pages: pages.clone(),
+        recorder,
+        tracker: tracker.clone(),
+        clock: clock.clone(),
+        visitors: Visitors::default(),
+    };
+    metrics.dial_stands(&config.rollout.dial);
+    Ok(Parts { gate: Arc::new(gate), pages: Arc::new(pages), store, hashes, observer, metrics })
+}
+
+fn open_store(config: &Config) -> anyhow::Result<Embedded> {
+    match &config.store {
+        // A new name for each process: claims of an earlier one are void.
+        config::Store::Embedded { path } => {
+            Embedded::open(path, &Uuid::now_v7().to_string()).context("store.embedded.path")
+        }
+    }
+}
+
+/// The chain of legacy stores, each one watched. Rows of files that cannot be read are said, and the rest counts.
+pub(super) async fn chain(
+    legacy: &config::Legacy,
+    hashes: &HashPool,
+    observer: &Observer,
+) -> anyhow::Result<Chain> {
+    let built = legacy::build(legacy, hashes).await.map_err(|problems| {
+        let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
+        anyhow!("{}", lines.join("\n"))
+    })?;
+    for (source, rows) in &built.left_out {
+        say_left_out(source, rows.len());
+    }
+    let watched = built.stores.into_iter().map(|store| ObservedStore::shared(store, observer.clone()));
+    Ok(Chain::new(watched.collect()))
+}
+
+fn say_left_out(source: &SourceName, rows: usize) {
+    tracing::warn!(legacy.store = %source, rows, "rows of a file cannot be read and were left out");
+}
+
+fn witness(recorder: &Recorder, failpoint: Option<&str>) -> anyhow::Result<Recording> {
+    #[cfg(not(feature = "failpoints"))]
+    if failpoint.is_some() {
+        return Err(anyhow!("CROSSFADE_FAILPOINT is set, but this build has no fail points"));
+    }
+    Ok(Recording {
+        recorder: recorder.clone(),
+        #[cfg(feature = "failpoints")]
+        failpoint: match failpoint {
+            Some(text) => Some(
+                super::witness::Failpoint::parse(text)
+                    .ok_or_else(|| anyhow!("CROSSFADE_FAILPOINT must be before:STEP or after:STEP"))?,
+            ),
+            None => None,
+        },
+    })
+}
+
+/// The key that signs assertions: a configured file's, or one that was made at the first start and is kept sealed.
+async fn signing_key(config: &Config, store: &Embedded, keys: &KeyRing) -> anyhow::Result<SigningKey> {
+    match &config.identity.assertion_key {
+        AssertionKey::File(path) => {
+            let pem = std::fs::read(path)
+                .with_context(|| format!("identity.assertion_key.file: cannot read {}", path.display()))?;
+            SigningKey::from_pem(&pem).context("identity.assertion_key.file")
+        }
+        AssertionKey::Stored => {
+            let fresh = keys.seal(Purpose::SigningKey, &SigningKey::generate()?)?;
+            let kept = store.meta_or_insert("assertion_key", fresh.into_bytes()).await?;
+            let sealed = String::from_utf8(kept).context("the store's assertion key cannot be read")?;
+            let der = keys.open(Purpose::SigningKey, &sealed).context(
+                "the store's assertion key was sealed with a key that is not in session.keys any more; bring the \
+                 old key back as a further entry",
+            )?;
+            SigningKey::from_der(&der).context("the store's assertion key cannot be used")
+        }
+    }
+}

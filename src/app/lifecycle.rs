@@ -1,0 +1,104 @@
+//! A running Crossfade: start, reload, drain, stop.
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use anyhow::Context as _;
+use arc_swap::ArcSwap;
+use tokio::{net::TcpListener, runtime::Handle, sync::watch, task::JoinHandle};
+use tokio_util::sync::CancellationToken;
+
+use super::build::{self, Parts};
+use crate::{
+    admin::{self, AdminState, Awaits, Readiness},
+    clock::{SharedClock, SystemClock},
+    config::Config,
+    jobs,
+    net::Tracker,
+    proxy::{Counters, Plane, Setup},
+    session::SessionStore,
+    telemetry::Metrics,
+};
+
+/// How long tasks on the shared runtime may take to finish once nothing new arrives: a create that was sent is
+/// recorded before the process ends.
+const TASKS_GRACE: Duration = Duration::from_secs(15);
+
+/// One running instance.
+pub(crate) struct Instance {
+    pub(super) config: ArcSwap<Config>,
+    pub(super) parts: Parts,
+    plane: Plane,
+    tracker: Tracker,
+    ready: watch::Sender<Readiness>,
+    admin: SocketAddr,
+    admin_task: JoinHandle<()>,
+    admin_stop: CancellationToken,
+}
+
+impl Instance {
+    /// Builds everything and begins to listen; needs the shared runtime. `failpoint` only counts in builds for it.
+    pub(crate) async fn start(config: Config, failpoint: Option<&str>) -> anyhow::Result<Self> {
+        let clock: SharedClock = SystemClock::shared();
+        let tracker = Tracker::new(Handle::current());
+        let parts = build::parts(&config, &tracker, &clock, failpoint).await?;
+
+        let listener = TcpListener::bind(config.admin.listen)
+            .await
+            .with_context(|| format!("admin.listen: cannot listen on {}", config.admin.listen))?;
+        let admin = listener.local_addr()?;
+        let (ready, readiness) = watch::channel(Readiness::Starting(Awaits::Listeners));
+        let admin_stop = CancellationToken::new();
+        let state = AdminState { ready: readiness, metrics: parts.metrics.clone() };
+        let admin_task = tracker.spawn(admin::serve(listener, state, admin_stop.clone()));
+
+        let plane = Plane::start(&Setup {
+            public: Arc::new(config.public.clone()),
+            upstream: config.upstream.clone(),
+            identity: config.identity.clone(),
+            cookies: parts.gate.cookies.clone(),
+            gate: parts.gate.clone(),
+            pages: Arc::clone(&parts.pages),
+            counters: Arc::new(Counters::default()),
+        })
+        .context("public.listen")?;
+        let sessions = Arc::new(parts.store.clone()) as Arc<dyn SessionStore>;
+        jobs::sweep_sessions(sessions, clock, &tracker);
+        ready.send_replace(Readiness::Ready);
+        let config = ArcSwap::from_pointee(config);
+        Ok(Self { config, parts, plane, tracker, ready, admin, admin_task, admin_stop })
+    }
+
+    /// Where people's browsers connect.
+    pub(crate) fn public(&self) -> SocketAddr {
+        self.plane.address()
+    }
+
+    /// Where health and metrics are.
+    pub(crate) fn admin(&self) -> SocketAddr {
+        self.admin
+    }
+
+    /// The metrics of this instance.
+    pub(crate) fn metrics(&self) -> &Metrics {
+        &self.parts.metrics
+    }
+
+    /// Whether every thread of the data plane and the admin listener still run; one that died early is a failure.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.plane.is_whole() && !self.admin_task.is_finished()
+    }
+
+    /// Ends in order (REL-32): unready, drained, tasks finished. `false` when something had to be cut.
+    pub(crate) async fn stop(self) -> bool {
+        self.ready.send_replace(Readiness::Draining);
+        let limits = self.config.load().public.limits.clone();
+        let cut = self.plane.drain(limits.drain_wait, limits.drain_timeout).await;
+        // The admin listener is one of the tasks that are waited for.
+        self.admin_stop.cancel();
+        let finished = self.tracker.finish(TASKS_GRACE).await;
+        if !finished {
+            tracing::error!(tasks = self.tracker.running(), "tasks were still running at the end");
+        }
+        cut == 0 && finished
+    }
+}

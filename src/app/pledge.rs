@@ -1,0 +1,90 @@
+//! What may never change while the ledger has rows: the bucket salt and the external ids (design, step 3 and
+//! "Words"). The store keeps what it was first used with.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context as _, bail};
+use serde::{Deserialize, Serialize};
+
+use crate::{config::Config, login::Ledger, store::Embedded};
+
+/// The name under which the store keeps it.
+const META: &str = "pledge";
+
+/// The settings a store is bound to.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Pledge {
+    /// A fingerprint, never the salt itself.
+    salt: String,
+    /// Source name to external id template.
+    external_ids: BTreeMap<String, String>,
+}
+
+impl Pledge {
+    fn of(config: &Config) -> Self {
+        let template = |source: &crate::config::Source| {
+            (source.name.as_str().to_owned(), source.external_id.as_str().to_owned())
+        };
+        Self {
+            salt: config.rollout.salt.fingerprint(),
+            external_ids: config.legacy.sources.iter().map(template).collect(),
+        }
+    }
+}
+
+/// Refuses a configuration that would reshuffle people or lose them in Scalekit; remembers one that may be used.
+pub(super) async fn keep(store: &Embedded, config: &Config) -> anyhow::Result<()> {
+    let mut now = Pledge::of(config);
+    let kept = store.meta(META).await.context("the store cannot be read")?;
+    let kept: Option<Pledge> = kept.map(|kept| serde_json::from_slice(&kept)).transpose()?;
+    if let Some(kept) = kept
+        && !store.is_empty().await.context("the ledger cannot be read")?
+    {
+        check(&kept, &now)?;
+        // A source that is switched off for a while keeps its promise.
+        for (name, template) in kept.external_ids {
+            now.external_ids.entry(name).or_insert(template);
+        }
+    }
+    store.set_meta(META, serde_json::to_vec(&now)?).await.context("the store cannot be written")?;
+    Ok(())
+}
+
+fn check(kept: &Pledge, now: &Pledge) -> anyhow::Result<()> {
+    if kept.salt != now.salt {
+        bail!(
+            "rollout.salt: the ledger has people who were put into buckets with another salt; bring the old salt \
+             back, or start with an empty store"
+        );
+    }
+    for (name, template) in &now.external_ids {
+        if let Some(old) = kept.external_ids.get(name).filter(|old| *old != template) {
+            bail!(
+                "legacy source {name}: external_id is {template:?}, but people are in Scalekit already under \
+                 {old:?}; set external_id to {old:?}"
+            );
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pledge(salt: &str, ids: &[(&str, &str)]) -> Pledge {
+        let ids = ids.iter().map(|(name, template)| ((*name).to_owned(), (*template).to_owned()));
+        Pledge { salt: salt.to_owned(), external_ids: ids.collect() }
+    }
+
+    #[test]
+    fn a_salt_or_an_external_id_never_changes_under_people() {
+        let kept = pledge("a", &[("crm", "{id}")]);
+        assert!(check(&kept, &pledge("a", &[("crm", "{id}"), ("okta", "okta:{id}")])).is_ok());
+        assert!(check(&kept, &pledge("a", &[])).is_ok());
+        let salt = check(&kept, &pledge("b", &[("crm", "{id}")])).unwrap_err().to_string();
+        assert!(salt.contains("rollout.salt"), "{salt}");
+        let template = check(&kept, &pledge("a", &[("crm", "{source}:{id}")])).unwrap_err().to_string();
+        assert!(template.contains("set external_id to \"{id}\""), "{template}");
+    }
+}

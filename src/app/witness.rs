@@ -1,0 +1,109 @@
+//! Tells logs, metrics and audit what a migration does; and, in builds for it, stops the process at a named step.
+
+use std::error::Error;
+
+use crate::{
+    login::{Moment, Row, RowState, Witness},
+    proxy::Recorder,
+};
+
+/// The witness of this process.
+#[derive(Clone, Debug)]
+pub(super) struct Recording {
+    pub(super) recorder: Recorder,
+    #[cfg(feature = "failpoints")]
+    pub(super) failpoint: Option<Failpoint>,
+}
+
+impl Witness for Recording {
+    fn step(&self, moment: Moment, step: &'static str, row: &Row) {
+        tracing::debug!(
+            migration.step = step,
+            migration.moment = ?moment,
+            login.subject = %self.recorder.subject_of(row),
+            "a step of a migration"
+        );
+        #[cfg(feature = "failpoints")]
+        if let Some(failpoint) = &self.failpoint {
+            failpoint.meet(moment, step);
+        }
+    }
+
+    fn moved(&self, before: &RowState, row: &Row) {
+        let (subject, source) = (self.recorder.subject_of(row), &row.key.source);
+        let audit = self.recorder.audit;
+        audit.migration_moved(&subject, source, before.as_str(), row.state.as_str());
+        let metrics = &self.recorder.metrics;
+        match &row.state {
+            RowState::None | RowState::Claimed | RowState::Created => {}
+            RowState::Done if row.origin == crate::login::Origin::BornNew => audit.born_new(&subject),
+            RowState::Done | RowState::Tombstone => {
+                metrics.migration_ended(source.as_str(), row.state.as_str());
+            }
+            RowState::Conflict { why } => {
+                audit.conflict(&subject, source, why.as_str());
+                metrics.migration_ended(source.as_str(), row.state.as_str());
+            }
+            RowState::Ineligible { why } => {
+                audit.ineligible(&subject, source, why.as_str());
+                metrics.migration_ended(source.as_str(), row.state.as_str());
+            }
+        }
+    }
+
+    fn failed(&self, step: &'static str, error: &(dyn Error + 'static), row: &Row) {
+        tracing::warn!(
+            migration.step = step,
+            login.subject = %self.recorder.subject_of(row),
+            error = %chain(error),
+            "a step of a migration failed"
+        );
+    }
+
+    fn unavailable(&self, step: &'static str, error: &(dyn Error + 'static)) {
+        tracing::warn!(migration.step = step, error = %chain(error), "a dependency could not be asked");
+    }
+}
+
+/// An error with its causes, in one line.
+pub(super) fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
+}
+
+/// A step at which this process stops for good, so that a test can kill it there: `before:create`, `after:claim`.
+#[cfg(feature = "failpoints")]
+#[derive(Clone, Debug)]
+pub(super) struct Failpoint {
+    moment: Moment,
+    step: String,
+}
+
+#[cfg(feature = "failpoints")]
+impl Failpoint {
+    pub(super) fn parse(text: &str) -> Option<Self> {
+        let (moment, step) = text.split_once(':')?;
+        let moment = match moment {
+            "before" => Moment::Before,
+            "after" => Moment::After,
+            _ => return None,
+        };
+        Some(Self { moment, step: step.to_owned() })
+    }
+
+    /// Says that the step was reached, and never comes back.
+    fn meet(&self, moment: Moment, step: &'static str) {
+        if self.moment != moment || self.step != step {
+            return;
+        }
+        tracing::warn!(target: "failpoint", migration.step = step, "failpoint reached");
+        loop {
+            std::thread::park();
+        }
+    }
+}

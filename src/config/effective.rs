@@ -1,0 +1,39 @@
+//! Back from a configuration to the file's own shape, with every default filled in.
+//!
+//! Secrets come from what the file said, so that their content cannot get here.
+
+mod legacy;
+mod sections;
+
+use std::path::Path;
+
+use super::{
+    Config,
+    raw::{Raw, SecretRef},
+};
+
+/// `raw` is what the file said, `base` the folder its relative paths start from.
+pub(super) fn fill(config: &Config, raw: &Raw, base: &Path) -> Raw {
+    Raw {
+        public: Some(sections::public(&config.public)),
+        admin: Some(sections::admin(&config.admin)),
+        upstream: Some(sections::upstream(&config.upstream)),
+        sign_in: Some(sections::sign_in(&config.sign_in)),
+        legacy: Some(legacy::legacy(&config.legacy, raw.legacy.as_ref(), base)),
+        scalekit: Some(sections::scalekit(&config.scalekit, raw.scalekit.as_ref(), base)),
+        migration: Some(sections::migration(&config.migration)),
+        rollout: Some(sections::rollout(&config.rollout, raw.rollout.as_ref(), base)),
+        session: Some(sections::session(&config.session, raw.session.as_ref(), base)),
+        identity: Some(sections::identity(&config.identity)),
+        store: Some(sections::store(&config.store)),
+        telemetry: Some(sections::telemetry(&config.telemetry, raw.telemetry.as_ref(), base)),
+    }
+}
+
+/// A reference that means the same from any folder.
+fn whole(secret: Option<&SecretRef>, base: &Path) -> Option<SecretRef> {
+    secret.map(|secret| match secret {
+        SecretRef::File(path) => SecretRef::File(base.join(path).display().to_string()),
+        SecretRef::Env(name) => SecretRef::Env(name.clone()),
+    })
+}

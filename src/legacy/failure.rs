@@ -1,0 +1,19 @@
+//! Errors of the stores, worded without any secret or personal data.
+
+use crate::{
+    identity::SourceName,
+    login::{ErrorClass, LegacyError},
+};
+
+/// May work later.
+pub(super) const TRANSIENT: ErrorClass = ErrorClass::Transient { retry_after: None };
+
+/// An error of a source without an underlying cause.
+pub(super) fn failure(source: &SourceName, class: ErrorClass, problem: impl Into<String>) -> LegacyError {
+    LegacyError { source_name: source.clone(), class, problem: problem.into(), cause: None }
+}
+
+/// The source answered, but not what it was asked.
+pub(super) fn garbage(source: &SourceName, problem: impl Into<String>) -> LegacyError {
+    failure(source, TRANSIENT, problem)
+}

@@ -1,0 +1,302 @@
+//! Password hashes in a table of PostgreSQL, MySQL, MariaDB or SQLite, found by the operator's own query
+//! (legacy-stores.md §6).
+//!
+//! The statement is the operator's, the typed name is only ever bound to it. What a collation took for equal is
+//! compared again in code. Connections are read-only, limited in time, and made when first needed: a database that
+//! is down at the start is one that cannot be asked yet.
+
+mod fault;
+mod mysql;
+mod postgres;
+mod sqlite;
+
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use futures_util::TryStreamExt as _;
+use sqlx::{Column as _, Row as _};
+
+use self::fault::Fault;
+use super::{
+    cells::{Cell, Fields},
+    failure::{TRANSIENT, failure},
+    names,
+    passwords::{Found, Passwords},
+};
+use crate::{
+    clock::Deadline,
+    config::{Source, SqlDialect, SqlSource},
+    identity::{CanonicalEmail, LegacyId, LegacyRecord, LoginName, SourceName},
+    login::{Attempt, ErrorClass, LegacyError, LegacyStore, Twins, Verdict},
+};
+
+/// How long a sign-in waits for a connection. The driver retries a refused connection for as long as this.
+const CONNECTION_WAIT: Duration = Duration::from_secs(2);
+/// Two rows are ambiguous already; no answer is read further.
+const ROWS_FOR_ONE: usize = 2;
+/// Rows that share an e-mail: enough to find two ids among them.
+const ROWS_FOR_TWINS: usize = 100;
+
+/// A table of accounts.
+pub(super) struct Sql {
+    domains: Vec<String>,
+    timeout: Duration,
+    database: Database,
+    query: Arc<str>,
+    id_query: Option<Arc<str>>,
+    twins_query: Option<Arc<str>>,
+    passwords: Passwords,
+}
+
+enum Database {
+    Postgres(sqlx::PgPool),
+    Mysql(sqlx::MySqlPool),
+    Sqlite(sqlx::SqlitePool),
+}
+
+/// Limits of a pool and of what runs on it.
+#[derive(Clone, Copy)]
+struct Limits {
+    connections: u32,
+    statement: Duration,
+    wait: Duration,
+}
+
+impl Limits {
+    /// Nothing is connected before it is needed.
+    fn pool<DB: sqlx::Database>(self) -> sqlx::pool::PoolOptions<DB> {
+        sqlx::pool::PoolOptions::new()
+            .max_connections(self.connections.max(1))
+            .min_connections(0)
+            .acquire_timeout(self.wait)
+    }
+}
+
+/// Which columns an answer must have.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Wanted {
+    All,
+    /// Those that are there.
+    Some,
+}
+
+/// The rows of one statement with one bound value. A macro, because what the three drivers have in common cannot
+/// be said in bounds shorter than this.
+macro_rules! rows {
+    ($pool:expr, $query:expr, $bind:expr, $most:expr, $wanted:expr, $columns:expr, $cell:path) => {{
+        let mut found =
+            sqlx::query(sqlx::AssertSqlSafe(Arc::clone($query))).bind($bind.to_owned()).fetch($pool);
+        let mut rows = Vec::new();
+        while rows.len() < $most
+            && let Some(row) = found.try_next().await?
+        {
+            let names: Vec<&str> = row.columns().iter().map(|column| column.name()).collect();
+            let places = places($columns, &names, $wanted)?;
+            let cells = places.into_iter().map(|at| at.map_or(Cell::Absent, |at| $cell(&row, at)));
+            rows.push(Fields::new($columns, cells.collect()));
+        }
+        Ok(rows)
+    }};
+}
+
+impl Sql {
+    /// Prepares connections and makes none. The problem names the setting and no secret.
+    pub(super) fn new(source: &Source, settings: &SqlSource, passwords: Passwords) -> Result<Self, String> {
+        let limits = Limits {
+            connections: settings.connections,
+            statement: source.timeout,
+            wait: CONNECTION_WAIT.min(source.timeout),
+        };
+        with_parameter(settings)?;
+        let url = settings.url.expose();
+        // The driver's own message may repeat parts of the address.
+        let database = match settings.dialect {
+            SqlDialect::Postgres => postgres::prepare(url, limits).map(Database::Postgres),
+            SqlDialect::Mysql => mysql::prepare(url, limits).map(Database::Mysql),
+            SqlDialect::Sqlite => sqlite::prepare(url, limits).map(Database::Sqlite),
+        }
+        .map_err(|_| "url: is not a connection address of this dialect".to_owned())?;
+        let shared = |query: &Option<String>| query.as_deref().map(Arc::from);
+        Ok(Self {
+            domains: source.domains.clone(),
+            timeout: source.timeout,
+            database,
+            query: Arc::from(settings.query.as_str()),
+            id_query: shared(&settings.id_query),
+            twins_query: shared(&settings.twins_query),
+            passwords,
+        })
+    }
+
+    async fn rows(
+        &self,
+        query: &Arc<str>,
+        bind: &str,
+        most: usize,
+        wanted: Wanted,
+        deadline: Deadline,
+    ) -> Result<Vec<Fields>, LegacyError> {
+        let remaining = deadline.at_most(self.timeout).remaining();
+        match tokio::time::timeout(remaining, self.ask(query, bind, most, wanted)).await {
+            Ok(Ok(rows)) => Ok(rows),
+            Ok(Err(fault)) => Err(fault.into_error(self.source())),
+            Err(_) => Err(failure(self.source(), TRANSIENT, "the database did not answer in time")),
+        }
+    }
+
+    async fn ask(
+        &self,
+        query: &Arc<str>,
+        bind: &str,
+        most: usize,
+        wanted: Wanted,
+    ) -> Result<Vec<Fields>, Fault> {
+        let columns = self.passwords.reader.wanted();
+        match &self.database {
+            Database::Postgres(pool) => rows!(pool, query, bind, most, wanted, columns, postgres::cell),
+            Database::Mysql(pool) => rows!(pool, query, bind, most, wanted, columns, mysql::cell),
+            Database::Sqlite(pool) => rows!(pool, query, bind, most, wanted, columns, sqlite::cell),
+        }
+    }
+
+    /// The one row of a typed name.
+    async fn find(&self, name: &LoginName, deadline: Deadline) -> Result<Found, LegacyError> {
+        let mut rows = self.rows(&self.query, name.as_typed(), ROWS_FOR_ONE, Wanted::All, deadline).await?;
+        let (Some(fields), true) = (rows.pop(), rows.is_empty()) else {
+            return Ok(if rows.is_empty() { Found::Nobody } else { Found::Several });
+        };
+        let reader = &self.passwords.reader;
+        let login = reader.login(&fields).map_err(|why| self.passwords.unreadable(&why))?;
+        let email = reader.email(&fields).map_err(|why| self.passwords.unreadable(&why))?;
+        if names::is_asked_for(name, login.as_deref(), email.as_deref()) {
+            return Ok(Found::One(fields));
+        }
+        tracing::warn!(
+            legacy.store = %self.source(),
+            "the query returned a row of another login name (a collation that takes them for equal, or no `login` \
+             column configured); not used",
+        );
+        Ok(Found::Nobody)
+    }
+}
+
+impl Sql {
+    /// Who a row of the twins' query is, if it has this address: by id, since a join may return one person in several
+    /// rows.
+    fn twin(&self, fields: &Fields, email: &CanonicalEmail) -> Result<Option<String>, LegacyError> {
+        let reader = &self.passwords.reader;
+        let stored = reader.email(fields).map_err(|why| self.passwords.unreadable(&why))?;
+        if stored.as_deref().is_some_and(|stored| CanonicalEmail::parse(stored).ok().as_ref() != Some(email))
+        {
+            return Ok(None);
+        }
+        if fields.get(reader.id_column()) == &Cell::Absent {
+            // A count, say: its one row would always mean "no twins".
+            let problem = "twins_query must return the id column, one row for each record";
+            return Err(failure(self.source(), ErrorClass::Misconfigured, problem));
+        }
+        let id = reader.id(fields).map_err(|why| self.passwords.unreadable(&why))?;
+        Ok(Some(id.as_str().to_owned()))
+    }
+}
+
+/// A query without a parameter would find the same people for every name.
+fn with_parameter(settings: &SqlSource) -> Result<(), String> {
+    let parameter = match settings.dialect {
+        SqlDialect::Postgres => "$1",
+        SqlDialect::Mysql | SqlDialect::Sqlite => "?",
+    };
+    let optional = |name, query| Option::map(query, |query| (name, query));
+    let queries = [
+        Some(("query", &settings.query)),
+        optional("twins_query", settings.twins_query.as_ref()),
+        optional("id_query", settings.id_query.as_ref()),
+    ];
+    match queries.into_iter().flatten().find(|(_, query)| !query.contains(parameter)) {
+        Some((name, _)) => Err(format!("{name}: has no parameter {parameter}")),
+        None => Ok(()),
+    }
+}
+
+/// Where each wanted column stands in a row; names as the database wrote them, else in any case.
+fn places(columns: &[String], names: &[&str], wanted: Wanted) -> Result<Vec<Option<usize>>, Fault> {
+    let place = |column: &String| {
+        let mut exact = names.iter().enumerate().filter(|(_, name)| **name == column.as_str());
+        let mut folded = names.iter().enumerate().filter(|(_, name)| name.eq_ignore_ascii_case(column));
+        let found = match exact.next() {
+            Some(found) => (Some(found), exact.next()),
+            None => (folded.next(), folded.next()),
+        };
+        match found {
+            (Some((at, _)), None) => Ok(Some(at)),
+            (Some(_), Some(_)) => Err(Fault::Column { name: column.clone(), problem: "is there twice" }),
+            (None, _) if wanted == Wanted::Some => Ok(None),
+            (None, _) => Err(Fault::Column { name: column.clone(), problem: "is not in the answer" }),
+        }
+    };
+    columns.iter().map(place).collect()
+}
+
+#[async_trait]
+impl LegacyStore for Sql {
+    fn source(&self) -> &SourceName {
+        &self.passwords.source
+    }
+
+    fn serves(&self, name: &LoginName) -> bool {
+        names::is_served(&self.domains, name)
+    }
+
+    fn verifies_passwords(&self) -> bool {
+        true
+    }
+
+    async fn verify(&self, attempt: &Attempt, deadline: Deadline) -> Result<Verdict, LegacyError> {
+        let deadline = deadline.at_most(self.timeout);
+        let found = self.find(&attempt.name, deadline).await?;
+        self.passwords.verdict(found, attempt, deadline).await
+    }
+
+    async fn look_up(
+        &self,
+        name: &LoginName,
+        deadline: Deadline,
+    ) -> Result<Option<LegacyRecord>, LegacyError> {
+        match self.find(name, deadline).await? {
+            Found::One(fields) => self.passwords.record(&fields).map(Some),
+            Found::Nobody | Found::Several => Ok(None),
+        }
+    }
+
+    /// A record read again needs its own query. Without one this is an error and not "nobody": somebody gone and
+    /// somebody who cannot be asked about are treated very differently.
+    async fn read(&self, id: &LegacyId, deadline: Deadline) -> Result<Option<LegacyRecord>, LegacyError> {
+        let Some(query) = &self.id_query else {
+            let problem = "has no `id_query`, so no record can be read again by its id";
+            return Err(failure(self.source(), ErrorClass::Misconfigured, problem));
+        };
+        let mut rows = self.rows(query, id.as_str(), ROWS_FOR_ONE, Wanted::All, deadline).await?;
+        let (Some(fields), true) = (rows.pop(), rows.is_empty()) else { return Ok(None) };
+        let record = self.passwords.record(&fields)?;
+        Ok(Some(record).filter(|record| record.id == *id))
+    }
+
+    fn holds_records(&self) -> bool {
+        true
+    }
+
+    async fn twins(&self, email: &CanonicalEmail, deadline: Deadline) -> Result<Twins, LegacyError> {
+        let Some(query) = &self.twins_query else { return Ok(Twins::CannotTell) };
+        let rows = self.rows(query, email.as_str(), ROWS_FOR_TWINS, Wanted::Some, deadline).await?;
+        let mut people = BTreeSet::new();
+        for fields in &rows {
+            people.extend(self.twin(fields, email)?);
+        }
+        // An answer that was cut short may hide any number of them.
+        let full = rows.len() == ROWS_FOR_TWINS;
+        Ok(if full || people.len() > 1 { Twins::Found } else { Twins::None })
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,218 @@
+//! The credential in a sign-in request: found where the route says, once, or not at all.
+//!
+//! A request whose credential cannot be read without doubt is still the application's business: it is forwarded as
+//! it came, but it can never be a proof (design, "Settled").
+
+mod strict_json;
+
+use std::sync::Arc;
+
+use http::{header::CONTENT_TYPE, request::Parts};
+use percent_encoding::percent_decode;
+use serde_json::Value;
+
+use crate::{
+    config::{FieldNames, Pointer},
+    identity::{LoginName, Password, PasswordRefusal},
+};
+
+/// What a sign-in request says.
+pub(super) struct Credential {
+    pub(super) name: LoginName,
+    /// A password that is empty or too long is not tried.
+    pub(super) password: Result<Arc<Password>, PasswordRefusal>,
+    /// As asked, not yet judged.
+    pub(super) return_to: Option<String>,
+}
+
+/// Why a request carries no credential that could prove anything.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum NoProof {
+    /// Not the content type of the route's fields.
+    ContentType,
+    /// The credential is in the query, where logs and histories see it.
+    InQuery,
+    Missing,
+    /// A field is there twice: two readers could choose differently.
+    Twice,
+    /// The name is not UTF-8, or not a name.
+    NotAName,
+    /// Not a form, not JSON.
+    Unreadable,
+}
+
+impl NoProof {
+    pub(super) const fn as_str(self) -> &'static str {
+        match self {
+            Self::ContentType => "content_type",
+            Self::InQuery => "in_query",
+            Self::Missing => "missing",
+            Self::Twice => "twice",
+            Self::NotAName => "not_a_name",
+            Self::Unreadable => "unreadable",
+        }
+    }
+}
+
+/// Reads the credential of a request whose whole body is there.
+pub(super) fn read(fields: &FieldNames, head: &Parts, body: &[u8]) -> Result<Credential, NoProof> {
+    match fields {
+        FieldNames::Form { login, password, return_to } => {
+            has_type(head, "application/x-www-form-urlencoded")?;
+            let query = head.uri.query().unwrap_or_default().as_bytes();
+            if pairs(query).any(|(name, _)| name == login.as_bytes() || name == password.as_bytes()) {
+                return Err(NoProof::InQuery);
+            }
+            let typed = only(body, login)?.ok_or(NoProof::Missing)?;
+            let secret = only(body, password)?.ok_or(NoProof::Missing)?;
+            let asked = match return_to {
+                Some(field) => only(body, field)?.or(only(query, field)?),
+                None => None,
+            };
+            let typed = String::from_utf8(typed).map_err(|_| NoProof::NotAName)?;
+            credential(&typed, secret, asked.and_then(|asked| String::from_utf8(asked).ok()))
+        }
+        FieldNames::Json { login, password, return_to } => {
+            has_type(head, "application/json")?;
+            let document = strict_json::parse(body)?;
+            let typed = text(&document, login)?;
+            let secret = text(&document, password)?.as_bytes().to_vec();
+            let asked = return_to.as_ref().and_then(|pointer| document.pointer(&pointer.0)?.as_str());
+            credential(typed, secret, asked.map(str::to_owned))
+        }
+    }
+}
+
+fn credential(typed: &str, secret: Vec<u8>, return_to: Option<String>) -> Result<Credential, NoProof> {
+    let name = LoginName::parse(typed).ok_or(NoProof::NotAName)?;
+    Ok(Credential { name, password: Password::for_sign_in(secret).map(Arc::new), return_to })
+}
+
+/// One `Content-Type`, this one, parameters apart.
+fn has_type(head: &Parts, wanted: &str) -> Result<(), NoProof> {
+    let mut types = head.headers.get_all(CONTENT_TYPE).iter();
+    let only = types.next().and_then(|value| value.to_str().ok()).filter(|_| types.next().is_none());
+    let essence = only.and_then(|value| value.split(';').next()).unwrap_or_default().trim();
+    if essence.eq_ignore_ascii_case(wanted) { Ok(()) } else { Err(NoProof::ContentType) }
+}
+
+/// The pairs of an `application/x-www-form-urlencoded` text, as bytes (WHATWG URL, §5.1).
+fn pairs(text: &[u8]) -> impl Iterator<Item = (Vec<u8>, Vec<u8>)> {
+    let parts = text.split(|byte| *byte == b'&').filter(|part| !part.is_empty());
+    parts.map(|part| {
+        let at = part.iter().position(|byte| *byte == b'=');
+        let (name, value) = at.map_or((part, &[][..]), |at| {
+            let (name, value) = part.split_at(at);
+            (name, value.get(1..).unwrap_or_default())
+        });
+        (decode(name), decode(value))
+    })
+}
+
+fn decode(text: &[u8]) -> Vec<u8> {
+    let spaced: Vec<u8> = text.iter().map(|byte| if *byte == b'+' { b' ' } else { *byte }).collect();
+    percent_decode(&spaced).collect()
+}
+
+/// The value of a field that is there at most once.
+fn only(text: &[u8], field: &str) -> Result<Option<Vec<u8>>, NoProof> {
+    let mut values = pairs(text).filter(|(name, _)| name == field.as_bytes()).map(|(_, value)| value);
+    let first = values.next();
+    if values.next().is_some() { Err(NoProof::Twice) } else { Ok(first) }
+}
+
+fn text<'a>(document: &'a Value, pointer: &Pointer) -> Result<&'a str, NoProof> {
+    document.pointer(&pointer.0).and_then(Value::as_str).ok_or(NoProof::Missing)
+}
+
+#[cfg(test)]
+mod tests {
+    use http::Request;
+
+    use super::*;
+
+    fn form() -> FieldNames {
+        FieldNames::Form {
+            login: "user[email]".into(),
+            password: "pass".into(),
+            return_to: Some("next".into()),
+        }
+    }
+
+    fn head(target: &str, content_type: &str) -> Parts {
+        Request::post(target).header(CONTENT_TYPE, content_type).body(()).unwrap().into_parts().0
+    }
+
+    fn read_form(target: &str, body: &[u8]) -> Result<(String, Vec<u8>, Option<String>), NoProof> {
+        let head = head(target, "application/x-www-form-urlencoded; charset=UTF-8");
+        let read = read(&form(), &head, body)?;
+        let password = read.password.map(|password| password.expose().to_vec()).unwrap_or_default();
+        Ok((read.name.as_typed().to_owned(), password, read.return_to))
+    }
+
+    #[test]
+    fn a_form_gives_its_bytes_untouched() {
+        let read =
+            read_form("/login?next=/b", b"csrf=x&user%5Bemail%5D=+Ann%40x.org&pass=a%00%ff+b%2Bc&").unwrap();
+        assert_eq!(read, ("Ann@x.org".into(), b"a\0\xff b+c".to_vec(), Some("/b".into())));
+        let read = read_form("/login?next=/b", b"user[email]=a&pass=%zz&next=/c").unwrap();
+        assert_eq!(read, ("a".into(), b"%zz".to_vec(), Some("/c".into())));
+    }
+
+    #[test]
+    fn a_doubtful_form_proves_nothing() {
+        for (target, body, why) in [
+            ("/login", b"user[email]=a".as_slice(), NoProof::Missing),
+            ("/login", b"pass=a", NoProof::Missing),
+            ("/login", b"", NoProof::Missing),
+            ("/login", b"user[email]=a&pass=b&pass=b", NoProof::Twice),
+            ("/login", b"user[email]=a&user%5bemail%5D=b&pass=b", NoProof::Twice),
+            ("/login", b"user[email]=a&pass=b&next=/&next=/x", NoProof::Twice),
+            ("/login?pass=b", b"user[email]=a&pass=b", NoProof::InQuery),
+            ("/login?user[email]=", b"user[email]=a&pass=b", NoProof::InQuery),
+            ("/login", b"user[email]=%ff&pass=b", NoProof::NotAName),
+            ("/login", b"user[email]=a%0ab&pass=b", NoProof::NotAName),
+            ("/login", b"user[email]=+&pass=b", NoProof::NotAName),
+        ] {
+            assert_eq!(read_form(target, body).err(), Some(why), "{target} {body:?}");
+        }
+        for content_type in ["multipart/form-data; boundary=x", "application/json", "", "text/plain"] {
+            let read = read(&form(), &head("/login", content_type), b"user[email]=a&pass=b");
+            assert_eq!(read.err(), Some(NoProof::ContentType), "{content_type}");
+        }
+    }
+
+    fn read_json(body: &[u8]) -> Result<(String, Vec<u8>), NoProof> {
+        let fields = FieldNames::Json {
+            login: Pointer("/user/email".into()),
+            password: Pointer("/password".into()),
+            return_to: None,
+        };
+        let read = read(&fields, &head("/api/login", "application/json"), body)?;
+        Ok((read.name.as_typed().to_owned(), read.password.unwrap().expose().to_vec()))
+    }
+
+    #[test]
+    fn json_is_read_by_pointers_and_strictly() {
+        let read = read_json(br#"{"user":{"email":"ann"},"password":"p\u00e4\u0000","more":[1,{}]}"#);
+        assert_eq!(read.unwrap(), ("ann".into(), "pä\0".as_bytes().to_vec()));
+        for (body, why) in [
+            (br#"{"user":{"email":"ann"},"password":"p","password":"q"}"#.as_slice(), NoProof::Twice),
+            (br#"{"user":{"email":"ann"},"password":7}"#, NoProof::Missing),
+            (br#"{"user":"ann","password":"p"}"#, NoProof::Missing),
+            (br#"{"user":{"email":"ann"},"password":"p"} x"#, NoProof::Unreadable),
+            (b"\xff", NoProof::Unreadable),
+            (b"", NoProof::Unreadable),
+        ] {
+            assert_eq!(read_json(body).err(), Some(why));
+        }
+        assert_eq!(read_json("[".repeat(10_000).as_bytes()).err(), Some(NoProof::Unreadable));
+    }
+
+    #[test]
+    fn an_over_long_password_is_told_from_a_missing_one() {
+        let body = [b"user[email]=a&pass=".as_slice(), &[b'x'; 1025]].concat();
+        let read = read(&form(), &head("/login", "application/x-www-form-urlencoded"), &body).unwrap();
+        assert_eq!(read.password.err(), Some(PasswordRefusal::TooLong));
+    }
+}

@@ -1,0 +1,158 @@
+//! Scalekit sends the browser back: redeem the code, name the person, open the session.
+
+use std::{net::IpAddr, sync::Arc, time::Duration};
+
+use super::Knock;
+use crate::{
+    clock::Deadline,
+    login::{Callback, Identified, Origin, Refused},
+    pages::{Asked, Page, Problem},
+    proxy::{
+        gate::{Gate, Rules},
+        hand_over::chain,
+    },
+    session::{CookieJar, SessionFacts, SignInError, SignedIn, return_to},
+};
+
+/// All that redeeming a code may take.
+const REDEEM_BUDGET: Duration = Duration::from_secs(6);
+
+/// What the browser brought back.
+struct Returned {
+    state: String,
+    code: Option<String>,
+    issuer: Option<String>,
+    /// The cookie that binds the flow to this browser.
+    browser: Option<String>,
+    /// The session the browser already had: it dies when the new one opens (SEC-20).
+    old_session: Option<String>,
+    client: IpAddr,
+}
+
+impl Gate {
+    pub(super) async fn callback(self: &Arc<Self>, knock: &Knock<'_>) -> Result<Page, Problem> {
+        let jar = CookieJar::new(&knock.head.headers);
+        let Some(state) = knock.field("state") else {
+            return Ok(self.pages.sign_in_broken(knock.asked));
+        };
+        let returned = Returned {
+            state,
+            code: knock.field("code"),
+            issuer: knock.field("iss"),
+            browser: jar.only(&self.cookies.browser).map(str::to_owned),
+            old_session: jar.only(&self.cookies.session).map(str::to_owned),
+            client: knock.client.address,
+        };
+        // Only the error's name is looked at: its description is anybody's text.
+        if let Some(error) = knock.field("error") {
+            let known = error.len() <= 64 && error.bytes().all(|b| b.is_ascii_lowercase() || b == b'_');
+            let error = if known { error.as_str() } else { "unknown" };
+            tracing::warn!(oidc.error = error, request.id = %knock.asked.id, "Scalekit sent an error back");
+        }
+        let (gate, rules, asked) = (Arc::clone(self), Arc::clone(knock.rules), knock.asked.clone());
+        self.shared(async move { gate.finish(returned, &rules, &asked).await }).await
+    }
+
+    async fn finish(&self, returned: Returned, rules: &Rules, asked: &Asked) -> Page {
+        let flow = match self.flows.finish(&returned.state, returned.browser.as_deref()).await {
+            Ok(flow) => flow,
+            Err(error) => {
+                tracing::error!(error = %error, "the store cannot be asked for a sign-in under way");
+                return self.pages.refused(Refused::TryAgain, asked);
+            }
+        };
+        let (Some((flow, secrets)), Some(code)) = (flow, &returned.code) else {
+            return self.pages.sign_in_broken(asked);
+        };
+        let deadline = Deadline::within(REDEEM_BUDGET);
+        let redeemed = self.provider.redeem(code, &secrets, returned.issuer.as_deref(), deadline).await;
+        let signed_in = match redeemed {
+            Ok(signed_in) => signed_in,
+            Err(error) => return self.not_redeemed(&error, asked),
+        };
+        let callback = Callback {
+            user: signed_in.user.clone(),
+            email: signed_in.email.clone(),
+            email_verified: signed_in.email_verified,
+        };
+        match self.journeys.callback(callback).await {
+            Ok(identified) => {
+                let target = return_to(Some(&flow.return_to), &rules.public.url);
+                self.open_session((identified, signed_in), &returned, &target, rules, asked).await
+            }
+            Err(refused) => {
+                self.recorder.callback_refused(refused, returned.client);
+                self.pages.refused(refused, asked)
+            }
+        }
+    }
+
+    fn not_redeemed(&self, error: &SignInError, asked: &Asked) -> Page {
+        match error {
+            SignInError::CodeInvalid => {
+                tracing::warn!(request.id = %asked.id, "Scalekit does not know the code");
+                self.pages.sign_in_broken(asked)
+            }
+            SignInError::Refused(_) => {
+                tracing::error!(error = %error, request.id = %asked.id, "a Scalekit answer is not believed");
+                self.pages.sign_in_broken(asked)
+            }
+            SignInError::Unavailable(..) | SignInError::Misconfigured(_) => {
+                tracing::error!(error = %chain(error), request.id = %asked.id, "a code cannot be redeemed");
+                self.pages.refused(Refused::TryAgain, asked)
+            }
+        }
+    }
+
+    async fn open_session(
+        &self,
+        (identified, signed_in): (Identified, SignedIn),
+        returned: &Returned,
+        target: &str,
+        rules: &Rules,
+        asked: &Asked,
+    ) -> Page {
+        let facts = facts(&identified, &signed_in);
+        let key = identified.row.key.clone();
+        let person = (key.clone(), identified.row.origin, identified.user);
+        let opened = self.sessions.open(
+            person,
+            facts,
+            signed_in.scalekit_session,
+            &signed_in.tokens,
+            returned.old_session.as_deref(),
+        );
+        let opened = match opened.await {
+            Ok(opened) => opened,
+            Err(error) => {
+                tracing::error!(error = %chain(&error), "a session cannot be opened");
+                return self.pages.refused(Refused::TryAgain, asked);
+            }
+        };
+        if let Some(old) = &returned.old_session {
+            self.visitors.forget(&crate::session::Digest::of(old));
+        }
+        self.recorder.session_begun(&identified.row, returned.client);
+        let cookies =
+            [self.cookies.set(&self.cookies.session, &opened.id, None), self.remember_device(&key, rules)];
+        let page = Self::with_cookies(self.pages.see_other(target), cookies);
+        Self::with_cookies(page, Self::expire_legacy(rules))
+    }
+}
+
+/// What the application is told: the legacy side's names for people who came from there.
+fn facts(identified: &Identified, signed_in: &SignedIn) -> SessionFacts {
+    let row = &identified.row;
+    let record = row.record.as_ref().filter(|_| row.origin == Origin::Legacy);
+    let groups = match (signed_in.roles.is_empty(), record) {
+        (true, Some(record)) => record.roles.clone(),
+        _ => signed_in.roles.clone(),
+    };
+    SessionFacts {
+        legacy_login: record.map(|record| record.login.clone()),
+        legacy_id: (row.origin == Origin::Legacy).then(|| row.key.id.as_str().to_owned()),
+        email: identified.email.as_ref().map(|email| email.as_str().to_owned()),
+        groups,
+        organization: signed_in.organization.clone(),
+    }
+}

@@ -1,0 +1,162 @@
+//! What every sign-in route and every door of ours shares: the rules in force, and the ports behind them.
+
+use std::{collections::BTreeMap, future::Future, sync::Arc};
+
+use arc_swap::ArcSwap;
+use http::{HeaderMap, HeaderValue, header::SET_COOKIE};
+use serde::{Deserialize, Serialize};
+
+use super::{
+    Recorder,
+    visitor::{Visitor, Visitors},
+};
+use crate::{
+    clock::SharedClock,
+    config::{Config, IdentityHeaders, MfaDeclaration, Public, SessionSettings, SignIn},
+    identity::{LoginName, PersonKey, SourceName},
+    login::Journeys,
+    net::Tracker,
+    pages::{Page, Pages, Problem},
+    rollout::Forced,
+    session::{
+        AssertionSigner, CookieJar, Cookies, Digest, Flows, ForceTokens, IdentityProvider, KeyRing, Purpose,
+        Sessions,
+    },
+};
+
+/// What a reload may change of the data plane's rules; swapped whole, read once per request.
+#[derive(Clone, Debug)]
+pub(crate) struct Rules {
+    pub(super) public: Public,
+    pub(super) sign_in: SignIn,
+    pub(super) session: SessionSettings,
+    pub(super) identity: IdentityHeaders,
+    pub(super) force: Option<ForceTokens>,
+    pub(super) mfa: BTreeMap<SourceName, MfaDeclaration>,
+}
+
+impl Rules {
+    pub(crate) fn of(config: &Config) -> Self {
+        let mfa = config.legacy.sources.iter().map(|source| (source.name.clone(), source.mfa.clone()));
+        Self {
+            public: config.public.clone(),
+            sign_in: config.sign_in.clone(),
+            session: config.session.clone(),
+            identity: config.identity.clone(),
+            force: config.rollout.force_key.as_ref().map(ForceTokens::new),
+            mfa: mfa.collect(),
+        }
+    }
+
+    /// These rules with what only a restart changes as it was: address, prefix, limits.
+    pub(crate) fn keeping(self, old: &Self) -> Self {
+        Self { public: old.public.clone(), ..self }
+    }
+}
+
+/// The gate before the application: sign-ins are intercepted here, everything else passes.
+pub(crate) struct Gate {
+    pub(crate) rules: ArcSwap<Rules>,
+    pub(crate) journeys: Journeys,
+    pub(crate) sessions: Sessions,
+    pub(crate) flows: Flows,
+    pub(crate) provider: Arc<dyn IdentityProvider>,
+    pub(crate) cookies: Cookies,
+    pub(crate) keys: Arc<KeyRing>,
+    pub(crate) signer: AssertionSigner,
+    pub(crate) pages: Pages,
+    pub(crate) recorder: Recorder,
+    pub(crate) tracker: Tracker,
+    pub(crate) clock: SharedClock,
+    pub(crate) visitors: Visitors,
+}
+
+/// What the device cookie holds, sealed: a crossed person who signed in here.
+#[derive(Serialize, Deserialize)]
+struct Device {
+    key: PersonKey,
+}
+
+impl Gate {
+    /// Runs work on the shared runtime, to its end even if the client goes away. A panic there is a fault of ours
+    /// and nobody else's (REL-33).
+    pub(super) async fn shared<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = T> + Send + 'static,
+    ) -> Result<T, Problem> {
+        self.tracker.spawn(work).await.map_err(|_| Problem::Internal)
+    }
+
+    /// Who sends a request; `Err` when the store cannot say.
+    pub(super) async fn visitor(
+        self: &Arc<Self>,
+        headers: &HeaderMap,
+        rules: &Arc<Rules>,
+    ) -> Result<Option<Arc<Visitor>>, Problem> {
+        let Some(id) = CookieJar::new(headers).only(&self.cookies.session) else { return Ok(None) };
+        let digest = Digest::of(id);
+        if let Some(visitor) = self.visitors.recent(&digest, &self.clock) {
+            return Ok(Some(visitor));
+        }
+        let (gate, rules, id) = (Arc::clone(self), Arc::clone(rules), id.to_owned());
+        let found = self.shared(async move {
+            let session = gate.sessions.find(&id).await?;
+            let now = gate.clock.now();
+            Ok(session.map(|session| Visitor::of(session, &rules.identity, &gate.signer, now)))
+        });
+        let found: Result<_, crate::session::SessionStoreError> = found.await?;
+        let visitor = found.map_err(|error| {
+            tracing::error!(error = %error, "the session store cannot be asked");
+            Problem::Overloaded
+        })?;
+        let visitor = visitor.map(Arc::new);
+        if let Some(visitor) = &visitor {
+            self.visitors.remember(digest, Arc::clone(visitor));
+        }
+        Ok(visitor)
+    }
+
+    /// The crossed person this device remembers.
+    pub(super) fn device(&self, headers: &HeaderMap) -> Option<PersonKey> {
+        let sealed = CookieJar::new(headers).only(&self.cookies.device)?;
+        let device: Device = serde_json::from_slice(&self.keys.open(Purpose::Device, sealed)?).ok()?;
+        Some(device.key)
+    }
+
+    /// A `Set-Cookie` by which this device remembers a crossed person; `None` when nothing can be sealed, and then
+    /// the form is shown once more.
+    pub(super) fn remember_device(&self, key: &PersonKey, rules: &Rules) -> Option<HeaderValue> {
+        let plain = serde_json::to_vec(&Device { key: key.clone() }).ok()?;
+        let sealed = self.keys.seal(Purpose::Device, &plain).ok()?;
+        self.cookies.set(&self.cookies.device, &sealed, Some(rules.session.device_lifetime))
+    }
+
+    /// The lane a browser's force token asks for, for this person.
+    pub(super) fn forced(&self, headers: &HeaderMap, rules: &Rules, name: &LoginName) -> Option<Forced> {
+        let token = CookieJar::new(headers).only(&self.cookies.force)?;
+        rules.force.as_ref()?.check(token, name, self.clock.now())
+    }
+
+    /// Adds cookies to an answer of ours. The first is always there; the rest expire the application's own ones.
+    pub(super) fn with_cookies(
+        mut page: Page,
+        cookies: impl IntoIterator<Item = Option<HeaderValue>>,
+    ) -> Page {
+        for cookie in cookies.into_iter().flatten() {
+            page.headers_mut().append(SET_COOKIE, cookie);
+        }
+        page
+    }
+
+    /// Expires the application's own session cookies, so that two people cannot be mixed.
+    pub(super) fn expire_legacy(rules: &Rules) -> impl Iterator<Item = Option<HeaderValue>> {
+        rules.session.legacy_cookies.iter().map(|name| Cookies::expire_foreign(name))
+    }
+}
+
+/// A gate is a bundle of ports: there is nothing in it to print.
+impl std::fmt::Debug for Gate {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Gate").finish_non_exhaustive()
+    }
+}

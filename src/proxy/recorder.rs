@@ -1,0 +1,117 @@
+//! What the data plane puts on record: one place between facts and logs, metrics, audit events (SEC-51).
+
+use std::net::IpAddr;
+
+use super::hand_over::{CannotBegin, chain};
+use crate::{
+    config::SignInRoute,
+    identity::{Subject, SubjectKey},
+    login::{Decided, LedgerError, Outcome, Refused, Rejected, Row, WhyForward},
+    pages::Asked,
+    rollout::Lane,
+    session::Session,
+    telemetry::{Audit, Metrics, SignInEnd},
+};
+
+/// Records what happened at the gate.
+#[derive(Clone, Debug)]
+pub(crate) struct Recorder {
+    pub(crate) audit: Audit,
+    pub(crate) metrics: Metrics,
+    pub(crate) subjects: SubjectKey,
+}
+
+impl Recorder {
+    /// The name in logs of a person by a row: their e-mail's, else that of their key.
+    pub(crate) fn subject_of(&self, row: &Row) -> Subject {
+        match row.name() {
+            Some(name) => self.subjects.subject(name.canonical()),
+            None => self.subjects.subject(&row.key.to_string()),
+        }
+    }
+
+    /// A sign-in took a lane.
+    pub(super) fn decided(&self, route: &SignInRoute, decided: &Decided, client: IpAddr) {
+        let subject = self.subjects.subject(decided.name.canonical());
+        self.audit.sign_in_decided(&subject, &route.name, decided.decision, client);
+    }
+
+    /// A sign-in is over for us: the application answered, or we did.
+    pub(super) fn ended(&self, route: &SignInRoute, decided: &Decided, end: End, client: IpAddr) {
+        let subject = self.subjects.subject(decided.name.canonical());
+        self.audit.sign_in_ended(&SignInEnd {
+            subject: Some(&subject),
+            route: &route.name,
+            decision: decided.decision,
+            outcome: end.outcome,
+            class: end.class,
+            client,
+        });
+        self.metrics.sign_in_ended(&route.name, decided.decision, end.outcome);
+    }
+
+    /// A request at a sign-in route whose credential cannot prove anything.
+    pub(super) fn no_proof(&self, route: &SignInRoute, why: &'static str, asked: &Asked) {
+        tracing::info!(
+            login.route = %route.name,
+            login.class = why,
+            request.id = %asked.id,
+            "a request at a sign-in route proves nothing and is forwarded as it came"
+        );
+    }
+
+    pub(super) fn ledger_unavailable(&self, error: &LedgerError) {
+        tracing::error!(error = %chain(error), "the ledger cannot be asked");
+    }
+
+    pub(super) fn cannot_begin(&self, error: &CannotBegin) {
+        tracing::error!(error = %chain(error), "a person could not be handed over and goes to the application");
+    }
+
+    pub(super) fn callback_refused(&self, why: Refused, client: IpAddr) {
+        self.audit.callback_refused(why.as_str(), client);
+    }
+
+    pub(super) fn force_token_used(&self, lane: Lane, client: IpAddr) {
+        self.audit.force_token_used(lane, client);
+    }
+
+    pub(super) fn session_begun(&self, row: &Row, client: IpAddr) {
+        self.audit.session_begun(&self.subject_of(row), client);
+        self.metrics.session_begun();
+    }
+
+    pub(super) fn session_ended(&self, session: &Session, why: &'static str) {
+        let name = session.facts.email.clone().unwrap_or_else(|| session.key.to_string());
+        self.audit.session_ended(&self.subjects.subject(&name), why);
+        self.metrics.session_ended(why);
+    }
+}
+
+/// How a sign-in ended, in fixed words.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct End {
+    outcome: &'static str,
+    class: Option<&'static str>,
+}
+
+impl End {
+    /// The application said no, or said yes where nothing was left to do.
+    pub(super) const fn application(said_yes: bool) -> Self {
+        Self { outcome: if said_yes { "application_yes" } else { "application_no" }, class: None }
+    }
+
+    pub(super) fn of(outcome: &Outcome) -> Self {
+        let class = match outcome {
+            Outcome::HandOver(over) => Some(if over.migrated_now { "migrated_now" } else { "known" }),
+            Outcome::Forward(WhyForward::Ineligible(why)) => Some(why.as_str()),
+            Outcome::Forward(WhyForward::Conflict(why)) => Some(why.as_str()),
+            Outcome::Forward(WhyForward::StayOnLegacy(why)) => Some(why.as_str()),
+            Outcome::Rejected(Rejected(why)) => Some(why.as_str()),
+            Outcome::Forward(WhyForward::LaneLegacy | WhyForward::Shadow | WhyForward::Later)
+            | Outcome::AskUpstream
+            | Outcome::Closed(_) => None,
+        };
+        Self { outcome: outcome.as_str(), class }
+    }
+}

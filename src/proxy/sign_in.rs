@@ -1,0 +1,355 @@
+//! A sign-in request, from its form to its answer (design, "One sign-in", steps 3–8).
+//!
+//! The form is read here, on the data plane; the decision and everything after it run on the shared runtime and are
+//! awaited. Whatever proves nothing is forwarded as it came.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{
+    HeaderMap, Method, Request, Response,
+    header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, HOST, ORIGIN, TRANSFER_ENCODING, USER_AGENT},
+    request::Parts,
+};
+use tokio::time::timeout;
+
+use super::{
+    Accepted, AnswerBody, Client, Core, Extra, Outgoing, OutgoingBody, RequestId,
+    credential::{self, Credential},
+    gate::{Gate, Rules},
+    hand_over::{Leaving, leaving},
+    intercept::send,
+    recorder::End,
+    request::Asking,
+    signals::{self, Seen},
+    who_am_i,
+};
+use crate::{
+    config::{ClientKind, FieldNames, SignInRoute, WhoAmI},
+    identity::LegacyRecord,
+    login::{Attempt, ClientFacts, Closed, Decided, HandOver, Outcome, Upstream},
+    pages::{Asked, Problem},
+    rollout::Lane,
+    session::return_to,
+};
+
+/// One sign-in request whose form is read.
+pub(super) struct SignIn<'a> {
+    pub(super) gate: &'a Arc<Gate>,
+    pub(super) core: &'a Core,
+    pub(super) rules: &'a Arc<Rules>,
+    pub(super) route: &'a SignInRoute,
+    pub(super) asking: Asking,
+    pub(super) asked: &'a Asked,
+    pub(super) head: Parts,
+    pub(super) body: Bytes,
+    pub(super) client: Client,
+    pub(super) id: RequestId,
+}
+
+/// Whether the form was sent from a page of this site (SEC-24). A browser says so; what does not say so is no
+/// browser, and only an `api` route takes it.
+pub(super) fn is_same_origin(headers: &HeaderMap, rules: &Rules) -> bool {
+    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    match (text(ORIGIN.as_str()), text("sec-fetch-site")) {
+        (Some(origin), _) => origin == rules.public.url.origin().ascii_serialization(),
+        (None, Some(site)) => matches!(site, "same-origin" | "none"),
+        (None, None) => false,
+    }
+}
+
+impl SignIn<'_> {
+    /// The answer to the request.
+    pub(super) async fn answer(self) -> Response<AnswerBody> {
+        let credential = match credential::read(&self.route.fields, &self.head, &self.body) {
+            Ok(credential) => credential,
+            Err(why) => {
+                self.gate.recorder.no_proof(self.route, why.as_str(), self.asked);
+                return self.forward().await;
+            }
+        };
+        let forced = self.gate.forced(&self.head.headers, self.rules, &credential.name);
+        let (gate, name) = (Arc::clone(self.gate), credential.name.clone());
+        let decided = self.gate.shared(async move { gate.journeys.decide(name, forced).await }).await;
+        match decided {
+            Ok(Ok(decided)) => {
+                self.gate.recorder.decided(self.route, &decided, self.client.address);
+                match decided.decision.lane {
+                    Lane::Legacy => self.legacy_lane(decided).await,
+                    Lane::New => self.new_lane(decided, credential).await,
+                }
+            }
+            Ok(Err(error)) => {
+                self.gate.recorder.ledger_unavailable(&error);
+                self.without_ledger().await
+            }
+            Err(problem) => self.core.refuse(problem, &self.asking),
+        }
+    }
+
+    /// Store down: sign-ins go to the application and nobody migrates, except for people whom this device knows as
+    /// crossed: their legacy password must open nothing (design, "Settled").
+    async fn without_ledger(self) -> Response<AnswerBody> {
+        if self.gate.device(&self.head.headers).is_some() || !self.rules.sign_in.passthrough {
+            return AnswerBody::page(self.gate.pages.closed(Closed::Store, self.asked));
+        }
+        self.forward().await
+    }
+
+    /// Lane `legacy`: the application decides first, and its answer never waits longer than a small budget.
+    async fn legacy_lane(self, decided: Decided) -> Response<AnswerBody> {
+        let (answer, said_yes) = self.ask_application().await;
+        if !said_yes {
+            self.ended(&decided, End::application(false));
+            return answer;
+        }
+        // Somebody signed in to the application in this browser: a session of ours is over.
+        let answer = self.end_old_session(answer).await;
+        if !decided.is_open() {
+            self.ended(&decided, End::application(true));
+            return answer;
+        }
+        let budget = decided.legacy_lane_budget();
+        let said = timeout(budget, self.application_says(&answer)).await;
+        let (gate, route) = (Arc::clone(self.gate), self.route.clone());
+        let (decided_for, address) = (decided.clone(), self.client.address);
+        let said = said.unwrap_or(Upstream::SignalsOnly);
+        let journey = self.gate.shared(async move {
+            let outcome = gate.journeys.after_upstream(decided_for.clone(), said).await;
+            gate.recorder.ended(&route, &decided_for, End::of(&outcome), address);
+        });
+        // The journey goes on when the budget has passed; only the answer does not wait for it.
+        if let Ok(Err(problem)) = timeout(budget, journey).await {
+            tracing::error!(problem = problem.as_str(), "a migration in the legacy lane broke off");
+        }
+        answer
+    }
+
+    /// Lane `new`.
+    async fn new_lane(self, decided: Decided, credential: Credential) -> Response<AnswerBody> {
+        let attempt = credential.password.ok().map(|password| Attempt {
+            name: credential.name.clone(),
+            password,
+            client: ClientFacts {
+                address: self.client.address,
+                user_agent: text(&self.head.headers, USER_AGENT).map(str::to_owned),
+            },
+        });
+        let target = return_to(credential.return_to.as_deref(), &self.rules.public.url);
+        let json = matches!(self.route.fields, FieldNames::Json { .. });
+        let leaving = leaving(self.gate, &self.head.headers, target, json);
+        let (gate, decided_for) = (Arc::clone(self.gate), decided.clone());
+        let outcome =
+            self.gate.shared(async move { gate.journeys.new_lane(decided_for, attempt.as_ref()).await });
+        match outcome.await {
+            Ok(Outcome::AskUpstream) => self.new_lane_by_application(decided, leaving).await,
+            Ok(outcome) => {
+                self.ended(&decided, End::of(&outcome));
+                self.answer_outcome(outcome, leaving, None).await
+            }
+            Err(problem) => self.core.refuse(problem, &self.asking),
+        }
+    }
+
+    /// Only the application can judge this guess: its yes is the proof, and the hand-over takes the place of its
+    /// answer.
+    async fn new_lane_by_application(self, decided: Decided, leaving: Leaving) -> Response<AnswerBody> {
+        let (answer, said_yes) = self.ask_application().await;
+        if !said_yes {
+            self.ended(&decided, End::application(false));
+            return answer;
+        }
+        let said = self.application_says(&answer).await;
+        let (gate, decided_for) = (Arc::clone(self.gate), decided.clone());
+        let outcome = self.gate.shared(async move { gate.journeys.after_upstream(decided_for, said).await });
+        match outcome.await {
+            Ok(outcome) => {
+                self.ended(&decided, End::of(&outcome));
+                self.answer_outcome(outcome, leaving, Some(answer)).await
+            }
+            // The application let the person in; a fault of ours is no reason to take that back.
+            Err(_) => answer,
+        }
+    }
+
+    /// Turns an outcome into an answer; `answer` is the application's, when it was already asked.
+    async fn answer_outcome(
+        self,
+        outcome: Outcome,
+        leaving: Leaving,
+        answer: Option<Response<AnswerBody>>,
+    ) -> Response<AnswerBody> {
+        match outcome {
+            Outcome::HandOver(over) => self.hand_over(*over, leaving, answer).await,
+            Outcome::Forward(_) | Outcome::AskUpstream => self.pass_on(answer).await,
+            // The class is for the log alone: the browser gets one answer for all (SEC-40).
+            Outcome::Rejected(_) => AnswerBody::page(self.gate.pages.rejected(&self.route.rejected)),
+            Outcome::Closed(closed) => AnswerBody::page(self.gate.pages.closed(closed, self.asked)),
+        }
+    }
+
+    async fn hand_over(
+        self,
+        over: HandOver,
+        leaving: Leaving,
+        answer: Option<Response<AnswerBody>>,
+    ) -> Response<AnswerBody> {
+        let (gate, rules) = (Arc::clone(self.gate), Arc::clone(self.rules));
+        let crossed = over.crossed;
+        let sent = self.gate.shared(async move { gate.hand_over(&rules, &over, &leaving).await });
+        match sent.await {
+            Ok(Ok(page)) => AnswerBody::page(page),
+            // Scalekit cannot take the person now, and they never crossed: the application may still let them in.
+            Ok(Err(error)) if !crossed => {
+                self.gate.recorder.cannot_begin(&error);
+                self.pass_on(answer).await
+            }
+            Ok(Err(error)) => AnswerBody::page(self.gate.cannot_begin(&error, self.asked)),
+            Err(problem) => self.core.refuse(problem, &self.asking),
+        }
+    }
+
+    async fn pass_on(self, answer: Option<Response<AnswerBody>>) -> Response<AnswerBody> {
+        match answer {
+            Some(answer) => answer,
+            None => self.forward().await,
+        }
+    }
+
+    fn ended(&self, decided: &Decided, end: End) {
+        self.gate.recorder.ended(self.route, decided, end, self.client.address);
+    }
+
+    /// Sends the form on as it came.
+    async fn forward(self) -> Response<AnswerBody> {
+        send(self.core, self.outgoing(), self.asking).await
+    }
+
+    /// Sends the form on, and judges the answer by the route's signals.
+    async fn ask_application(&self) -> (Response<AnswerBody>, bool) {
+        let answer = send(self.core, self.outgoing(), self.asking).await;
+        let (head, body) = answer.into_parts();
+        let (seen, body) = match signals::need_body(self.route) {
+            true => match body.look(signals::BODY_MAX_BYTES).await {
+                Ok(looked) => looked,
+                // The answer broke off while it was read: what is left of it is no answer.
+                Err(_) => return (self.core.refuse(Problem::BadGateway, &self.asking), false),
+            },
+            false => (None, body),
+        };
+        let said_yes = signals::is_success(
+            self.route,
+            &Seen {
+                status: head.status,
+                headers: &head.headers,
+                body: seen.as_deref(),
+                now: self.gate.clock.now(),
+            },
+        );
+        (Response::from_parts(head, body), said_yes)
+    }
+
+    /// What the application's yes is worth: its who-am-I route names the person, or nobody does.
+    async fn application_says(&self, answer: &Response<AnswerBody>) -> Upstream {
+        let Some(who) = &self.rules.sign_in.who_am_i else { return Upstream::SignalsOnly };
+        match timeout(who.timeout, self.who_am_i(who, answer.headers())).await {
+            Ok(Some(record)) => Upstream::Named(Box::new(record)),
+            Ok(None) | Err(_) => {
+                tracing::warn!(request.id = %self.asked.id, "who-am-I named nobody after a sign-in");
+                Upstream::SignalsOnly
+            }
+        }
+    }
+
+    async fn who_am_i(&self, who: &WhoAmI, answered: &HeaderMap) -> Option<LegacyRecord> {
+        let cookies = who_am_i::cookies_after(&self.head.headers, answered, self.gate.clock.now());
+        let mut request =
+            Request::builder().method(Method::GET).uri(&who.path).header(ACCEPT, "application/json");
+        for name in [HOST, USER_AGENT] {
+            if let Some(value) = self.head.headers.get(&name) {
+                request = request.header(name, value);
+            }
+        }
+        let (head, ()) = request.header(COOKIE, cookies).body(()).ok()?.into_parts();
+        let outgoing = Outgoing {
+            parts: head,
+            body: OutgoingBody::Empty,
+            client: self.client,
+            id: self.id,
+            extra: Extra::default(),
+        };
+        let answer = self.core.forward(outgoing).await.ok()?;
+        let (head, body) = answer.into_parts();
+        let (body, _) = body.look(who_am_i::BODY_MAX_BYTES).await.ok()?;
+        let mfa = self.rules.mfa.get(&who.source)?;
+        if head.status == http::StatusCode::OK { who_am_i::record(who, mfa, &body?) } else { None }
+    }
+
+    async fn end_old_session(&self, mut answer: Response<AnswerBody>) -> Response<AnswerBody> {
+        let headers = &self.head.headers;
+        if crate::session::CookieJar::new(headers).has(&self.gate.cookies.session) {
+            // An error is logged there; the cookie goes in any case.
+            let _ = self.gate.end_session(headers, "signed_in_again").await;
+            if let Some(cookie) = self.gate.cookies.clear(&self.gate.cookies.session) {
+                answer.headers_mut().append(http::header::SET_COOKIE, cookie);
+            }
+        }
+        answer
+    }
+
+    fn outgoing(&self) -> Outgoing {
+        let mut parts = self.head.clone();
+        // The body is whole now, so its length is known whatever framing it came with.
+        parts.headers.remove(TRANSFER_ENCODING);
+        parts.headers.remove(CONTENT_LENGTH);
+        Outgoing {
+            parts,
+            body: OutgoingBody::Bytes(self.body.clone()),
+            client: self.client,
+            id: self.id,
+            extra: Extra::default(),
+        }
+    }
+}
+
+fn text<N: http::header::AsHeaderName>(headers: &HeaderMap, name: N) -> Option<&str> {
+    headers.get(name).and_then(|value| value.to_str().ok())
+}
+
+/// Whether a request may be a sign-in of this route as far as its head tells.
+pub(super) fn may_be_sign_in(route: &SignInRoute, head: &Parts, rules: &Rules) -> Result<(), Problem> {
+    let must_prove_origin = route.client == ClientKind::Browser;
+    if must_prove_origin && !is_same_origin(&head.headers, rules) {
+        return Err(Problem::Forbidden);
+    }
+    Ok(())
+}
+
+/// Whether a request's head says JSON; used where a page or data could answer.
+pub(super) fn wants_json(route: &SignInRoute, head: &Parts) -> bool {
+    let typed = text(&head.headers, CONTENT_TYPE).is_some_and(|kind| kind.starts_with("application/json"));
+    typed && matches!(route.fields, FieldNames::Json { .. })
+}
+
+/// Takes what the data plane accepted apart into a sign-in, once its body is read.
+pub(super) async fn read(
+    gate: &Arc<Gate>,
+    core: &Core,
+    rules: &Arc<Rules>,
+    route: &SignInRoute,
+    asking: Asking,
+    request: Accepted,
+) -> Response<AnswerBody> {
+    if let Err(problem) = may_be_sign_in(route, &request.parts, rules) {
+        return core.refuse(problem, &asking);
+    }
+    let limits = &rules.public.limits;
+    let body = match super::read_small(request.body, limits.sign_in_body_bytes, limits.body_pause).await {
+        Ok(body) => body,
+        Err(error) => return core.refuse(error.problem(), &asking),
+    };
+    let mut asked = asking.asked();
+    asked.json |= wants_json(route, &request.parts);
+    let (head, client, id) = (request.parts, request.client, request.id);
+    SignIn { gate, core, rules, route, asking, asked: &asked, head, body, client, id }.answer().await
+}

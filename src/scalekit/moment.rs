@@ -1,0 +1,101 @@
+//! Points in time as Scalekit writes them: RFC 3339 in JSON, the fixed form of RFC 9110 §5.6.7 in headers.
+
+use crate::clock::Timestamp;
+
+/// A point like `2026-01-31T09:15:00.25Z` or `…+02:00`; `None` for anything else and before 1970.
+pub(super) fn rfc_3339(text: &str) -> Option<Timestamp> {
+    let (date, rest) = text.split_at_checked(10)?;
+    let rest = rest.strip_prefix(['T', 't', ' '])?;
+    let (time, rest) = rest.split_at_checked(8)?;
+    let (fraction, zone) = match rest.strip_prefix('.') {
+        Some(rest) => rest.split_at_checked(rest.find(|c: char| !c.is_ascii_digit())?)?,
+        None => ("", rest),
+    };
+    let mut parts = date.splitn(3, '-');
+    let (year, month, day) =
+        (digits(parts.next()?, 4)?, digits(parts.next()?, 2)?, digits(parts.next()?, 2)?);
+    let seconds = seconds_since_epoch((year, month, day), time)?.checked_sub(offset(zone)?)?;
+    if fraction.len() > 9 || (fraction.is_empty() && rest.starts_with('.')) {
+        return None;
+    }
+    let millis = format!("{fraction:0<3}").get(..3)?.parse::<u64>().ok()?;
+    Some(Timestamp::from_millis(u64::try_from(seconds).ok()?.checked_mul(1000)?.checked_add(millis)?))
+}
+
+/// A point like `Sun, 06 Nov 1994 08:49:37 GMT`; the two obsolete forms are not read.
+pub(super) fn http_date(text: &str) -> Option<Timestamp> {
+    const MONTHS: [&str; 12] =
+        ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+    let mut words = text.strip_suffix(" GMT")?.split_once(", ")?.1.splitn(4, ' ');
+    let day = digits(words.next()?, 2)?;
+    let month = words.next()?;
+    let month = MONTHS.iter().zip(1_i64..).find(|(name, _)| **name == month)?.1;
+    let year = digits(words.next()?, 4)?;
+    let seconds = seconds_since_epoch((year, month, day), words.next()?)?;
+    Some(Timestamp::from_seconds(u64::try_from(seconds).ok()?))
+}
+
+fn seconds_since_epoch((year, month, day): (i64, i64, i64), time: &str) -> Option<i64> {
+    let mut parts = time.splitn(3, ':');
+    let (h, m, s) = (digits(parts.next()?, 2)?, digits(parts.next()?, 2)?, digits(parts.next()?, 2)?);
+    // 60 is a leap second.
+    let in_range = (1..=12).contains(&month) && (1..=31).contains(&day) && h <= 23 && m <= 59 && s <= 60;
+    in_range.then(|| days_since_epoch(year, month, day) * 86_400 + h * 3600 + m * 60 + s)
+}
+
+/// Days from 1970-01-01, in 400-year eras that begin on 1 March, so that the leap day is the last day of a year.
+const fn days_since_epoch(year: i64, month: i64, day: i64) -> i64 {
+    let year = if month <= 2 { year - 1 } else { year };
+    let (era, year_of_era) = (year.div_euclid(400), year.rem_euclid(400));
+    let shifted_month = if month > 2 { month - 3 } else { month + 9 };
+    let day_of_year = (153 * shifted_month + 2) / 5 + day - 1;
+    era * 146_097 + year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year - 719_468
+}
+
+/// Seconds east of UTC.
+fn offset(zone: &str) -> Option<i64> {
+    if zone == "Z" || zone == "z" {
+        return Some(0);
+    }
+    let sign = if zone.starts_with('-') { -1 } else { 1 };
+    let (hours, minutes) = zone.strip_prefix(['+', '-'])?.split_once(':')?;
+    let (hours, minutes) = (digits(hours, 2)?, digits(minutes, 2)?);
+    (hours <= 23 && minutes <= 59).then_some(sign * (hours * 3600 + minutes * 60))
+}
+
+/// Exactly `count` decimal digits.
+fn digits(text: &str, count: usize) -> Option<i64> {
+    let fits = text.len() == count && text.bytes().all(|b| b.is_ascii_digit());
+    fits.then(|| text.parse().ok()).flatten()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rfc_3339_is_read_with_any_fraction_and_offset() {
+        for text in [
+            "1970-01-01T00:00:00Z",
+            "2000-02-29T00:00:00.1Z",
+            "2024-02-29T23:59:59.999999999Z",
+            "2026-11-24T21:30:00.123456Z",
+        ] {
+            let read = rfc_3339(text).unwrap().to_string();
+            assert_eq!(read.get(..19), text.get(..19), "{text}");
+        }
+        assert_eq!(rfc_3339("2026-01-31T11:15:00.25+02:00").unwrap().to_string(), "2026-01-31T09:15:00.250Z");
+        for bad in
+            ["", "2026-01-31", "2026-13-01T00:00:00Z", "2026-01-31T00:00:00", "2026-01-31T00:00:00.Z", "ä"]
+        {
+            assert_eq!(rfc_3339(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_header_date_is_read() {
+        let read = http_date("Sun, 06 Nov 1994 08:49:37 GMT").unwrap();
+        assert_eq!(read.to_string(), "1994-11-06T08:49:37.000Z");
+        assert_eq!(http_date("Sunday, 06-Nov-94 08:49:37 GMT"), None);
+    }
+}

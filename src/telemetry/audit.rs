@@ -1,0 +1,344 @@
+//! Audit events: what must always be on record (SEC-51), one function an event.
+//!
+//! Classes are fixed words, people are subjects, names are configured ones. Nothing typed or received gets in.
+
+use std::{net::IpAddr, time::Duration};
+
+use tracing::{info, warn};
+
+use super::{AddressPolicy, lane_name, logs::AUDIT};
+use crate::{
+    identity::{SourceName, Subject},
+    rollout::{Decision, Dial, Lane, RollbackMode},
+};
+
+/// Writes audit events.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Audit {
+    addresses: AddressPolicy,
+}
+
+/// How one sign-in ended.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct SignInEnd<'a> {
+    /// `None` where no name could be read from the request.
+    pub(crate) subject: Option<&'a Subject>,
+    /// The configured name of the sign-in route.
+    pub(crate) route: &'a str,
+    pub(crate) decision: Decision,
+    /// `handed_over`, `forwarded`, `rejected`, `closed`, …
+    pub(crate) outcome: &'static str,
+    /// Why, where the outcome has several causes: `wrong_password`, `mfa`, …
+    pub(crate) class: Option<&'static str>,
+    pub(crate) client: IpAddr,
+}
+
+#[expect(clippy::unused_self, reason = "one value is the one door: whoever holds it may write events")]
+impl Audit {
+    pub(crate) fn new(addresses: AddressPolicy) -> Self {
+        Self { addresses }
+    }
+
+    /// A sign-in takes a lane.
+    pub(crate) fn sign_in_decided(self, subject: &Subject, route: &str, decision: Decision, client: IpAddr) {
+        info!(
+            target: AUDIT,
+            event = "sign_in_decided",
+            login.subject = %subject,
+            login.route = route,
+            login.lane = lane_name(decision.lane),
+            login.reason = decision.reason.as_str(),
+            client.address = self.addresses.show(client),
+            "sign-in takes the {} lane", lane_name(decision.lane),
+        );
+    }
+
+    /// A sign-in is over for us.
+    pub(crate) fn sign_in_ended(self, end: &SignInEnd<'_>) {
+        info!(
+            target: AUDIT,
+            event = "sign_in_ended",
+            login.subject = end.subject.map(tracing::field::display),
+            login.route = end.route,
+            login.lane = lane_name(end.decision.lane),
+            login.reason = end.decision.reason.as_str(),
+            login.outcome = end.outcome,
+            login.class = end.class,
+            client.address = self.addresses.show(end.client),
+            "sign-in ended: {}", end.outcome,
+        );
+    }
+
+    /// A row went from one ledger state to another, and that is stored.
+    pub(crate) fn migration_moved(
+        self,
+        subject: &Subject,
+        source: &SourceName,
+        before: &'static str,
+        after: &'static str,
+    ) {
+        info!(
+            target: AUDIT,
+            event = "migration_moved",
+            login.subject = %subject,
+            legacy.store = %source,
+            migration.before = before,
+            migration.after = after,
+            "migration went from {before} to {after}",
+        );
+    }
+
+    /// A person cannot be created or linked until somebody looks at it.
+    pub(crate) fn conflict(self, subject: &Subject, source: &SourceName, why: &'static str) {
+        warn!(
+            target: AUDIT,
+            event = "conflict",
+            login.subject = %subject,
+            legacy.store = %source,
+            migration.why = why,
+            "person set aside: {why}",
+        );
+    }
+
+    /// A person may not be created as they are.
+    pub(crate) fn ineligible(self, subject: &Subject, source: &SourceName, why: &'static str) {
+        info!(
+            target: AUDIT,
+            event = "ineligible",
+            login.subject = %subject,
+            legacy.store = %source,
+            migration.why = why,
+            "person not migrated: {why}",
+        );
+    }
+
+    /// Somebody whom no legacy store knows came from Scalekit and got a row.
+    pub(crate) fn born_new(self, subject: &Subject) {
+        info!(target: AUDIT, event = "born_new", login.subject = %subject, "person began at Scalekit");
+    }
+
+    /// The dial was turned. Rules name people and are counted only; `who` is an operator or `configuration`.
+    pub(crate) fn rollout_changed(self, who: &str, old: &Dial, new: &Dial) {
+        info!(
+            target: AUDIT,
+            event = "rollout_changed",
+            rollout.who = who,
+            rollout.cutover.old = %old.cutover,
+            rollout.cutover.new = %new.cutover,
+            rollout.migrate.old = %old.migrate(),
+            rollout.migrate.new = %new.migrate(),
+            rollout.rollback.old = rollback_name(old.rollback),
+            rollout.rollback.new = rollback_name(new.rollback),
+            rollout.rules.old = old.rules.deny.len() + old.rules.allow.len(),
+            rollout.rules.new = new.rules.deny.len() + new.rules.allow.len(),
+            rollout.rules.changed = old.rules != new.rules,
+            "rollout changed from {} to {}", old.cutover, new.cutover,
+        );
+    }
+
+    /// A limit was reached and further guesses are not tried for a while.
+    pub(crate) fn locked_out(
+        self,
+        subject: Option<&Subject>,
+        limit: &'static str,
+        lasts: Duration,
+        client: IpAddr,
+    ) {
+        warn!(
+            target: AUDIT,
+            event = "locked_out",
+            login.subject = subject.map(tracing::field::display),
+            limit.name = limit,
+            limit.seconds = lasts.as_secs(),
+            client.address = self.addresses.show(client),
+            "sign-in limit reached: {limit}",
+        );
+    }
+
+    /// A request was refused before it reached anybody.
+    pub(crate) fn request_refused(self, problem: &'static str, client: IpAddr) {
+        warn!(
+            target: AUDIT,
+            event = "request_refused",
+            request.problem = problem,
+            client.address = self.addresses.show(client),
+            "request refused: {problem}",
+        );
+    }
+
+    /// A dependency stopped or began to answer. `dependency` is a fixed or configured name.
+    pub(crate) fn dependency_changed(self, dependency: &str, before: &'static str, after: &'static str) {
+        warn!(
+            target: AUDIT,
+            event = "dependency_changed",
+            dependency.name = dependency,
+            dependency.before = before,
+            dependency.after = after,
+            "dependency {dependency} went from {before} to {after}",
+        );
+    }
+
+    /// A session of the new side began.
+    pub(crate) fn session_begun(self, subject: &Subject, client: IpAddr) {
+        info!(
+            target: AUDIT,
+            event = "session_begun",
+            login.subject = %subject,
+            client.address = self.addresses.show(client),
+            "session begun",
+        );
+    }
+
+    /// A session ended; `why` is `idle`, `absolute`, `signed_out`, `revoked`, …
+    pub(crate) fn session_ended(self, subject: &Subject, why: &'static str) {
+        info!(
+            target: AUDIT,
+            event = "session_ended",
+            login.subject = %subject,
+            session.why = why,
+            "session ended: {why}",
+        );
+    }
+
+    /// A person signed out at one of our doors; `door` is `own_route` or `application_route`.
+    pub(crate) fn signed_out(self, subject: Option<&Subject>, door: &'static str, client: IpAddr) {
+        info!(
+            target: AUDIT,
+            event = "signed_out",
+            login.subject = subject.map(tracing::field::display),
+            session.door = door,
+            client.address = self.addresses.show(client),
+            "signed out",
+        );
+    }
+
+    /// Scalekit sent somebody back and no session was opened.
+    pub(crate) fn callback_refused(self, why: &'static str, client: IpAddr) {
+        warn!(
+            target: AUDIT,
+            event = "callback_refused",
+            login.class = why,
+            client.address = self.addresses.show(client),
+            "return from scalekit refused: {why}",
+        );
+    }
+
+    /// A browser asked for a lane with a valid force token.
+    pub(crate) fn force_token_used(self, lane: Lane, client: IpAddr) {
+        info!(
+            target: AUDIT,
+            event = "force_token_used",
+            login.lane = lane_name(lane),
+            client.address = self.addresses.show(client),
+            "force token used for the {} lane", lane_name(lane),
+        );
+    }
+
+    /// A changed configuration is in force.
+    pub(crate) fn config_reloaded(self) {
+        info!(target: AUDIT, event = "config_reloaded", "configuration reloaded");
+    }
+
+    /// A changed configuration was refused and the old one stays; the reasons are logged where they were found.
+    pub(crate) fn config_refused(self, problems: usize) {
+        warn!(
+            target: AUDIT,
+            event = "config_refused",
+            config.problems = problems,
+            "changed configuration refused; the old one stays",
+        );
+    }
+}
+
+const fn rollback_name(mode: RollbackMode) -> &'static str {
+    match mode {
+        RollbackMode::Keep => "keep",
+        RollbackMode::Legacy => "legacy",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        identity::SubjectKey,
+        rollout::{BasisPoints, Reason, RuleSubject, Rules},
+        telemetry::logs::{Format, tests::logged},
+    };
+
+    /// Every event, with canaries wherever an input could carry one.
+    fn every_event(addresses: AddressPolicy) -> String {
+        let audit = Audit::new(addresses);
+        let subject = SubjectKey::new(b"canary-key").subject("canary@example.com");
+        let source = SourceName::parse("crm").unwrap();
+        let client: IpAddr = "203.0.113.77".parse().unwrap();
+        let decision = Decision { lane: Lane::New, reason: Reason::WithinCutover };
+        let rules = Rules { deny: vec![RuleSubject::Person("canary@example.com".into())], allow: Vec::new() };
+        let old = Dial::new(BasisPoints::NONE, BasisPoints::NONE, RollbackMode::Keep, Rules::default());
+        let new = Dial::new(BasisPoints::ALL, BasisPoints::ALL, RollbackMode::Legacy, rules);
+        logged("off", Format::Json, || {
+            audit.sign_in_decided(&subject, "form", decision, client);
+            let end = SignInEnd {
+                subject: Some(&subject),
+                route: "form",
+                decision,
+                outcome: "rejected",
+                class: Some("wrong_password"),
+                client,
+            };
+            audit.sign_in_ended(&end);
+            audit.sign_in_ended(&SignInEnd { subject: None, class: None, ..end });
+            audit.migration_moved(&subject, &source, "claimed", "created");
+            audit.conflict(&subject, &source, "twins");
+            audit.ineligible(&subject, &source, "mfa");
+            audit.born_new(&subject);
+            audit.rollout_changed("ops\n{\"event\":\"forged\"}", &old, &new);
+            audit.locked_out(Some(&subject), "account", Duration::from_mins(15), client);
+            audit.request_refused("smuggling", client);
+            audit.dependency_changed("scalekit", "up", "down");
+            audit.session_begun(&subject, client);
+            audit.session_ended(&subject, "idle");
+            audit.signed_out(Some(&subject), "own_route", client);
+            audit.callback_refused("email_unverified", client);
+            audit.force_token_used(Lane::Legacy, client);
+            audit.config_reloaded();
+            audit.config_refused(3);
+        })
+    }
+
+    #[test]
+    fn no_event_shows_a_person_or_a_whole_address() {
+        let text = every_event(AddressPolicy::Network);
+        assert_eq!(text.lines().count(), 18);
+        assert!(!text.contains("canary") && !text.contains("203.0.113.77"), "{text}");
+        assert!(!text.contains('@'), "{text}");
+        assert!(text.contains("203.0.113.0/24"));
+        assert!(every_event(AddressPolicy::Whole).contains("\"203.0.113.77\""));
+    }
+
+    #[test]
+    fn every_event_is_an_object_that_names_itself_and_its_person() {
+        let subject = SubjectKey::new(b"canary-key").subject("canary@example.com").to_string();
+        assert_eq!(subject.len(), 16);
+        let mut people = 0;
+        for line in every_event(AddressPolicy::Network).lines() {
+            let event: serde_json::Value = serde_json::from_str(line).unwrap();
+            assert_eq!(event["target"], "audit");
+            assert!(event["event"].is_string() && event["time"].as_str().unwrap().ends_with('Z'), "{line}");
+            people += usize::from(event["login.subject"] == subject.as_str());
+        }
+        assert_eq!(people, 10);
+    }
+
+    #[test]
+    fn a_rollout_change_tells_who_and_what() {
+        let text = every_event(AddressPolicy::Network);
+        let line = text.lines().find(|line| line.contains("rollout_changed")).unwrap();
+        let event: serde_json::Value = serde_json::from_str(line).unwrap();
+        assert_eq!(event["rollout.who"], "ops\n{\"event\":\"forged\"}");
+        assert_eq!(event["rollout.cutover.old"], "0%");
+        assert_eq!(event["rollout.cutover.new"], "100%");
+        assert_eq!(event["rollout.rollback.new"], "legacy");
+        assert_eq!(event["rollout.rules.new"], 1);
+    }
+}

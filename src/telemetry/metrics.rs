@@ -1,0 +1,426 @@
+//! The metric catalogue: every metric this process has, in one place.
+//!
+//! Names are `crossfade_<thing>_<unit>`, counters end in `_total`, units are seconds and ratios. Labels are fixed
+//! words or configured names (routes, sources): never anything that arrived from outside, which would let a
+//! stranger fill the memory of whoever scrapes us.
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use prometheus_client::{
+    encoding::{EncodeLabelSet, text},
+    metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram, info::Info},
+    registry::{Metric, Registry, Unit},
+};
+
+use super::lane_name;
+use crate::rollout::{BasisPoints, Decision, Dial};
+
+/// What [`Metrics::encode`] writes.
+pub(crate) const METRICS_CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// Calls to other systems: from a cache's answer to the longest time limit.
+const CALL_SECONDS: [f64; 11] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
+
+/// One hash: from a plain digest to the costliest that the ceilings allow.
+const HASH_SECONDS: [f64; 10] = [0.001, 0.005, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0];
+
+/// Counts what happens. Cloning is cheap and all clones count together.
+#[derive(Clone)]
+pub(crate) struct Metrics(Arc<Catalogue>);
+
+struct Catalogue {
+    registry: Registry,
+    sign_ins: Family<SignInLabels, Counter>,
+    migrations: Family<MigrationLabels, Counter>,
+    legacy_calls: Family<LegacyLabels, Counter>,
+    legacy_call_duration: Family<SourceLabel, Histogram>,
+    scalekit_calls: Family<ScalekitLabels, Counter>,
+    scalekit_call_duration: Family<OperationLabel, Histogram>,
+    hash_jobs: Family<OutcomeLabel, Counter>,
+    hash_queue: Gauge,
+    hash_duration: Histogram,
+    /// By the first digit of the status: looked up without a lock, the data plane counts every request.
+    proxy_requests: [Counter; 6],
+    refused_requests: Family<ProblemLabel, Counter>,
+    upstream_failures: Family<KindLabel, Counter>,
+    in_flight: Gauge,
+    connections: Gauge,
+    sessions_begun: Counter,
+    sessions_ended: Family<ReasonLabel, Counter>,
+    cutover: Gauge<f64, std::sync::atomic::AtomicU64>,
+    migrate: Gauge<f64, std::sync::atomic::AtomicU64>,
+    config_reloads: Family<ResultLabel, Counter>,
+}
+
+/// Declares a set of labels: fixed words (`&'static str`) or configured names (`String`).
+macro_rules! labels {
+    ($($name:ident { $($label:ident: $type:ty),+ })+) => {$(
+        #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+        struct $name { $($label: $type),+ }
+    )+};
+}
+
+labels! {
+    SignInLabels { route: String, lane: &'static str, reason: &'static str, outcome: &'static str }
+    MigrationLabels { source: String, result: &'static str }
+    LegacyLabels { source: String, outcome: &'static str }
+    SourceLabel { source: String }
+    ScalekitLabels { operation: &'static str, outcome: &'static str }
+    OperationLabel { operation: &'static str }
+    OutcomeLabel { outcome: &'static str }
+    ClassLabel { class: &'static str }
+    ProblemLabel { problem: &'static str }
+    KindLabel { kind: &'static str }
+    ReasonLabel { reason: &'static str }
+    ResultLabel { result: &'static str }
+}
+
+const STATUS_CLASSES: [&str; 6] = ["other", "1xx", "2xx", "3xx", "4xx", "5xx"];
+
+impl Metrics {
+    pub(crate) fn new() -> Self {
+        let mut registry = Registry::with_prefix("crossfade");
+        let build = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
+        registry.register("build", "The program that runs", build);
+        let list = &mut registry;
+        let calls = || Histogram::new(CALL_SECONDS);
+        let seconds = Unit::Seconds;
+        let ratio = Unit::Other("ratio".to_owned());
+        let proxied = Family::<ClassLabel, Counter>::default();
+        list.register("proxy_requests", "Requests answered by the application or by us", proxied.clone());
+        let proxy_requests = STATUS_CLASSES.map(|class| proxied.get_or_create(&ClassLabel { class }).clone());
+        let catalogue = Catalogue {
+            sign_ins: add(list, "sign_ins", "Sign-ins by lane, why, and how they ended", Family::default()),
+            migrations: add(list, "migrations", "Attempts to move a person", Family::default()),
+            legacy_calls: add(list, "legacy_calls", "Calls to legacy stores", Family::default()),
+            legacy_call_duration: add_unit(
+                list,
+                ("legacy_call_duration", "Time a legacy store took", seconds.clone()),
+                Family::new_with_constructor(calls),
+            ),
+            scalekit_calls: add(list, "scalekit_calls", "Calls to Scalekit", Family::default()),
+            scalekit_call_duration: add_unit(
+                list,
+                ("scalekit_call_duration", "Time Scalekit took", seconds.clone()),
+                Family::new_with_constructor(calls),
+            ),
+            hash_jobs: add(list, "hash_jobs", "Password checks against stored hashes", Family::default()),
+            hash_queue: add(list, "hash_queue_jobs", "Password checks that wait", Gauge::default()),
+            hash_duration: add_unit(
+                list,
+                ("hash_duration", "Time one password check took, without waiting", seconds),
+                Histogram::new(HASH_SECONDS),
+            ),
+            proxy_requests,
+            refused_requests: add(
+                list,
+                "refused_requests",
+                "Requests refused before they reached anybody",
+                Family::default(),
+            ),
+            upstream_failures: add(
+                list,
+                "upstream_failures",
+                "Requests the application gave no answer to",
+                Family::default(),
+            ),
+            in_flight: add(list, "in_flight_requests", "Requests being answered", Gauge::default()),
+            connections: add(list, "open_connections", "Connections from clients", Gauge::default()),
+            sessions_begun: add(list, "sessions_begun", "Sessions of the new side", Counter::default()),
+            sessions_ended: add(list, "sessions_ended", "Sessions that are over", Family::default()),
+            cutover: add_unit(
+                list,
+                ("rollout_cutover", "Share of people whose sign-ins take the new lane", ratio.clone()),
+                Gauge::default(),
+            ),
+            migrate: add_unit(
+                list,
+                ("rollout_migrate", "Share of people who are created when they sign in", ratio),
+                Gauge::default(),
+            ),
+            config_reloads: add(list, "config_reloads", "Changed configurations met", Family::default()),
+            registry,
+        };
+        Self(Arc::new(catalogue))
+    }
+
+    /// All metrics, as [`METRICS_CONTENT_TYPE`] says.
+    pub(crate) fn encode(&self) -> Result<String, fmt::Error> {
+        let mut out = String::with_capacity(16 * 1024);
+        text::encode(&mut out, &self.0.registry)?;
+        Ok(out)
+    }
+
+    /// A sign-in on a configured route ended.
+    pub(crate) fn sign_in_ended(&self, route: &str, decision: Decision, outcome: &'static str) {
+        let (lane, reason) = (lane_name(decision.lane), decision.reason.as_str());
+        let labels = SignInLabels { route: route.to_owned(), lane, reason, outcome };
+        self.0.sign_ins.get_or_create(&labels).inc();
+    }
+
+    /// An attempt to move a person of a configured source ended: a ledger state, `later` or `failed`.
+    pub(crate) fn migration_ended(&self, source: &str, result: &'static str) {
+        let labels = MigrationLabels { source: source.to_owned(), result };
+        self.0.migrations.get_or_create(&labels).inc();
+    }
+
+    /// A configured legacy source was asked.
+    pub(crate) fn legacy_called(&self, source: &str, outcome: &'static str, took: Duration) {
+        let label = SourceLabel { source: source.to_owned() };
+        self.0.legacy_call_duration.get_or_create(&label).observe(took.as_secs_f64());
+        let labels = LegacyLabels { source: label.source, outcome };
+        self.0.legacy_calls.get_or_create(&labels).inc();
+    }
+
+    /// Scalekit was asked; `operation` is the name that errors have, too: `create_user`, `find_by_email`, …
+    pub(crate) fn scalekit_called(&self, operation: &'static str, outcome: &'static str, took: Duration) {
+        let label = OperationLabel { operation };
+        self.0.scalekit_call_duration.get_or_create(&label).observe(took.as_secs_f64());
+        self.0.scalekit_calls.get_or_create(&ScalekitLabels { operation, outcome }).inc();
+    }
+
+    /// A password check joined the queue; it has left when the guard is dropped.
+    pub(crate) fn hash_waits(&self) -> Counted {
+        Counted::one(&self.0.hash_queue)
+    }
+
+    /// A password check was carried out.
+    pub(crate) fn hash_done(&self, took: Duration) {
+        self.0.hash_duration.observe(took.as_secs_f64());
+        self.0.hash_jobs.get_or_create(&OutcomeLabel { outcome: "done" }).inc();
+    }
+
+    /// A password check was turned away because the queue was full.
+    pub(crate) fn hash_shed(&self) {
+        self.0.hash_jobs.get_or_create(&OutcomeLabel { outcome: "shed" }).inc();
+    }
+
+    /// A password check was not finished in time.
+    pub(crate) fn hash_late(&self) {
+        self.0.hash_jobs.get_or_create(&OutcomeLabel { outcome: "late" }).inc();
+    }
+
+    /// A request was answered with this status.
+    pub(crate) fn request_answered(&self, status: u16) {
+        let [other, classes @ ..] = &self.0.proxy_requests;
+        let class = usize::from(status / 100).checked_sub(1).and_then(|index| classes.get(index));
+        class.unwrap_or(other).inc();
+    }
+
+    /// A request was refused before it reached anybody.
+    pub(crate) fn request_refused(&self, problem: &'static str) {
+        self.0.refused_requests.get_or_create(&ProblemLabel { problem }).inc();
+    }
+
+    /// The application gave no answer: `connect`, `timeout`, `reset`, …
+    pub(crate) fn upstream_failed(&self, kind: &'static str) {
+        self.0.upstream_failures.get_or_create(&KindLabel { kind }).inc();
+    }
+
+    /// A request is being answered until the guard is dropped.
+    pub(crate) fn request_begun(&self) -> Counted {
+        Counted::one(&self.0.in_flight)
+    }
+
+    /// A client's connection is open until the guard is dropped.
+    pub(crate) fn connection_opened(&self) -> Counted {
+        Counted::one(&self.0.connections)
+    }
+
+    pub(crate) fn session_begun(&self) {
+        self.0.sessions_begun.inc();
+    }
+
+    /// A session ended: `idle`, `absolute`, `signed_out`, `revoked`, …
+    pub(crate) fn session_ended(&self, reason: &'static str) {
+        self.0.sessions_ended.get_or_create(&ReasonLabel { reason }).inc();
+    }
+
+    /// The dial stands here now.
+    pub(crate) fn dial_stands(&self, dial: &Dial) {
+        let share = |points: BasisPoints| f64::from(points.get()) / f64::from(BasisPoints::ALL.get());
+        self.0.cutover.set(share(dial.cutover));
+        self.0.migrate.set(share(dial.migrate()));
+    }
+
+    /// A changed configuration is in force.
+    pub(crate) fn config_reloaded(&self) {
+        self.0.config_reloads.get_or_create(&ResultLabel { result: "ok" }).inc();
+    }
+
+    /// A changed configuration was refused.
+    pub(crate) fn config_refused(&self) {
+        self.0.config_reloads.get_or_create(&ResultLabel { result: "refused" }).inc();
+    }
+}
+
+impl fmt::Debug for Metrics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Metrics")
+    }
+}
+
+/// One of something that is there as long as this is.
+#[derive(Debug)]
+#[must_use = "what is counted is gone as soon as this is dropped"]
+pub(crate) struct Counted(Gauge);
+
+impl Counted {
+    fn one(gauge: &Gauge) -> Self {
+        gauge.inc();
+        Self(gauge.clone())
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
+
+fn add<M: Metric + Clone>(registry: &mut Registry, name: &str, help: &str, metric: M) -> M {
+    registry.register(name, help, metric.clone());
+    metric
+}
+
+fn add_unit<M: Metric + Clone>(
+    registry: &mut Registry,
+    (name, help, unit): (&str, &str, Unit),
+    metric: M,
+) -> M {
+    registry.register_with_unit(name, help, unit, metric.clone());
+    metric
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rollout::{Lane, Reason, RollbackMode, Rules};
+
+    /// Metrics in which everything has happened once.
+    fn eventful() -> Metrics {
+        let metrics = Metrics::new();
+        let decision = Decision { lane: Lane::New, reason: Reason::Crossed };
+        let took = Duration::from_millis(30);
+        metrics.sign_in_ended("form", decision, "handed_over");
+        metrics.migration_ended("crm", "done");
+        metrics.legacy_called("crm", "verified", took);
+        metrics.scalekit_called("create_user", "ok", took);
+        drop(metrics.hash_waits());
+        metrics.hash_done(took);
+        metrics.hash_shed();
+        metrics.hash_late();
+        metrics.request_answered(204);
+        metrics.request_refused("smuggling");
+        metrics.upstream_failed("connect");
+        drop(metrics.request_begun());
+        drop(metrics.connection_opened());
+        metrics.session_begun();
+        metrics.session_ended("idle");
+        let half = BasisPoints::new(5000).unwrap();
+        metrics.dial_stands(&Dial::new(BasisPoints::NONE, half, RollbackMode::Keep, Rules::default()));
+        metrics.config_reloaded();
+        metrics.config_refused();
+        metrics
+    }
+
+    fn families(text: &str) -> Vec<(String, String)> {
+        let types = text.lines().filter_map(|line| line.strip_prefix("# TYPE "));
+        let mut families: Vec<_> =
+            types.map(|line| line.split_once(' ').unwrap()).map(|(n, t)| (n.into(), t.into())).collect();
+        families.sort();
+        families
+    }
+
+    #[test]
+    fn the_catalogue() {
+        let families = families(&eventful().encode().unwrap());
+        let list: Vec<String> = families.iter().map(|(name, kind)| format!("{name} {kind}")).collect();
+        insta::assert_snapshot!(list.join("\n"), @r"
+        crossfade_build info
+        crossfade_config_reloads counter
+        crossfade_hash_duration_seconds histogram
+        crossfade_hash_jobs counter
+        crossfade_hash_queue_jobs gauge
+        crossfade_in_flight_requests gauge
+        crossfade_legacy_call_duration_seconds histogram
+        crossfade_legacy_calls counter
+        crossfade_migrations counter
+        crossfade_open_connections gauge
+        crossfade_proxy_requests counter
+        crossfade_refused_requests counter
+        crossfade_rollout_cutover_ratio gauge
+        crossfade_rollout_migrate_ratio gauge
+        crossfade_scalekit_call_duration_seconds histogram
+        crossfade_scalekit_calls counter
+        crossfade_sessions_begun counter
+        crossfade_sessions_ended counter
+        crossfade_sign_ins counter
+        crossfade_upstream_failures counter
+        ");
+    }
+
+    #[test]
+    fn names_follow_the_rules_of_openmetrics() {
+        let text = eventful().encode().unwrap();
+        assert!(text.ends_with("# EOF\n"));
+        for (name, kind) in families(&text) {
+            assert!(name.starts_with("crossfade_"), "{name}");
+            assert!(name.bytes().all(|b| b.is_ascii_lowercase() || b == b'_'), "{name}");
+            assert!(
+                !name.ends_with("_total") && !name.ends_with("_count") && !name.ends_with("_info"),
+                "{name}"
+            );
+            let is_base_unit = name.ends_with("_seconds") || name.ends_with("_ratio");
+            for word in ["_ms", "_millis", "_percent", "_minutes", "_kb", "_mb"] {
+                assert!(!name.contains(word), "{name}");
+            }
+            match kind.as_str() {
+                "counter" => assert!(text.contains(&format!("\n{name}_total")), "{name}"),
+                "histogram" => assert!(is_base_unit, "{name}"),
+                "gauge" | "info" => {}
+                other => panic!("{name} is a {other}"),
+            }
+            assert!(text.contains(&format!("# HELP {name} ")), "{name}");
+        }
+    }
+
+    #[test]
+    fn labels_say_what_happened() {
+        let text = eventful().encode().unwrap();
+        for line in [
+            r#"crossfade_sign_ins_total{route="form",lane="new",reason="crossed",outcome="handed_over"} 1"#,
+            r#"crossfade_migrations_total{source="crm",result="done"} 1"#,
+            r#"crossfade_proxy_requests_total{class="2xx"} 1"#,
+            r#"crossfade_proxy_requests_total{class="5xx"} 0"#,
+            r#"crossfade_legacy_call_duration_seconds_bucket{le="0.05",source="crm"} 1"#,
+            "crossfade_in_flight_requests 0",
+            "crossfade_sessions_begun_total 1",
+        ] {
+            assert!(text.lines().any(|found| found == line), "{line}\n{text}");
+        }
+    }
+
+    #[test]
+    fn guards_count_what_is_there_now() {
+        let metrics = Metrics::new();
+        let (one, two) = (metrics.request_begun(), metrics.clone().request_begun());
+        let shows =
+            |n: u8| metrics.encode().unwrap().contains(&format!("crossfade_in_flight_requests {n}\n"));
+        assert!(shows(2));
+        drop(one);
+        assert!(shows(1));
+        drop(two);
+        assert!(shows(0));
+    }
+
+    #[test]
+    fn an_odd_status_is_counted_as_other() {
+        let metrics = Metrics::new();
+        for status in [0, 99, 600, 999, u16::MAX] {
+            metrics.request_answered(status);
+        }
+        let text = metrics.encode().unwrap();
+        assert!(text.contains("crossfade_proxy_requests_total{class=\"other\"} 5\n"), "{text}");
+    }
+}

@@ -1,0 +1,103 @@
+//! The program's own stand-ins, as processes: `crossfade simulate KIND`.
+
+use std::net::SocketAddr;
+
+use reqwest::Method;
+use serde_json::Value;
+
+use super::{
+    http::{Answer, Visitor},
+    process::{self, Process},
+    scratch::Scratch,
+};
+
+pub(crate) struct Simulator {
+    pub(crate) address: SocketAddr,
+    pub(crate) process: Process,
+    visitor: Visitor,
+    _scratch: Scratch,
+}
+
+impl Simulator {
+    /// `kind` as on the command line: `scalekit`, `okta`, `app`, …; `seed` as its seed file.
+    pub(crate) fn start(kind: &str, seed: &Value) -> Self {
+        let scratch = Scratch::new();
+        let file = scratch.write("seed.json", &seed.to_string());
+        let mut command = process::command(env!("CARGO_BIN_EXE_crossfade"));
+        command.args(["simulate", kind, "--listen", "127.0.0.1:0", "--seed"]).arg(file);
+        let process = Process::start(&format!("simulate {kind}"), command);
+        let line: Value = serde_json::from_str(&process.line(0)).unwrap();
+        let address =
+            line["listening"].as_str().expect("the first line says where it listens").parse().unwrap();
+        Self { address, process, visitor: Visitor::of(address), _scratch: scratch }
+    }
+
+    pub(crate) fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.address)
+    }
+
+    /// Every user of the Scalekit stand-in.
+    pub(crate) fn users(&self) -> Value {
+        self.look("users")
+    }
+
+    /// Every mail that Scalekit would have sent.
+    pub(crate) fn mails(&self) -> Value {
+        self.look("mails")
+    }
+
+    /// How often each request came and each login was tried.
+    pub(crate) fn counts(&self) -> Value {
+        self.look("counts")
+    }
+
+    /// The requests, oldest first, without secrets.
+    pub(crate) fn journal(&self) -> Value {
+        self.look("journal")
+    }
+
+    pub(crate) fn settings(&self) -> Value {
+        self.look("settings")
+    }
+
+    pub(crate) fn change_settings(&self, settings: &Value) {
+        self.put("settings", settings);
+    }
+
+    /// Sets the faults in force: one as an object or several as a list.
+    pub(crate) fn set_faults(&self, faults: &Value) {
+        self.put("faults", faults);
+    }
+
+    pub(crate) fn clear_faults(&self) {
+        self.side(Method::DELETE, "faults", None);
+    }
+
+    /// Forgets what came; the faults are those of the start again.
+    pub(crate) fn reset(&self) {
+        self.side(Method::POST, "reset", None);
+    }
+
+    pub(crate) fn look(&self, door: &str) -> Value {
+        self.side(Method::GET, door, None).json()
+    }
+
+    pub(crate) fn put(&self, door: &str, body: &Value) {
+        self.side(Method::PUT, door, Some(body));
+    }
+
+    fn side(&self, method: Method, door: &str, body: Option<&Value>) -> Answer {
+        let mut request = self.visitor.request(method, &format!("/__simulator/{door}"));
+        if let Some(body) = body {
+            request = request.json(body);
+        }
+        let answer = self.visitor.send(request);
+        assert!(
+            (200..300).contains(&answer.status),
+            "the side door {door} said {}: {}",
+            answer.status,
+            answer.text()
+        );
+        answer
+    }
+}
