@@ -26,7 +26,7 @@ fn core(application: SocketAddr) -> Core {
         upstream: Upstream::new(Target::new(&upstream).unwrap()),
         rules: Arc::new(rules),
         public: Arc::new(public),
-        pages: Arc::new(Pages::new()),
+        pages: Arc::new(Pages::new("/.crossfade/")),
         counters: Arc::new(Counters::default()),
     }
 }
