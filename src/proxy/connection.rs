@@ -186,9 +186,9 @@ async fn respond(
     watch.busy(request.body());
     let many = counters.in_flight.fetch_add(1, Relaxed);
     let under_way = UnderWay { watch: Arc::clone(watch), counters: Arc::clone(counters) };
-    // In a box of its own: hyper keeps the room of one `respond` for as long as a connection lives, and most
-    // connections are idle.
-    let answer = caught(Box::pin(async {
+    // hyper keeps the room of one `respond` for as long as a connection lives, and most connections are idle: what is
+    // large is in the handler's own box.
+    let answer = caught(pin!(async {
         let public = &core.public;
         if many >= public.limits.in_flight as u64 {
             return core.refuse(Problem::Overloaded, &asking);
@@ -213,7 +213,7 @@ async fn respond(
 
 /// Runs to the end or to a panic (`None`). What the future owned is dropped; what it shares are counters and a pool
 /// that only ever holds whole connections.
-async fn caught<T>(mut future: Pin<Box<impl Future<Output = T>>>) -> Option<T> {
+async fn caught<T>(mut future: Pin<&mut impl Future<Output = T>>) -> Option<T> {
     std::future::poll_fn(|cx| match std::panic::catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx))) {
         Ok(Poll::Pending) => Poll::Pending,
         Ok(Poll::Ready(value)) => Poll::Ready(Some(value)),
@@ -268,12 +268,12 @@ mod tests {
 
     #[tokio::test]
     async fn a_panic_ends_one_future_only() {
-        assert_eq!(caught(Box::pin(async { 1 })).await, Some(1));
-        let broken = caught(Box::pin(async {
+        assert_eq!(caught(pin!(async { 1 })).await, Some(1));
+        let mut broken = pin!(async {
             tokio::task::yield_now().await;
             let empty: [u8; 0] = [];
             empty.first().copied().unwrap()
-        }));
-        assert_eq!(broken.await, None);
+        });
+        assert_eq!(caught(broken.as_mut()).await, None);
     }
 }

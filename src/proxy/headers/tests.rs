@@ -99,10 +99,19 @@ fn identity_never_comes_from_a_client() {
 }
 
 #[test]
-fn underscores_are_kept_where_the_operator_says_so_but_never_in_identity() {
+fn underscores_are_kept_where_the_operator_says_so_but_never_where_they_mean_something() {
     let mut rules = rules();
     rules.drop_underscores = false;
-    let mut headers = map(&[("any_thing", "1"), ("remote_user", "mallory"), ("app_user", "mallory")]);
+    let mut headers = map(&[
+        ("any_thing", "1"),
+        ("remote_user", "mallory"),
+        ("app_user", "mallory"),
+        ("x_auth_request_user", "mallory"),
+        ("x_forwarded_for", "192.0.2.66"),
+        ("x-real_ip", "192.0.2.66"),
+        ("transfer_encoding", "chunked"),
+        ("content_length", "3"),
+    ]);
     rules.strip_request(&mut headers, &[]);
     assert_eq!(headers, map(&[("any_thing", "1")]));
 }

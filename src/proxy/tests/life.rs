@@ -339,3 +339,24 @@ fn a_drain_under_load_loses_no_request() {
     assert_eq!(drain.join().unwrap(), 0);
     assert!(answered > 100, "{answered}");
 }
+
+#[test]
+fn an_idle_connection_may_ask_once_more_when_the_plane_leaves() {
+    let application = Application::mirror();
+    let running = Running::before(application.address);
+    let address = running.address();
+    let mut client = running.connect();
+    client.send(get("/before"));
+    assert_eq!(client.reply().status, 200);
+    let drain = drain(running, Duration::ZERO, PATIENCE);
+    while std::net::TcpStream::connect(address).is_ok() {
+        std::thread::yield_now();
+    }
+    // Well within what an idle connection is given, well after an immediate end.
+    std::thread::park_timeout(Duration::from_millis(200));
+    client.send(get("/after"));
+    let reply = client.reply();
+    assert_eq!((reply.status, reply.all("connection")), (200, vec!["close"]));
+    assert!(client.is_closed());
+    assert_eq!(drain.join().unwrap(), 0);
+}

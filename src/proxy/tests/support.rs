@@ -306,6 +306,8 @@ impl Application {
                     guest.note(Event::Opened(number));
                     thread::spawn(move || {
                         script(&mut guest);
+                        // Closed before it is noted, so that a test that sees the note can rely on it.
+                        drop(guest.stream.shutdown(std::net::Shutdown::Both));
                         guest.note(Event::Closed(number));
                     });
                 }
