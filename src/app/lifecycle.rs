@@ -14,7 +14,7 @@ use crate::{
     config::Config,
     jobs,
     net::Tracker,
-    proxy::{Counters, Plane, Setup},
+    proxy::{Plane, Setup},
     session::SessionStore,
     telemetry::Metrics,
 };
@@ -58,7 +58,7 @@ impl Instance {
             cookies: parts.gate.cookies.clone(),
             gate: parts.gate.clone(),
             pages: Arc::clone(&parts.pages),
-            counters: Arc::new(Counters::default()),
+            metrics: parts.metrics.clone(),
         })
         .context("public.listen")?;
         let sessions = Arc::new(parts.store.clone()) as Arc<dyn SessionStore>;

@@ -1,11 +1,6 @@
 //! One request to the application and its answer back.
 
-use std::{
-    pin::pin,
-    rc::Rc,
-    sync::{Arc, atomic::Ordering::Relaxed},
-    time::Duration,
-};
+use std::{pin::pin, rc::Rc, sync::Arc, time::Duration};
 
 use http::{
     HeaderValue, Request, Response, StatusCode, Uri, Version,
@@ -20,7 +15,7 @@ use hyper::{
 use tokio::time::timeout;
 
 use super::{
-    AnswerBody, Counters, Outgoing, OutgoingBody,
+    AnswerBody, Outgoing, OutgoingBody,
     failure::{ForwardError, chain},
     headers::FieldRules,
     request::Asking,
@@ -31,6 +26,7 @@ use super::{
 use crate::{
     config::Public,
     pages::{Pages, Problem},
+    telemetry::Metrics,
 };
 
 /// What a data-plane thread needs to forward requests; one per thread.
@@ -40,7 +36,7 @@ pub(crate) struct Core {
     pub(super) rules: Arc<FieldRules>,
     pub(super) public: Arc<Public>,
     pub(super) pages: Arc<Pages>,
-    pub(super) counters: Arc<Counters>,
+    pub(super) metrics: Metrics,
 }
 
 /// A request that failed, and itself where it never left.
@@ -119,7 +115,7 @@ impl Core {
         let unsent = failed.unsent.map(|request| *request);
         let again = || again.map(|request| request.map(|()| UploadBody::Empty));
         let Some(request) = unsent.or_else(again).filter(|_| stale) else { return Err(failed.error) };
-        self.counters.retries.fetch_add(1, Relaxed);
+        self.metrics.request_retried();
         drop(lease);
         let mut lease = self.upstream.fresh().await?;
         let answer =
@@ -174,7 +170,7 @@ impl Core {
     /// Our answer to a request that could not be forwarded; counted and logged here.
     pub(crate) fn failed(&self, error: &ForwardError, asking: &Asking) -> Response<AnswerBody> {
         if let Some(kind) = error.kind() {
-            self.counters.upstream_failed(kind);
+            self.metrics.upstream_failed(kind.as_str());
             tracing::warn!(
                 request.id = asking.id().as_str(),
                 upstream.failure = kind.as_str(),
@@ -187,7 +183,7 @@ impl Core {
 
     /// Our answer to a request that is refused; counted here.
     pub(crate) fn refuse(&self, problem: Problem, asking: &Asking) -> Response<AnswerBody> {
-        self.counters.refused(problem);
+        self.metrics.request_refused(problem.as_str());
         tracing::info!(
             target: "audit",
             event = "request_refused",
