@@ -7,6 +7,8 @@ mod bucket;
 mod decide;
 
 pub(crate) use bucket::{Bucket, BucketSalt};
+#[cfg(test)]
+pub(crate) use decide::Reason;
 pub(crate) use decide::{Decision, Facts, Forced, Known, decide};
 
 use serde::{Deserialize, Serialize};

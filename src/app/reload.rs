@@ -7,8 +7,11 @@ use anyhow::bail;
 use super::{Instance, build};
 use crate::{config::Config, login::Settings, proxy::Rules};
 
+/// A section as text, to tell whether it changed.
+type Print = fn(&Config) -> String;
+
 /// Settings that only a restart can change, and how to tell that they did.
-const NEEDS_RESTART: [(&str, fn(&Config) -> String); 8] = [
+const NEEDS_RESTART: [(&str, Print); 8] = [
     ("public", |config| format!("{:?}", config.public)),
     ("admin", |config| format!("{:?}", config.admin)),
     ("upstream", |config| format!("{:?}", config.upstream)),

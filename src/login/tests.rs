@@ -292,10 +292,10 @@ impl FakeStore {
 
     fn answer<T>(&self, value: T) -> Result<T, LegacyError> {
         let class = ErrorClass::Transient { retry_after: Some(Duration::from_secs(7)) };
-        match *self.down.lock().unwrap() {
-            true => Err(LegacyError { source_name: source(), class, problem: "down".into(), cause: None }),
-            false => Ok(value),
+        if *self.down.lock().unwrap() {
+            return Err(LegacyError { source_name: source(), class, problem: "down".into(), cause: None });
         }
+        Ok(value)
     }
 }
 

@@ -114,9 +114,9 @@ impl Pages {
     }
 
     /// The one answer to a rejected, unknown or locked sign-in, as the route configures it.
-    pub(crate) fn rejected(&self, answer: &Answer) -> Page {
+    pub(crate) fn rejected(answer: &Answer) -> Page {
         match answer {
-            Answer::Redirect { location } => self.see_other(location),
+            Answer::Redirect { location } => Self::see_other(location),
             Answer::Body { status, content_type, body } => {
                 let status = StatusCode::from_u16(*status).unwrap_or(StatusCode::UNAUTHORIZED);
                 let mut page = Response::new(Full::new(Bytes::from(body.clone())));
@@ -199,15 +199,15 @@ impl Pages {
 
     /// A person on their way: 303 for browsers, the address as data for JSON clients, which follow no redirect to
     /// another site.
-    pub(crate) fn hand_over(&self, location: &str, json_client: bool) -> Page {
+    pub(crate) fn hand_over(location: &str, json_client: bool) -> Page {
         if json_client {
             return json_page(StatusCode::OK, &json!({ "location": location }));
         }
-        self.see_other(location)
+        Self::see_other(location)
     }
 
     /// 303 See Other to an address that was checked or configured.
-    pub(crate) fn see_other(&self, location: &str) -> Page {
+    pub(crate) fn see_other(location: &str) -> Page {
         let mut page = Response::new(Full::default());
         *page.status_mut() = StatusCode::SEE_OTHER;
         let location = HeaderValue::from_str(location).unwrap_or_else(|_| HeaderValue::from_static("/"));
@@ -216,7 +216,7 @@ impl Pages {
     }
 
     /// Data for a program.
-    pub(crate) fn json(&self, status: StatusCode, value: &Value) -> Page {
+    pub(crate) fn json(status: StatusCode, value: &Value) -> Page {
         json_page(status, value)
     }
 

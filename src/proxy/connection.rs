@@ -92,7 +92,7 @@ where
         match timed(Pin::new(&mut connection), watch, &desk.closing).await {
             Ended::Idle => {}
             Ended::TooLate => return,
-            Ended::Itself(Err(error)) => return note_refusal(&desk.core, &error),
+            Ended::Itself(Err(error)) => return note_refusal(&desk.core, &error, peer),
             Ended::Itself(Ok(())) => {
                 if let Some(tunnel) = tunnel.take() {
                     watch.switched();
@@ -157,18 +157,13 @@ async fn timed<T>(
 }
 
 /// hyper answers what it cannot parse by itself; it is counted and logged like our own refusals.
-fn note_refusal(core: &Core, error: &hyper::Error) {
+fn note_refusal(core: &Core, error: &hyper::Error, peer: IpAddr) {
     if !error.is_parse() {
         return;
     }
     let problem = if error.is_parse_too_large() { Problem::HeadTooLarge } else { Problem::BadRequest };
     core.metrics.request_refused(problem.as_str());
-    tracing::info!(
-        target: "audit",
-        event = "request_refused",
-        request.refused = problem.as_str(),
-        "a request that cannot be parsed was refused"
-    );
+    core.audit.request_refused(problem.as_str(), None, peer);
 }
 
 /// One request to its answer. A panic harms no other request (REL-33).
@@ -181,7 +176,7 @@ async fn respond(
 ) -> Response<ServedBody> {
     let core = &desk.core;
     let id = desk.ids.next();
-    let asking = Asking::of(request.headers(), id);
+    let asking = Asking::of(request.headers(), id, peer);
     watch.busy(request.body());
     let (counted, many) = core.metrics.request_begun();
     let under_way = UnderWay { watch: Arc::clone(watch), _counted: counted };

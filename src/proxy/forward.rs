@@ -1,6 +1,6 @@
 //! One request to the application and its answer back.
 
-use std::{pin::pin, rc::Rc, sync::Arc, time::Duration};
+use std::{pin::pin, rc::Rc, sync::Arc};
 
 use http::{
     HeaderValue, Request, Response, StatusCode, Uri, Version,
@@ -26,7 +26,7 @@ use super::{
 use crate::{
     config::Public,
     pages::{Pages, Problem},
-    telemetry::Metrics,
+    telemetry::{Audit, Metrics},
 };
 
 /// What a data-plane thread needs to forward requests; one per thread.
@@ -37,6 +37,7 @@ pub(crate) struct Core {
     pub(super) public: Arc<Public>,
     pub(super) pages: Arc<Pages>,
     pub(super) metrics: Metrics,
+    pub(super) audit: Audit,
 }
 
 /// A request that failed, and itself where it never left.
@@ -184,13 +185,7 @@ impl Core {
     /// Our answer to a request that is refused; counted here.
     pub(crate) fn refuse(&self, problem: Problem, asking: &Asking) -> Response<AnswerBody> {
         self.metrics.request_refused(problem.as_str());
-        tracing::info!(
-            target: "audit",
-            event = "request_refused",
-            request.id = asking.id().as_str(),
-            request.refused = problem.as_str(),
-            "a request was refused"
-        );
+        self.audit.request_refused(problem.as_str(), Some(asking.id().as_str()), asking.client());
         let mut answer = AnswerBody::page(self.pages.problem(problem, &asking.asked()));
         if problem == Problem::Overloaded && !answer.headers().contains_key(RETRY_AFTER) {
             answer.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
@@ -199,11 +194,6 @@ impl Core {
             answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
         answer
-    }
-
-    /// The limits of the public side, for those who read a body themselves.
-    pub(crate) fn body_pause(&self) -> Duration {
-        self.public.limits.body_pause
     }
 }
 

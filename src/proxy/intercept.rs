@@ -5,7 +5,7 @@ use std::{fmt, future::Future, pin::Pin, sync::Arc};
 use http::{HeaderMap, Method, Response, header::SET_COOKIE};
 
 use super::{
-    Accepted, AnswerBody, Core, Extra, Outgoing,
+    Accepted, AnswerBody, Core, Extra, Outgoing, Recorder,
     doors::Knock,
     gate::{Gate, Rules},
     hand_over::leaving,
@@ -17,7 +17,7 @@ use super::{
 use crate::{
     config::{RoutePath, SignInRoute},
     identity::PersonKey,
-    pages::{Page, Problem},
+    pages::{Page, Pages, Problem},
     session::{CookieJar, return_to},
 };
 
@@ -32,7 +32,7 @@ pub(crate) type Handled<'a> = Pin<Box<dyn Future<Output = Response<AnswerBody>> 
 
 impl Handler for Gate {
     fn handle(self: Arc<Self>, core: &Core, request: Accepted) -> Handled<'_> {
-        Box::pin(async move { self.attend(core, request).await })
+        Box::pin(self.attend(core, request))
     }
 }
 
@@ -51,7 +51,7 @@ enum Kind<'a> {
 }
 
 impl Gate {
-    async fn attend(self: &Arc<Self>, core: &Core, request: Accepted) -> Response<AnswerBody> {
+    async fn attend(self: Arc<Self>, core: &Core, request: Accepted) -> Response<AnswerBody> {
         let rules = self.rules.load_full();
         let asking = request.asking();
         match kind(&request, &rules) {
@@ -60,7 +60,8 @@ impl Gate {
                 let knock = Knock { head: &request.parts, client, asked: &asked, rules: &rules };
                 AnswerBody::page(self.door(&route, &knock).await)
             }
-            Kind::SignIn(route) => sign_in::read(self, core, &rules, route, asking, request).await,
+            // Large, and rare among the requests of a connection.
+            Kind::SignIn(route) => Box::pin(sign_in::read(&self, core, &rules, route, asking, request)).await,
             Kind::Page(route) => self.page(core, request, &rules, route).await,
             Kind::Account => self.account(core, request, &rules).await,
             Kind::Logout => self.logout(core, request, &rules).await,
@@ -137,7 +138,7 @@ impl Gate {
                 ),
                 Ok(None) => None,
                 Err(error) => {
-                    gate.recorder.ledger_unavailable(&error);
+                    Recorder::ledger_unavailable(&error);
                     None
                 }
             }
@@ -170,7 +171,7 @@ impl Gate {
             _ => signed_in,
         };
         if crossed {
-            return AnswerBody::page(self.pages.see_other(page.as_str()));
+            return AnswerBody::page(Pages::see_other(page.as_str()));
         }
         self.pass(core, request, rules).await
     }

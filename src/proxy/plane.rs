@@ -19,7 +19,12 @@ use super::{
     request::RequestIds,
     upstream::{Target, TargetError, Upstream},
 };
-use crate::{config, net, pages::Pages, session::Cookies, telemetry::Metrics};
+use crate::{
+    config, net,
+    pages::Pages,
+    session::Cookies,
+    telemetry::{Audit, Metrics},
+};
 
 /// How often unused upstream connections are looked through.
 const SWEEP: Duration = Duration::from_secs(5);
@@ -41,6 +46,7 @@ pub(crate) struct Setup {
     pub(crate) gate: Arc<dyn Handler>,
     pub(crate) pages: Arc<Pages>,
     pub(crate) metrics: Metrics,
+    pub(crate) audit: Audit,
 }
 
 /// The plane cannot start.
@@ -197,7 +203,7 @@ fn run(runtime: &Runtime, listener: std::net::TcpListener, luggage: Luggage) {
 
 async fn accept(listener: TcpListener, luggage: Luggage) {
     let Luggage { setup, target, rules, crowd, closing, cut } = luggage;
-    let Setup { public, gate, pages, metrics, .. } = setup;
+    let Setup { public, gate, pages, metrics, audit, .. } = setup;
     let upstream = Upstream::new(target);
     spawn_local({
         let upstream = Rc::clone(&upstream);
@@ -209,7 +215,7 @@ async fn accept(listener: TcpListener, luggage: Luggage) {
         }
     });
     let http = connection::http(&public.limits);
-    let core = Core { upstream, rules, public, pages, metrics: metrics.clone() };
+    let core = Core { upstream, rules, public, pages, metrics: metrics.clone(), audit };
     let desk = Rc::new(Desk {
         core,
         gate,

@@ -14,8 +14,9 @@ use http::{
 use tokio::time::timeout;
 
 use super::{
-    Accepted, AnswerBody, Client, Core, Extra, Outgoing, OutgoingBody, RequestId,
+    Accepted, AnswerBody, Client, Core, Extra, Outgoing, OutgoingBody, Recorder, RequestId,
     credential::{self, Credential},
+    failure::ForwardError,
     gate::{Gate, Rules},
     hand_over::{Leaving, leaving},
     intercept::send,
@@ -28,7 +29,7 @@ use crate::{
     config::{ClientKind, FieldNames, SignInRoute, WhoAmI},
     identity::LegacyRecord,
     login::{Attempt, ClientFacts, Closed, Decided, HandOver, Outcome, Upstream},
-    pages::{Asked, Problem},
+    pages::{Asked, Pages, Problem},
     rollout::Lane,
     session::return_to,
 };
@@ -64,7 +65,7 @@ impl SignIn<'_> {
         let credential = match credential::read(&self.route.fields, &self.head, &self.body) {
             Ok(credential) => credential,
             Err(why) => {
-                self.gate.recorder.no_proof(self.route, why.as_str(), self.asked);
+                Recorder::no_proof(self.route, why.as_str(), self.asked);
                 return self.forward().await;
             }
         };
@@ -80,7 +81,7 @@ impl SignIn<'_> {
                 }
             }
             Ok(Err(error)) => {
-                self.gate.recorder.ledger_unavailable(&error);
+                Recorder::ledger_unavailable(&error);
                 self.without_ledger().await
             }
             Err(problem) => self.core.refuse(problem, &self.asking),
@@ -183,7 +184,7 @@ impl SignIn<'_> {
             Outcome::HandOver(over) => self.hand_over(*over, leaving, answer).await,
             Outcome::Forward(_) | Outcome::AskUpstream => self.pass_on(answer).await,
             // The class is for the log alone: the browser gets one answer for all (SEC-40).
-            Outcome::Rejected(_) => AnswerBody::page(self.gate.pages.rejected(&self.route.rejected)),
+            Outcome::Rejected(_) => AnswerBody::page(Pages::rejected(&self.route.rejected)),
             Outcome::Closed(closed) => AnswerBody::page(self.gate.pages.closed(closed, self.asked)),
         }
     }
@@ -201,7 +202,7 @@ impl SignIn<'_> {
             Ok(Ok(page)) => AnswerBody::page(page),
             // Scalekit cannot take the person now, and they never crossed: the application may still let them in.
             Ok(Err(error)) if !crossed => {
-                self.gate.recorder.cannot_begin(&error);
+                Recorder::cannot_begin(&error);
                 self.pass_on(answer).await
             }
             Ok(Err(error)) => AnswerBody::page(self.gate.cannot_begin(&error, self.asked)),
@@ -233,7 +234,7 @@ impl SignIn<'_> {
             match body.look(signals::BODY_MAX_BYTES).await {
                 Ok(looked) => looked,
                 // The answer broke off while it was read: what is left of it is no answer.
-                Err(_) => return (self.core.refuse(Problem::BadGateway, &self.asking), false),
+                Err(error) => return (self.core.failed(&ForwardError::Answer(error), &self.asking), false),
             }
         } else {
             (None, body)
@@ -351,5 +352,6 @@ pub(super) async fn read(
     let mut asked = asking.asked();
     asked.json |= wants_json(route, &request.parts);
     let (head, client, id) = (request.parts, request.client, request.id);
-    SignIn { gate, core, rules, route, asking, asked: &asked, head, body, client, id }.answer().await
+    let sign_in = SignIn { gate, core, rules, route, asking, asked: &asked, head, body, client, id };
+    Box::pin(sign_in.answer()).await
 }

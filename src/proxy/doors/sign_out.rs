@@ -7,7 +7,7 @@ use http::{HeaderMap, HeaderValue};
 use super::Knock;
 use crate::{
     clock::Deadline,
-    pages::{Page, Problem},
+    pages::{Page, Pages, Problem},
     proxy::{
         gate::{Gate, Rules},
         hand_over::chain,
@@ -30,17 +30,17 @@ impl Gate {
         let after = knock.rules.public.url.join(&knock.rules.session.after_sign_out);
         let (Ok(session), Ok(after)) = (ended, after) else { return Err(Problem::Overloaded) };
         let Some(session) = session else {
-            return Ok(Self::with_cookies(self.pages.see_other(after.as_str()), cookies));
+            return Ok(Self::with_cookies(Pages::see_other(after.as_str()), cookies));
         };
         let gate = Arc::clone(self);
         let page = self.shared(async move {
             let hint = gate.sessions.tokens(&session).map(|tokens| tokens.id_token);
             let deadline = Deadline::within(SIGN_OUT_BUDGET);
             match gate.provider.end_session_url(hint.as_deref(), &after, deadline).await {
-                Ok(url) => gate.pages.see_other(url.as_str()),
+                Ok(url) => Pages::see_other(url.as_str()),
                 Err(error) => {
                     tracing::error!(error = %chain(&error), "Scalekit's session could not be ended");
-                    gate.pages.see_other(after.as_str())
+                    Pages::see_other(after.as_str())
                 }
             }
         });

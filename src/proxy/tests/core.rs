@@ -18,7 +18,7 @@ use super::{
 use crate::{
     pages::{Pages, Problem},
     proxy::failure::ForwardError,
-    telemetry::Metrics,
+    telemetry::{AddressPolicy, Audit, Metrics},
 };
 
 fn core(application: SocketAddr) -> Core {
@@ -32,6 +32,7 @@ fn core(application: SocketAddr) -> Core {
         public: Arc::new(public),
         pages: Arc::new(Pages::new("/.crossfade/")),
         metrics: Metrics::new(),
+        audit: Audit::new(AddressPolicy::Network),
     }
 }
 

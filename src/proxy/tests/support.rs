@@ -19,7 +19,7 @@ use crate::{
     identity::Secret,
     pages::Pages,
     session::Cookies,
-    telemetry::Metrics,
+    telemetry::{AddressPolicy, Audit, Metrics},
 };
 
 pub(crate) const HOST: &str = "app.example.test";
@@ -112,6 +112,7 @@ impl Running {
             gate: Arc::new(Open),
             pages: Arc::new(Pages::new("/.crossfade/")),
             metrics: metrics.clone(),
+            audit: Audit::new(AddressPolicy::Network),
         };
         Self { plane: Plane::start(&setup).unwrap(), metrics }
     }
