@@ -281,6 +281,8 @@ pub(super) struct FakeStore {
     pub(super) verdicts: Mutex<HashMap<String, Verdict>>,
     pub(super) asked: Mutex<usize>,
     pub(super) down: Mutex<bool>,
+    /// It has no way to find a record by its id.
+    pub(super) no_ids: Mutex<bool>,
 }
 
 impl FakeStore {
@@ -339,6 +341,10 @@ impl LegacyStore for FakeStore {
     }
 
     async fn read(&self, id: &LegacyId, _: Deadline) -> Result<Option<LegacyRecord>, LegacyError> {
+        if *self.no_ids.lock().unwrap() {
+            let (class, problem) = (ErrorClass::Misconfigured, "no query by id".into());
+            return Err(LegacyError { source_name: source(), class, problem, cause: None });
+        }
         self.answer(self.records.lock().unwrap().iter().find(|record| &record.id == id).cloned())
     }
 
