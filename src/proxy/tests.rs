@@ -2,6 +2,7 @@
 
 mod edge_cases;
 mod forwarding;
+mod gate;
 mod judge;
 mod life;
 mod limits;
