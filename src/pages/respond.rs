@@ -109,7 +109,8 @@ impl Pages {
                 paragraphs: &["Please open the sign-in page and try again there."],
             },
         };
-        let retry = matches!(problem, Problem::Overloaded).then_some(RETRY_AFTER_DEFAULT);
+        // REL-33: every 5xx says when to come back.
+        let retry = problem.status().is_server_error().then_some(RETRY_AFTER_DEFAULT);
         self.answer(problem.status(), problem.as_str(), &words, None, retry, asked)
     }
 
@@ -300,7 +301,7 @@ mod tests {
         for problem in [Problem::BadGateway, Problem::Internal, Problem::Misdirected, Problem::Overloaded] {
             let page = pages.problem(problem, &asked(false));
             assert_eq!(page.status(), problem.status());
-            assert_eq!(page.headers().contains_key(RETRY_AFTER), problem == Problem::Overloaded);
+            assert_eq!(page.headers().contains_key(RETRY_AFTER), problem != Problem::Misdirected);
             let html = text(page).await.to_lowercase();
             for word in ["hyper", "crossfade/", "upstream", "okta", "scalekit", "redis"] {
                 assert!(!html.contains(word), "{problem:?} tells of {word}");

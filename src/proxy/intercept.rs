@@ -2,10 +2,10 @@
 
 use std::{fmt, future::Future, pin::Pin, sync::Arc};
 
-use http::{HeaderMap, Method, Response, header::SET_COOKIE};
+use http::{HeaderMap, Method, Response, header::SET_COOKIE, request::Parts};
 
 use super::{
-    Accepted, AnswerBody, Core, Extra, Outgoing, Recorder,
+    Accepted, AnswerBody, Core, Extra, NormalPath, Outgoing, Recorder, credential,
     doors::Knock,
     gate::{Gate, Rules},
     hand_over::leaving,
@@ -231,7 +231,7 @@ fn kind<'a>(request: &Accepted, rules: &'a Rules) -> Kind<'a> {
     let method = &request.parts.method;
     let sign_in = &rules.sign_in;
     if *method == Method::POST
-        && let Some(route) = sign_in.routes.iter().find(|route| request.path.matches(&route.path))
+        && let Some(route) = sign_in_route(&sign_in.routes, &request.path, &request.parts)
     {
         return Kind::SignIn(route);
     }
@@ -250,6 +250,13 @@ fn kind<'a>(request: &Accepted, rules: &'a Rules) -> Kind<'a> {
         return Kind::Disguised;
     }
     Kind::Pass
+}
+
+/// The route of a sign-in. A form and a JSON route may share a path: the content type then tells which is meant.
+fn sign_in_route<'a>(routes: &'a [SignInRoute], path: &NormalPath, head: &Parts) -> Option<&'a SignInRoute> {
+    let mut here = routes.iter().filter(|route| path.matches(&route.path));
+    let first = here.clone().next();
+    here.find(|route| credential::has_type_of(&route.fields, head)).or(first)
 }
 
 /// Whether an unmatchable path could be read as one that is listed, or as a door of ours.
@@ -275,4 +282,43 @@ fn query_field(request: &Accepted, name: &str) -> Option<String> {
     let mut values = url::form_urlencoded::parse(query.as_bytes()).filter(|(found, _)| found == name);
     let first = values.next()?.1.into_owned();
     values.next().is_none().then_some(first)
+}
+
+#[cfg(test)]
+mod tests {
+    use http::Request;
+
+    use super::*;
+    use crate::config::{Answer, ClientKind, FieldNames, Pointer};
+
+    fn route(name: &str, fields: FieldNames) -> SignInRoute {
+        SignInRoute {
+            name: name.into(),
+            path: RoutePath("/login".into()),
+            page: None,
+            fields,
+            client: ClientKind::Browser,
+            rejected: Answer::Redirect { location: "/login".into() },
+            success: vec![],
+            failure: vec![],
+        }
+    }
+
+    #[test]
+    fn a_form_and_a_json_route_at_one_path_are_told_apart() {
+        let pointer = |text: &str| Pointer(text.into());
+        let form = FieldNames::Form { login: "l".into(), password: "p".into(), return_to: None };
+        let json = FieldNames::Json { login: pointer("/l"), password: pointer("/p"), return_to: None };
+        let routes = [route("form", form), route("json", json)];
+        let path = NormalPath::of(&"/login".parse().unwrap());
+        for (content_type, name) in [
+            ("application/json; charset=utf-8", "json"),
+            ("application/x-www-form-urlencoded", "form"),
+            ("text/plain", "form"),
+        ] {
+            let head =
+                Request::builder().header("content-type", content_type).body(()).unwrap().into_parts().0;
+            assert_eq!(sign_in_route(&routes, &path, &head).unwrap().name, name, "{content_type}");
+        }
+    }
 }
