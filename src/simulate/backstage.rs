@@ -68,7 +68,15 @@ impl Backstage {
 
     /// Adds one to a number of the stand-in's own that `counts` shows under this name.
     pub(super) fn tally(&self, name: &'static str) {
-        locked(&self.journal).tally(name);
+        locked(&self.journal).tally(name, 1);
+    }
+
+    /// Shows these numbers of the stand-in's own from the start, at zero.
+    pub(super) fn begin_tallies(&self, names: &[&'static str]) {
+        let mut journal = locked(&self.journal);
+        for name in names {
+            journal.tally(name, 0);
+        }
     }
 
     /// Puts faults and journal around `play`, and the side door beside it. `reset` restores what the stand-in

@@ -1,4 +1,4 @@
-//! A stand-in for a Scalekit environment: the management API, hosted login and OpenID Connect.
+//! A stand-in for a Scalekit environment: the management API, hosted login and OIDC.
 //!
 //! Written from Scalekit's published contract alone and shares no type with the client that talks to it: a
 //! misreading must not be made twice. Where the contract is silent a switch decides ([`Settings`]). Mails stay
@@ -14,6 +14,7 @@ mod people;
 mod reader;
 mod records;
 mod seed;
+mod session;
 mod settings;
 mod side;
 mod transcript;
@@ -105,6 +106,10 @@ impl Default for Client {
     }
 }
 
+/// What `/__simulator/counts` shows beside the requests.
+const TALLIES: [&str; 5] =
+    ["creates_received", "creates_accepted", "creates_answered_with_existing", "duplicates_made", "sign_ups"];
+
 /// A running environment.
 pub(crate) struct Scalekit {
     options: Options,
@@ -118,11 +123,18 @@ pub(crate) struct Scalekit {
 }
 
 impl Scalekit {
+    /// An environment in the state of its seed; a seed with mistakes is [`io::ErrorKind::InvalidInput`].
     pub(crate) fn new(options: Options, clock: SharedClock) -> io::Result<Arc<Self>> {
+        let problems = seed::problems(&options);
+        if !problems.is_empty() {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, problems.join("; ")));
+        }
         let now = clock.now();
         let mut world = World::new(now);
         seed::plant(&mut world, &options, now);
         let keys = Keys::generate(world.id("snk_"), world.id("conn_"))?;
+        let backstage = Backstage::new(clock, options.faults.clone(), failure::of_fault);
+        backstage.begin_tallies(&TALLIES);
         Ok(Arc::new(Self {
             settings: Mutex::new(options.settings.clone()),
             clients: Mutex::new(options.clients.clone()),
@@ -130,7 +142,7 @@ impl Scalekit {
             tickets: Mutex::default(),
             keys: Mutex::new(keys),
             transcript: Mutex::default(),
-            backstage: Backstage::new(clock, options.faults.clone(), failure::of_fault),
+            backstage,
             options,
         }))
     }
@@ -193,3 +205,6 @@ pub(crate) async fn serve(
 ) -> io::Result<()> {
     backstage::serve(listener, state.router(), shutdown).await
 }
+
+#[cfg(test)]
+mod tests;

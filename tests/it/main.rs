@@ -11,4 +11,5 @@
 
 mod architecture;
 mod parts;
+mod simulate;
 mod support;

@@ -15,6 +15,7 @@ pub(crate) mod django;
 pub(crate) mod http;
 pub(crate) mod mariadb;
 pub(crate) mod oidc;
+pub(crate) mod openapi;
 pub(crate) mod parts;
 pub(crate) mod ports;
 pub(crate) mod postgres;

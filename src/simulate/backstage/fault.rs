@@ -83,6 +83,11 @@ impl FromStr for Fault {
         let (kind, number) = what.split_once('=').map_or((what, None), |(kind, n)| (kind, Some(n)));
         let number = number.map(str::parse::<u64>).transpose().map_err(|_| FaultSyntax)?;
         let kind = serde_json::from_value(Value::from(kind)).map_err(|_| FaultSyntax)?;
+        let takes_number =
+            matches!(kind, Kind::Slow | Kind::Late | Kind::Status | Kind::Huge | Kind::RateLimited);
+        if number.is_some() && !takes_number {
+            return Err(FaultSyntax);
+        }
         let narrow = |wanted: Kind| number.filter(|_| kind == wanted);
         Ok(Self {
             kind,
@@ -208,7 +213,7 @@ mod tests {
         assert_eq!("late=40".parse::<Fault>().unwrap().delay(), Duration::from_millis(40));
         assert_eq!("status=503".parse::<Fault>().unwrap().status(), StatusCode::SERVICE_UNAVAILABLE);
         assert_eq!("rate_limited=7".parse::<Fault>().unwrap().reset_after_secs(), 7);
-        for wrong in ["", "sloow", "slow=x", "status=99999"] {
+        for wrong in ["", "sloow", "slow=x", "status=99999", "lost=3"] {
             assert!(wrong.parse::<Fault>().is_err(), "{wrong}");
         }
     }

@@ -102,8 +102,8 @@ impl Journal {
         bounded_count(&mut self.checks, login.to_lowercase());
     }
 
-    pub(super) fn tally(&mut self, name: &'static str) {
-        *self.tallies.entry(name).or_default() += 1;
+    pub(super) fn tally(&mut self, name: &'static str, more: u64) {
+        *self.tallies.entry(name).or_default() += more;
     }
 
     pub(super) fn entries(&self) -> Value {
@@ -120,7 +120,8 @@ impl Journal {
 
     /// Forgets what came. Numbers go on rising, so that a note of an open request cannot meet a new entry.
     pub(super) fn clear(&mut self) {
-        *self = Self { next: self.next, ..Self::default() };
+        let tallies = self.tallies.keys().map(|name| (*name, 0)).collect();
+        *self = Self { next: self.next, tallies, ..Self::default() };
     }
 }
 

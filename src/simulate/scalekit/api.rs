@@ -22,7 +22,7 @@ use serde_json::{Value, json};
 pub(super) use self::users::is_email;
 use super::{
     Scalekit,
-    failure::{Code, Failure, Violation},
+    failure::{Code, Failure},
     reader::Length,
     transcript,
 };
@@ -106,10 +106,12 @@ fn parsed(body: &Bytes) -> Result<Value, Failure> {
     serde_json::from_slice(body).map_err(|_| Failure::field("body", "must be JSON"))
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "the last word of every call")]
 fn ok(body: Value) -> Answer {
     Ok(Json(body).into_response())
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "the last word of every call")]
 fn made(body: Value) -> Answer {
     Ok((StatusCode::CREATED, Json(body)).into_response())
 }
@@ -143,6 +145,5 @@ fn search_text(query: &super::reader::Query) -> Result<String, Failure> {
     if (3..=100).contains(&text.chars().count()) {
         return Ok(text.to_lowercase());
     }
-    let rule = "must have 3 to 100 characters".to_owned();
-    Err(Failure::invalid(vec![Violation { field: "query".into(), rule }]))
+    Err(Failure::field("query", "must have 3 to 100 characters"))
 }

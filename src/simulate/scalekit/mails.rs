@@ -17,8 +17,8 @@ pub(super) enum Kind {
     SignInCode,
 }
 
-/// One mail.
-#[derive(Clone, Debug, Serialize)]
+/// One mail. It holds a code that signs somebody in, hence no `Debug`.
+#[derive(Clone, Serialize)]
 pub(super) struct Mail {
     #[serde(serialize_with = "as_text")]
     pub(super) at: Timestamp,

@@ -1,8 +1,10 @@
-//! OpenID Connect and the hosted login.
+//! OIDC and the hosted login.
 //!
-//! `authorize` judges the request, `hosted` shows the pages and finds the person, `token` redeems what came of it,
+//! `authorize` judges the request, `hosted` shows the pages and finds the person,
+//! `arrival` opens the session, `token` redeems what came of it,
 //! `logout` ends the session of the browser. Start reading at [`routes`].
 
+mod arrival;
 mod authorize;
 mod claims;
 mod hosted;

@@ -5,8 +5,14 @@ use serde_json::{Value, json};
 
 use super::{failure::Failure, reader::Query};
 
-/// One page as the lists answer it, with `items` under `name`.
-pub(super) fn page(query: &Query, size: usize, name: &str, items: &[Value]) -> Result<Value, Failure> {
+/// One page as the lists answer it, with `items` under `name` as `show` words them.
+pub(super) fn page<T>(
+    query: &Query,
+    size: usize,
+    name: &str,
+    items: &[T],
+    show: impl Fn(&T) -> Value,
+) -> Result<Value, Failure> {
     let start = match query.get("page_token") {
         None | Some("") => 0,
         Some(token) => start_of(token)
@@ -14,7 +20,7 @@ pub(super) fn page(query: &Query, size: usize, name: &str, items: &[Value]) -> R
             .ok_or_else(|| Failure::field("page_token", "must be a token of this list"))?,
     };
     let rest = items.get(start..).unwrap_or_default();
-    let shown = rest.get(..size).unwrap_or(rest);
+    let shown: Vec<Value> = rest.iter().take(size).map(show).collect();
     let next = if rest.len() > size { token_of(start + size) } else { String::new() };
     let previous = if start > 0 { token_of(start.saturating_sub(size)) } else { String::new() };
     Ok(json!({
@@ -41,7 +47,7 @@ mod tests {
         let mut seen = Vec::new();
         let mut query = String::new();
         loop {
-            let page = page(&Query::of(Some(&query)), 2, "items", &items).unwrap();
+            let page = page(&Query::of(Some(&query)), 2, "items", &items, Value::clone).unwrap();
             assert_eq!(page["total_size"], 5);
             assert_eq!(page["prev_page_token"] == "", seen.is_empty());
             seen.extend(page["items"].as_array().unwrap().clone());
@@ -51,6 +57,6 @@ mod tests {
             }
         }
         assert_eq!(seen, items);
-        assert!(page(&Query::of(Some("page_token=nonsense")), 2, "items", &items).is_err());
+        assert!(page(&Query::of(Some("page_token=nonsense")), 2, "items", &items, Value::clone).is_err());
     }
 }

@@ -32,7 +32,7 @@ impl<'a> Reader<'a> {
         Ok(Self { members, place: String::new(), policy, known: Vec::new(), problems: Vec::new() })
     }
 
-    /// The value of a member; JSON's null is as good as nothing (ProtoJSON).
+    /// The value of a member; JSON's null is as good as nothing (`ProtoJSON`).
     fn member(&mut self, name: &'static str) -> Option<&'a Value> {
         self.known.push(name);
         self.members.get(name).filter(|value| !value.is_null())

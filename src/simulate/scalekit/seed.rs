@@ -74,6 +74,39 @@ fn active() -> Standing {
     Standing::Active
 }
 
+/// What is wrong with the seed, all of it: an id the API would refuse, or a name that leads nowhere, would only
+/// show later as an answer nobody understands.
+pub(super) fn problems(options: &super::Options) -> Vec<String> {
+    let mut found = Vec::new();
+    let digits = |id: &str, prefix: &str| {
+        id.strip_prefix(prefix).is_some_and(|rest| rest.bytes().all(|byte| byte.is_ascii_digit()))
+    };
+    let organizations: Vec<&str> = options.organizations.iter().map(|org| org.id.as_str()).collect();
+    for id in organizations.iter().filter(|id| !digits(id, "org_") || !(5..=32).contains(&id.len())) {
+        found.push(format!("organizations: {id} is not org_ and at most 28 digits"));
+    }
+    let known = |role: &String| {
+        ["admin", "member"].contains(&role.as_str()) || options.roles.iter().any(|own| own.name == *role)
+    };
+    for user in &options.users {
+        if !digits(&user.id, "usr_") || !(19..=25).contains(&user.id.len()) {
+            found.push(format!("users: {} is not usr_ and 15 to 21 digits", user.id));
+        }
+        for name in user.profile.keys().filter(|name| !PROFILE_TEXTS.iter().any(|(own, _)| own == name)) {
+            found.push(format!("users: {}: profile has no {name}", user.id));
+        }
+        for membership in &user.memberships {
+            if !organizations.contains(&membership.organization_id.as_str()) {
+                found.push(format!("users: {}: no organization {}", user.id, membership.organization_id));
+            }
+            for role in membership.roles.iter().filter(|role| !known(role)) {
+                found.push(format!("users: {}: no role {role}", user.id));
+            }
+        }
+    }
+    found
+}
+
 /// Puts the seed into an empty world.
 pub(super) fn plant(world: &mut World, options: &super::Options, now: Timestamp) {
     for seed in &options.organizations {

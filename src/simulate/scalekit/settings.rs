@@ -2,7 +2,7 @@
 //! while the play runs.
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 /// The switches; part of the seed and, at run time, `GET`/`PUT /__simulator/settings`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,8 +28,8 @@ pub(crate) struct Settings {
     pub(crate) sign_up: bool,
     /// What a live session does with a `login_hint` that names somebody else.
     pub(crate) foreign_hint: ForeignHint,
-    /// Whether a used refresh token that comes again ends the session.
-    pub(crate) refresh_replay_ends_session: bool,
+    /// What a used refresh token that comes again leads to.
+    pub(crate) refresh_replay: RefreshReplay,
     /// How many code mails one address gets in a minute; without it, as many as are asked for.
     pub(crate) codes_per_minute: Option<usize>,
     pub(crate) id_token: IdTokenFault,
@@ -56,7 +56,7 @@ impl Default for Settings {
             first_user_is_admin: false,
             sign_up: true,
             foreign_hint: ForeignHint::Ignored,
-            refresh_replay_ends_session: true,
+            refresh_replay: RefreshReplay::EndsSession,
             codes_per_minute: None,
             id_token: IdTokenFault::None,
             api_token_secs: 86_400,
@@ -72,11 +72,10 @@ impl Default for Settings {
 impl Settings {
     /// These settings with the members of `changes` in place of their own.
     pub(super) fn changed(&self, changes: Value) -> serde_json::Result<Self> {
-        let mut all = serde_json::to_value(self)?;
-        if let (Value::Object(all), Value::Object(changes)) = (&mut all, changes) {
-            all.extend(changes);
-        }
-        serde_json::from_value(all)
+        let changes: Map<String, Value> = serde_json::from_value(changes)?;
+        let mut all: Map<String, Value> = serde_json::from_value(serde_json::to_value(self)?)?;
+        all.extend(changes);
+        serde_json::from_value(Value::Object(all))
     }
 }
 
@@ -146,6 +145,15 @@ pub(crate) enum ForeignHint {
     Ignored,
     /// The login page is shown.
     Asks,
+}
+
+/// What a used refresh token that comes again leads to, beside the refusal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum RefreshReplay {
+    /// The session is over, and with it every newer token.
+    EndsSession,
+    Refused,
 }
 
 /// What is wrong with every ID token.

@@ -69,9 +69,9 @@ async fn settings(State(scalekit): State<Arc<Scalekit>>) -> Json<super::Settings
 }
 
 /// Changes the settings the body names and leaves the others.
-async fn change_settings(State(scalekit): State<Arc<Scalekit>>, Json(changes): Json<Value>) -> Response {
+async fn change_settings(State(scalekit): State<Arc<Scalekit>>, Json(wanted): Json<Value>) -> Response {
     let mut settings = locked(&scalekit.settings);
-    match settings.changed(changes) {
+    match settings.changed(wanted) {
         Ok(changed) => {
             settings.clone_from(&changed);
             Json(changed).into_response()

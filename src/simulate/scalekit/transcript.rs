@@ -28,8 +28,8 @@ const MOST_EXCHANGES: usize = 20_000;
 /// The largest body either way.
 const BODY_MAX_BYTES: usize = 1024 * 1024;
 
-/// One request and its answer.
-#[derive(Clone, Debug, Serialize)]
+/// One request and its answer: personal data, hence no `Debug`.
+#[derive(Clone, Serialize)]
 struct Exchange {
     number: u64,
     method: String,
@@ -42,7 +42,7 @@ struct Exchange {
 }
 
 /// A body: JSON, nothing, or something else, of which only the fact is kept.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Serialize)]
 #[serde(rename_all = "snake_case")]
 enum Payload {
     None,

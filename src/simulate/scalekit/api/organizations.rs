@@ -6,7 +6,7 @@ use axum::{
     body::Bytes,
     extract::{Path, RawQuery, State},
 };
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::{Answer, SEARCH_SIZES, made, ok, parsed, search_text};
 use crate::simulate::{
@@ -86,8 +86,8 @@ pub(super) async fn list(State(scalekit): State<Arc<Scalekit>>, RawQuery(query):
     let external = query.get("external_id");
     let world = locked(&scalekit.world);
     let wanted = |org: &&Organization| external.is_none() || org.external_id.as_deref() == external;
-    let items: Vec<Value> = world.organizations.values().filter(wanted).map(Organization::to_json).collect();
-    ok(page(&query, size, "organizations", &items)?)
+    let items: Vec<&Organization> = world.organizations.values().filter(wanted).collect();
+    ok(page(&query, size, "organizations", &items, |org| org.to_json())?)
 }
 
 /// `GET /api/v1/organizations:search`
@@ -100,8 +100,8 @@ pub(super) async fn search(State(scalekit): State<Arc<Scalekit>>, RawQuery(query
         let texts = [Some(org.id.as_str()), Some(org.display_name.as_str()), org.external_id.as_deref()];
         texts.into_iter().flatten().any(|value| mode.finds(&text, value))
     };
-    let items: Vec<Value> = world.organizations.values().filter(found).map(Organization::to_json).collect();
-    ok(page(&query, size, "organizations", &items)?)
+    let items: Vec<&Organization> = world.organizations.values().filter(found).collect();
+    ok(page(&query, size, "organizations", &items, |org| org.to_json())?)
 }
 
 /// `PATCH /api/v1/organizations/{id}`

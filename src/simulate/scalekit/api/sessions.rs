@@ -10,7 +10,13 @@ use crate::{
     clock::Timestamp,
     simulate::{
         backstage::locked,
-        scalekit::{Scalekit, failure::Failure, paging::page, reader::Query, records::SessionEnd},
+        scalekit::{
+            Scalekit,
+            failure::Failure,
+            paging::page,
+            reader::Query,
+            session::{Session, SessionEnd},
+        },
     },
 };
 
@@ -47,11 +53,9 @@ pub(super) async fn of_user(
     };
     let wanted = |status: &str| statuses.is_empty() || statuses.iter().any(|one| one == status);
     let sessions = world.sessions.values().filter(|session| session.user == user);
-    let items: Vec<Value> = sessions
-        .filter(|session| wanted(session.status_at(now)) && within(session.created))
-        .map(|session| session.to_json(now))
-        .collect();
-    ok(page(&query, size, "sessions", &items)?)
+    let items: Vec<&Session> =
+        sessions.filter(|session| wanted(session.status_at(now)) && within(session.created)).collect();
+    ok(page(&query, size, "sessions", &items, |session| session.to_json(now))?)
 }
 
 /// `POST /api/v1/sessions/{id}/revoke`

@@ -6,7 +6,7 @@ use axum::{
     body::Bytes,
     extract::{Path, RawQuery, State},
 };
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::{
     Answer, EXTERNAL_ID, LIST_SIZES, SEARCH_SIZES, made, memberships, ok, organization_id, parsed,
@@ -160,9 +160,8 @@ fn listed(scalekit: &Scalekit, query: Option<&str>, wanted: impl Fn(&User) -> bo
     let query = Query::of(query);
     let size = query.page_size(&LIST_SIZES, 10)?;
     let world = locked(&scalekit.world);
-    let items: Vec<Value> =
-        world.people.all().filter(|user| wanted(user)).map(|user| user.to_json(&world)).collect();
-    ok(page(&query, size, "users", &items)?)
+    let items: Vec<&User> = world.people.all().filter(|user| wanted(user)).collect();
+    ok(page(&query, size, "users", &items, |user| user.to_json(&world))?)
 }
 
 /// Searches look at address, id and external id, without regard to case.
@@ -177,8 +176,8 @@ fn searched(scalekit: &Scalekit, query: Option<&str>, wanted: impl Fn(&User) -> 
     };
     let world = locked(&scalekit.world);
     let hits = world.people.all().filter(|user| wanted(user) && indexed(user) && found(user));
-    let items: Vec<Value> = hits.map(|user| user.to_json(&world)).collect();
-    ok(page(&query, size, "users", &items)?)
+    let items: Vec<&User> = hits.collect();
+    ok(page(&query, size, "users", &items, |user| user.to_json(&world))?)
 }
 
 fn change(scalekit: &Scalekit, world: &mut World, id: &str, body: &Bytes) -> Answer {

@@ -9,7 +9,7 @@ use axum::{
 };
 use url::Url;
 
-use super::{hosted, pages, see, session_cookie, tickets::LoginRequest};
+use super::{arrival, pages, see, session_cookie, tickets::LoginRequest};
 use crate::simulate::{
     backstage::locked,
     scalekit::{Client, Scalekit, random_text, reader::Query, settings::ForeignHint},
@@ -131,11 +131,11 @@ fn lead(scalekit: &Scalekit, request: LoginRequest, prompt: Prompt, headers: &He
     if prompt != Prompt::Login
         && let Some((session, user)) = live_session(scalekit, &request, headers)
     {
-        return hosted::choose(
+        return arrival::choose(
             scalekit,
             request,
             &user,
-            hosted::Way::Session(session),
+            arrival::Way::Session(session),
             prompt == Prompt::None,
         );
     }
@@ -147,7 +147,7 @@ fn lead(scalekit: &Scalekit, request: LoginRequest, prompt: Prompt, headers: &He
         );
     }
     let Ok(id) = random_text() else {
-        return pages::refused(StatusCode::INTERNAL_SERVER_ERROR, "server_error", "Something went wrong.");
+        return pages::broken();
     };
     locked(&scalekit.tickets).keep_request(id.clone(), request, scalekit.now());
     see(&format!("/hosted/login?request={id}"))

@@ -5,15 +5,15 @@ use std::io;
 use aws_lc_rs::{
     rand::SystemRandom,
     rsa::{KeyPair, KeySize},
-    signature::{KeyPair as _, RSA_PKCS1_SHA256},
+    signature::{KeyPair as _, RSA_PKCS1_2048_8192_SHA256, RSA_PKCS1_SHA256, UnparsedPublicKey},
 };
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde_json::{Value, json};
 
-/// The key in use and the published halves of the earlier ones.
+/// The key in use and the earlier ones that are still published.
 pub(in crate::simulate::scalekit) struct Keys {
     current: SigningKey,
-    earlier: Vec<Value>,
+    earlier: Vec<SigningKey>,
     /// The connection that a sign-in by mail runs over; it names the way in `amr`.
     connection: String,
 }
@@ -34,15 +34,17 @@ impl Keys {
         if retire {
             self.earlier.clear();
         } else {
-            self.earlier.push(old.jwk());
+            self.earlier.push(old);
         }
         Ok(self.current.id.clone())
     }
 
     pub(super) fn jwks(&self) -> Value {
-        let mut keys = vec![self.current.jwk()];
-        keys.extend(self.earlier.iter().cloned());
-        json!({ "keys": keys })
+        json!({ "keys": self.published().map(SigningKey::jwk).collect::<Vec<_>>() })
+    }
+
+    fn published(&self) -> impl Iterator<Item = &SigningKey> {
+        std::iter::once(&self.current).chain(&self.earlier)
     }
 
     pub(super) fn connection(&self) -> &str {
@@ -63,11 +65,11 @@ impl Keys {
     pub(super) fn claims(&self, token: &str) -> Option<Value> {
         let (message, signature) = token.rsplit_once('.')?;
         let signature = URL_SAFE_NO_PAD.decode(signature).ok()?;
-        let public = aws_lc_rs::signature::UnparsedPublicKey::new(
-            &aws_lc_rs::signature::RSA_PKCS1_2048_8192_SHA256,
-            self.current.pair.public_key().as_ref(),
-        );
-        public.verify(message.as_bytes(), &signature).ok()?;
+        let verifies = |key: &SigningKey| {
+            let public = UnparsedPublicKey::new(&RSA_PKCS1_2048_8192_SHA256, key.pair.public_key().as_ref());
+            public.verify(message.as_bytes(), &signature).is_ok()
+        };
+        self.published().find(|key| verifies(key))?;
         serde_json::from_slice(&URL_SAFE_NO_PAD.decode(message.split_once('.')?.1).ok()?).ok()
     }
 }

@@ -12,7 +12,7 @@ use serde_json::Value;
 use super::{COOKIE, authorize::answer, pages, session_cookie};
 use crate::simulate::{
     backstage::locked,
-    scalekit::{Scalekit, reader::Query, records::SessionEnd},
+    scalekit::{Scalekit, reader::Query, session::SessionEnd},
 };
 
 /// `GET /oidc/logout`. The session of the cookie ends, and the one an ID token names.

@@ -74,6 +74,11 @@ pub(super) fn refused(status: StatusCode, code: &str, text: &str) -> Response {
     page(status, "Sign-in is not possible", &body)
 }
 
+/// Something of this server's own failed.
+pub(super) fn broken() -> Response {
+    refused(StatusCode::INTERNAL_SERVER_ERROR, "server_error", "Something went wrong.")
+}
+
 fn said(text: Option<&str>) -> String {
     text.map_or(String::new(), |text| format!("<p class=\"said\" role=\"alert\">{}</p>", escape(text)))
 }

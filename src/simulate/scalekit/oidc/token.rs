@@ -21,7 +21,7 @@ use super::{
 };
 use crate::simulate::{
     backstage::locked,
-    scalekit::{Client, Scalekit, random_text},
+    scalekit::{Client, Scalekit, random_text, settings::RefreshReplay},
 };
 
 /// A refusal in the words of RFC 6749 §5.2.
@@ -166,7 +166,7 @@ fn for_refresh(scalekit: &Scalekit, issuer: &str, client: &Client, form: &Form) 
     match redeemed {
         Redeemed::Good(right) => tokens(scalekit, issuer, &Right { nonce: None, ..right }, None),
         Redeemed::Again(right) => {
-            if scalekit.settings().refresh_replay_ends_session {
+            if scalekit.settings().refresh_replay == RefreshReplay::EndsSession {
                 locked(&scalekit.world).end_sessions(now, |session| session.id == right.session);
             }
             Err(bad_request("invalid_grant", "the refresh token was used before"))
