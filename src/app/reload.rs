@@ -39,18 +39,26 @@ impl Instance {
     pub(crate) async fn reload(&self, new: Config) -> anyhow::Result<()> {
         let old = self.config.load_full();
         if new.rollout.salt.fingerprint() != old.rollout.salt.fingerprint() {
-            bail!("rollout.salt: cannot change while Crossfade runs; it would put everybody into another bucket");
+            bail!(
+                "rollout.salt: cannot change while Crossfade runs; it would put everybody into another bucket"
+            );
         }
         for source in &new.legacy.sources {
             let before = old.legacy.sources.iter().find(|known| known.name == source.name);
             if before.is_some_and(|before| before.external_id != source.external_id) {
-                bail!("legacy source {}: external_id cannot change while people are migrated by it", source.name);
+                bail!(
+                    "legacy source {}: external_id cannot change while people are migrated by it",
+                    source.name
+                );
             }
         }
         let chain = build::chain(&new.legacy, &self.parts.hashes, &self.parts.observer).await?;
         for (section, print) in NEEDS_RESTART {
             if print(&old) != print(&new) {
-                tracing::warn!(config.section = section, "a changed setting needs a restart and is not in force");
+                tracing::warn!(
+                    config.section = section,
+                    "a changed setting needs a restart and is not in force"
+                );
             }
         }
         let gate = &self.parts.gate;
@@ -58,11 +66,7 @@ impl Instance {
         gate.journeys.settings.store(Arc::new(Settings::of(&new)));
         gate.rules.store(Arc::new(Rules::of(&new).keeping(&gate.rules.load())));
         if old.rollout.dial != new.rollout.dial {
-            self.parts.observer.audit.rollout_changed(
-                "configuration",
-                &old.rollout.dial,
-                &new.rollout.dial,
-            );
+            self.parts.observer.audit.rollout_changed("configuration", &old.rollout.dial, &new.rollout.dial);
         }
         self.parts.metrics.dial_stands(&new.rollout.dial);
         self.config.store(Arc::new(new));

@@ -101,7 +101,7 @@ impl Failpoint {
         if self.moment != moment || self.step != step {
             return;
         }
-        tracing::warn!(target: "failpoint", migration.step = step, "failpoint reached");
+        tracing::warn!(step, "failpoint reached");
         loop {
             std::thread::park();
         }

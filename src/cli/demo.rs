@@ -16,7 +16,9 @@ use super::{Exit, output};
 /// Needs no other program and leaves nothing behind. Open the printed address in a browser and sign in as one of the
 /// sample people; with --walk the story is played and checked instead.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:\n  crossfade demo                # look around in a browser\n  crossfade demo --cutover 50%  # half of the people take the new flow\n  crossfade demo --walk         # play the story, check it, exit 0")]
+#[command(
+    after_help = "Examples:\n  crossfade demo                # look around in a browser\n  crossfade demo --cutover 50%  # half of the people take the new flow\n  crossfade demo --walk         # play the story, check it, exit 0"
+)]
 pub(super) struct Args {
     /// Play the story and check every scene; exit 1 at the first surprise
     #[arg(long)]
@@ -51,8 +53,7 @@ async fn walk(mut stage: Stage) -> anyhow::Result<()> {
 async fn look_around(mut stage: Stage, cutover: &str) -> anyhow::Result<()> {
     stage.turn_dial(cutover, "100%").await?;
     tell::guide(&stage, cutover);
-    let (mut terminate, mut interrupt) =
-        (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     tokio::select! {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}

@@ -10,7 +10,7 @@ use super::{Exit, output};
 use crate::{
     app::Instance,
     config::{self, Environment, Loaded, Problems, Watch},
-    telemetry::{Audit, AddressPolicy, logs},
+    telemetry::{AddressPolicy, Audit, logs},
 };
 
 /// Run the proxy in front of an application
@@ -19,7 +19,9 @@ use crate::{
 /// or SIGINT drains and ends, a second one ends at once. SIGHUP, or a change of the file, loads the configuration
 /// anew; a bad one is refused with its reasons and the old one stays.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:\n  crossfade check --config crossfade.yaml && crossfade serve --config crossfade.yaml\n  CROSSFADE_ROLLOUT__CUTOVER=5% crossfade serve --config crossfade.yaml")]
+#[command(
+    after_help = "Examples:\n  crossfade check --config crossfade.yaml && crossfade serve --config crossfade.yaml\n  CROSSFADE_ROLLOUT__CUTOVER=5% crossfade serve --config crossfade.yaml"
+)]
 pub(super) struct Args {
     /// The configuration file (YAML)
     #[arg(long, value_name = "FILE")]
@@ -46,8 +48,7 @@ async fn serve(path: &Path, environment: Environment, loaded: Loaded) -> anyhow:
     for warning in &loaded.warnings {
         tracing::warn!(config.warning = %warning, "the configuration has a weak point");
     }
-    let (mut terminate, mut interrupt) =
-        (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let mut watch = Watch::new(path, environment.clone(), &loaded)?;
     let instance = Instance::start(loaded.config, environment.failpoint()).await?;
     let audit = Audit::new(AddressPolicy::Network);

@@ -19,7 +19,8 @@ pub(crate) use callback::Callback;
 use self::migrate::{Migrated, Proven};
 use super::{
     Alias, Attempt, Chain, Closed, Directory, HandOver, Ledger, LedgerError, LegacyError, Origin, Outcome,
-    Rejected, Rejection, Row, RowState, Settings, StayReason, Verdict, WhyForward, Witness, ports::ErrorClass,
+    Rejected, Rejection, Row, RowState, Settings, StayReason, Verdict, WhyForward, Witness,
+    ports::ErrorClass,
 };
 use crate::{
     clock::{Deadline, SharedClock},
@@ -179,9 +180,7 @@ impl Journeys {
                 let stored = match chain.read(&named.source, &named.id, deadline).await? {
                     Some(record) => Some(record),
                     // Not every store can be asked by id. By name it counts only as the one who was named.
-                    None => {
-                        chain.find(name, deadline).await?.filter(|record| record.key() == named.key())
-                    }
+                    None => chain.find(name, deadline).await?.filter(|record| record.key() == named.key()),
                 };
                 Ok(stored.map(|record| (record, ProofKind::Upstream)))
             }

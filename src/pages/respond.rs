@@ -94,10 +94,9 @@ impl Pages {
                 title: "The application does not answer",
                 paragraphs: &["This is not your fault. Please try again in a moment."],
             },
-            Problem::Overloaded => Words {
-                title: "Too busy right now",
-                paragraphs: &["Please try again in a few seconds."],
-            },
+            Problem::Overloaded => {
+                Words { title: "Too busy right now", paragraphs: &["Please try again in a few seconds."] }
+            }
             Problem::Internal => Words {
                 title: "Something went wrong",
                 paragraphs: &["This is not your fault. Please try again in a moment."],

@@ -42,14 +42,10 @@ pub(super) fn render(text: &Text<'_>) -> String {
         let _ = writeln!(html, "<p>{}</p>", escape(paragraph));
     }
     if let Some((label, address)) = text.action {
-        let _ =
-            writeln!(html, "<p><a class=\"act\" href=\"{}\">{}</a></p>", escape(address), escape(label));
+        let _ = writeln!(html, "<p><a class=\"act\" href=\"{}\">{}</a></p>", escape(address), escape(label));
     }
-    let _ = write!(
-        html,
-        "<footer>Reference: {}</footer>\n</main>\n</body>\n</html>\n",
-        escape(text.reference)
-    );
+    let _ =
+        write!(html, "<footer>Reference: {}</footer>\n</main>\n</body>\n</html>\n", escape(text.reference));
     html
 }
 

@@ -152,7 +152,8 @@ mod tests {
 
     #[test]
     fn a_form_gives_its_bytes_untouched() {
-        let read = read_form("/login?next=/b", b"csrf=x&user%5Bemail%5D=+Ann%40x.org&pass=a%00%ff+b%2Bc&").unwrap();
+        let read =
+            read_form("/login?next=/b", b"csrf=x&user%5Bemail%5D=+Ann%40x.org&pass=a%00%ff+b%2Bc&").unwrap();
         assert_eq!(read, ("Ann@x.org".into(), b"a\0\xff b+c".to_vec(), Some("/b".into())));
         let read = read_form("/login?next=/b", b"user[email]=a&pass=%zz&next=/c").unwrap();
         assert_eq!(read, ("a".into(), b"%zz".to_vec(), Some("/c".into())));

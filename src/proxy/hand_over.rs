@@ -102,12 +102,7 @@ fn fill(template: &str, login_hint: Option<&CanonicalEmail>, return_to: &str) ->
 }
 
 /// What a browser brings along when it leaves.
-pub(super) fn leaving(
-    gate: &Arc<Gate>,
-    headers: &http::HeaderMap,
-    return_to: String,
-    json: bool,
-) -> Leaving {
+pub(super) fn leaving(gate: &Arc<Gate>, headers: &http::HeaderMap, return_to: String, json: bool) -> Leaving {
     let browser = crate::session::CookieJar::new(headers).only(&gate.cookies.browser);
     Leaving { browser: browser.map(str::to_owned), return_to, json }
 }

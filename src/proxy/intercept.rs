@@ -216,10 +216,9 @@ pub(super) async fn send(core: &Core, outgoing: Outgoing, asking: Asking) -> Res
 /// What a session adds to a request, and which of the application's cookies it keeps away.
 fn extra(visitor: Option<&Visitor>, rules: &Rules) -> Extra {
     match visitor {
-        Some(visitor) => Extra {
-            set: visitor.headers.clone(),
-            strip_cookies: rules.session.legacy_cookies.clone(),
-        },
+        Some(visitor) => {
+            Extra { set: visitor.headers.clone(), strip_cookies: rules.session.legacy_cookies.clone() }
+        }
         None => Extra::default(),
     }
 }

@@ -263,7 +263,8 @@ impl SignIn<'_> {
 
     async fn who_am_i(&self, who: &WhoAmI, answered: &HeaderMap) -> Option<LegacyRecord> {
         let cookies = who_am_i::cookies_after(&self.head.headers, answered, self.gate.clock.now());
-        let mut request = Request::builder().method(Method::GET).uri(&who.path).header(ACCEPT, "application/json");
+        let mut request =
+            Request::builder().method(Method::GET).uri(&who.path).header(ACCEPT, "application/json");
         for name in [HOST, USER_AGENT] {
             if let Some(value) = self.head.headers.get(&name) {
                 request = request.header(name, value);
@@ -309,7 +310,6 @@ impl SignIn<'_> {
             extra: Extra::default(),
         }
     }
-
 }
 
 fn text<N: http::header::AsHeaderName>(headers: &HeaderMap, name: N) -> Option<&str> {

@@ -161,10 +161,7 @@ mod tests {
         let now = Timestamp::from_seconds(1000);
         let end = now.after(Duration::from_secs(600));
         Session {
-            key: PersonKey {
-                source: SourceName::parse("crm").unwrap(),
-                id: LegacyId::parse("7").unwrap(),
-            },
+            key: PersonKey { source: SourceName::parse("crm").unwrap(), id: LegacyId::parse("7").unwrap() },
             origin,
             user: UserId("usr_1".into()),
             scalekit_session: None,

@@ -21,7 +21,8 @@ pub(super) const BODY_MAX_BYTES: usize = 64 * 1024;
 pub(super) fn cookies_after(sent: &HeaderMap, answered: &HeaderMap, now: Timestamp) -> String {
     let mut jar: Vec<(String, String)> = Vec::new();
     let lines = sent.get_all(COOKIE).iter().filter_map(|line| line.to_str().ok());
-    for (name, value) in lines.flat_map(|line| line.split(';')).filter_map(|pair| pair.trim().split_once('=')) {
+    for (name, value) in lines.flat_map(|line| line.split(';')).filter_map(|pair| pair.trim().split_once('='))
+    {
         jar.push((name.to_owned(), value.to_owned()));
     }
     let lines = answered.get_all(SET_COOKIE).iter().filter_map(|line| line.to_str().ok());
@@ -123,11 +124,13 @@ mod tests {
 
     #[test]
     fn only_explicit_words_count() {
-        let person = read(r#"{"id":7,"email":"a@x.org","email_verified":true,"mfa":false,"active":true}"#).unwrap();
+        let person =
+            read(r#"{"id":7,"email":"a@x.org","email_verified":true,"mfa":false,"active":true}"#).unwrap();
         assert_eq!((person.id.as_str(), person.login.as_str()), ("7", "a@x.org"));
         assert_eq!(person.email.verified, Some(true));
         assert_eq!((person.state, person.mfa), (AccountState::Active, MfaState::None));
-        let vague = read(r#"{"id":"7","email":"a@x.org","email_verified":"true","mfa":"no","active":1}"#).unwrap();
+        let vague =
+            read(r#"{"id":"7","email":"a@x.org","email_verified":"true","mfa":"no","active":1}"#).unwrap();
         assert_eq!(vague.email.verified, None);
         assert_eq!((vague.state, vague.mfa), (AccountState::Unknown, MfaState::Unknown));
         let guarded = read(r#"{"id":"7","mfa":true,"active":false}"#).unwrap();

@@ -8,8 +8,7 @@ use std::{
 
 use serde_json::Value;
 
-#[path = "support/openapi.rs"]
-mod openapi;
+use super::support::openapi;
 
 fn simulate(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_crossfade"));

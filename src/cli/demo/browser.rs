@@ -41,7 +41,10 @@ pub(super) struct Page {
 }
 
 impl Browser {
-    #[expect(clippy::disallowed_methods, reason = "a visitor's browser, not an outbound client of the product")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "a visitor's browser, not an outbound client of the product"
+    )]
     pub(super) fn new() -> anyhow::Result<Self> {
         let client = Client::builder()
             .redirect(reqwest::redirect::Policy::none())
@@ -65,7 +68,8 @@ impl Browser {
             values.insert((*name).to_owned(), (*value).to_owned());
         }
         let target = page.url.join(&action)?;
-        let body: String = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(&values).finish();
+        let body: String =
+            url::form_urlencoded::Serializer::new(String::new()).extend_pairs(&values).finish();
         self.go(Method::POST, target, Some((page.url.origin().ascii_serialization(), body))).await
     }
 

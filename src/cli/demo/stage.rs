@@ -85,9 +85,9 @@ impl Stage {
         let application: app::Options = options(app_options(&ports))?;
         std::fs::write(folder.join("people.jsonl"), export(&application)?)?;
         let application = app::App::new(application, SystemClock::shared())?;
-        let organisation =
-            okta::Okta::new(options(json!({"users": people::okta()}))?, SystemClock::shared());
-        let environment_there = scalekit::Scalekit::new(options(scalekit_options(&ports))?, SystemClock::shared())?;
+        let organisation = okta::Okta::new(options(json!({"users": people::okta()}))?, SystemClock::shared());
+        let environment_there =
+            scalekit::Scalekit::new(options(scalekit_options(&ports))?, SystemClock::shared())?;
         let players = vec![
             play(app_listener, |listener, end| app::serve(listener, application, end))?,
             play(okta_listener, |listener, end| okta::serve(listener, organisation, end))?,
@@ -194,7 +194,8 @@ impl Stage {
             let _ = player.stop.send(());
             player.task.await?.with_context(|| format!("the stand-in on port {}", player.port))?;
         }
-        std::fs::remove_dir_all(&self.folder).with_context(|| format!("cannot remove {}", self.folder.display()))
+        std::fs::remove_dir_all(&self.folder)
+            .with_context(|| format!("cannot remove {}", self.folder.display()))
     }
 }
 
@@ -283,7 +284,10 @@ where
 
 type Ended = std::pin::Pin<Box<dyn Future<Output = ()> + Send>>;
 
-#[expect(clippy::disallowed_methods, reason = "the director's own hand, not an outbound client of the product")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the director's own hand, not an outbound client of the product"
+)]
 fn side_door() -> anyhow::Result<Client> {
     Ok(Client::builder().no_proxy().build()?)
 }

@@ -84,7 +84,11 @@ impl Story<'_> {
         seen("Una's e-mail was never verified: she stays with the application");
         let mut browser = Browser::new()?;
         let code = self.sign_in(&mut browser, &MAX, PASSWORD).await?;
-        ensure!(code.url.path() == "/mfa", "Max was not asked for his second factor, but sent to {}", code.url);
+        ensure!(
+            code.url.path() == "/mfa",
+            "Max was not asked for his second factor, but sent to {}",
+            code.url
+        );
         let home = browser.submit(&code, &[("code", "123456")]).await?;
         self.is_signed_in_to_the_application(&browser, &home, &MAX)?;
         seen("Max has a second factor: the application asks for it, and he stays");
@@ -123,7 +127,10 @@ impl Story<'_> {
         let home = self.confirm_mailbox(&mut browser, hosted, ANN.email).await?;
         self.is_in_a_new_session(&browser, &home, &ANN)?;
         seen("Scalekit checks the mailbox; she is signed in, and the application is told who she is");
-        ensure!(browser.cookie(HOST, LEGACY_COOKIE).is_none(), "the application's old session cookie is still there");
+        ensure!(
+            browser.cookie(HOST, LEGACY_COOKIE).is_none(),
+            "the application's old session cookie is still there"
+        );
         seen("the application's own session cookie is gone");
         Ok(())
     }
@@ -145,7 +152,11 @@ impl Story<'_> {
         seen("?crossfade=form brings the form back");
         let before = self.stage.password_checks(Actor::App).await?;
         let typed = self.sign_in_as(&mut Browser::new()?, ANN.email, "anything").await?;
-        ensure!(typed.url.host_str() == Some("scalekit.localhost"), "a crossed person was led to {}", typed.url);
+        ensure!(
+            typed.url.host_str() == Some("scalekit.localhost"),
+            "a crossed person was led to {}",
+            typed.url
+        );
         ensure!(self.stage.password_checks(Actor::App).await? == before, "the application was asked");
         seen("on another device her name alone leads to Scalekit; no password is looked at any more");
         self.has_users(2).await
@@ -184,9 +195,14 @@ impl Story<'_> {
         self.is_signed_in_to_the_application(&browser, &home, &CAT)?;
         seen("she is in the application, unhindered");
         self.stage.mend(Actor::Scalekit).await?;
-        self.stage.break_down(Actor::Scalekit, &json!({
-            "kind": "lost", "method": "POST", "path": "/api/v1/organizations/", "times": 1,
-        })).await?;
+        self.stage
+            .break_down(
+                Actor::Scalekit,
+                &json!({
+                    "kind": "lost", "method": "POST", "path": "/api/v1/organizations/", "times": 1,
+                }),
+            )
+            .await?;
         let mut browser = Browser::new()?;
         let page = self.sign_in(&mut browser, &CAT, PASSWORD).await?;
         self.stage.mend(Actor::Scalekit).await?;
@@ -203,7 +219,10 @@ impl Story<'_> {
         let hosted = browser.open(&self.stage.public()?.join(".crossfade/initiate")?).await?;
         let home = self.confirm_mailbox(&mut browser, hosted, NEW_EMAIL).await?;
         ensure!(home.status == 200, "Nina sees {}", home.status);
-        ensure!(home.text.contains("new:usr_"), "the application was not told a name that no legacy login can equal");
+        ensure!(
+            home.text.contains("new:usr_"),
+            "the application was not told a name that no legacy login can equal"
+        );
         seen("she signs up at Scalekit and is known by a name that no legacy login can equal");
         Ok(())
     }

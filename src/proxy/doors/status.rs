@@ -58,7 +58,8 @@ impl Gate {
     /// `jwks.json`: the public half of the key that signs assertions.
     pub(super) fn jwks(&self) -> Page {
         let mut page = self.pages.json(StatusCode::OK, &self.signer.key.jwks());
-        page.headers_mut().insert(http::header::CACHE_CONTROL, HeaderValue::from_static("public, max-age=300"));
+        page.headers_mut()
+            .insert(http::header::CACHE_CONTROL, HeaderValue::from_static("public, max-age=300"));
         page
     }
 }

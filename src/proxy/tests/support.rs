@@ -11,7 +11,9 @@ use std::{
 
 use http::HeaderName;
 
-use super::super::{Accepted, Core, Counters, Handled, Handler, Plane, RequestId, Setup, request::RequestIds};
+use super::super::{
+    Accepted, Core, Counters, Handled, Handler, Plane, RequestId, Setup, request::RequestIds,
+};
 use crate::{
     config::{self, AssertionKey, IdentityHeaders, Limits, Public, SessionSettings, UserValue},
     identity::Secret,
