@@ -21,6 +21,9 @@ const STAYS_PASSWORD: &str = "canary-stays-password-1hBv";
 const SQL_URL: (&str, &str) =
     ("DATABASE_URL", "postgres://reader:canary-sql-password-6jNx@127.0.0.1:1/canary-database");
 
+/// 32 random bytes in base64 without padding.
+const VERIFIER_BYTES: usize = 43;
+
 /// A source that is down from the beginning, so that its address is in every error.
 const SQL_SOURCE: &str = "
     - name: crm
@@ -156,8 +159,9 @@ impl Watch {
                 self.canaries.add(name, value);
             }
         }
-        for verifier in self.scalekit.between("code_verifier=", "&") {
-            self.canaries.add("code verifier", verifier.split_whitespace().next().unwrap_or_default());
+        // The last field of its body: what follows on the line is the next request.
+        for verifier in self.scalekit.after("code_verifier=", VERIFIER_BYTES) {
+            self.canaries.add("code verifier", verifier);
         }
         for value in self.scalekit.between("authorization: Bearer ", "\r\n") {
             self.canaries.add("bearer token", value);
@@ -173,10 +177,6 @@ impl Watch {
         let metrics = self.crossfade.admin_visitor().get("/metrics").text();
         assert_eq!(self.crossfade.terminate().code(), Some(0));
         let said = self.crossfade.process.said();
-        for level in ["trace", "debug", "info", "warn"] {
-            let spoke = said.contains(&format!("\"level\":\"{level}\""));
-            assert!(spoke || level == "trace", "nothing was said at level {level}");
-        }
         let mut found = self.canaries.found_in("what it printed", &said);
         found.extend(self.canaries.found_in("/metrics", &metrics));
         for (what, page) in &self.pages {
@@ -290,7 +290,9 @@ fn a_whole_sign_in_leaves_no_secret_behind() {
     ] {
         assert!(kinds.contains(kind), "{kind} was never there; there were {kinds:?}");
     }
-    assert!(kinds.len() >= 25, "{kinds:?}");
+    assert!(kinds.len() >= 30, "{kinds:?}");
+    let said = watch.crossfade.process.stderr();
+    assert!(said.contains("\"level\":\"debug\""), "the log is at its most talkative");
     watch.judge();
 }
 
@@ -304,9 +306,10 @@ fn whatever_goes_wrong_tells_no_secret() {
         json!({ "kind": "wrong_types" }),
         json!({ "kind": "status", "status": 500 }),
         json!({ "kind": "status", "status": 400 }),
-        json!({ "kind": "rate_limited" }),
         json!({ "kind": "down" }),
         json!({ "kind": "lost" }),
+        // Keeps us away for a while: the last.
+        json!({ "kind": "rate_limited" }),
     ];
     let on = |path: &str, fault: &Value| {
         let mut fault = fault.clone();
@@ -330,7 +333,10 @@ fn whatever_goes_wrong_tells_no_secret() {
         watch.scene.okta.clear_faults();
         watch.scene.scalekit.clear_faults();
         // The token endpoint, which sees code, verifier and client secret.
-        let (visitor, handed_over) = watch.sign_in(&late[number].email, PASSWORD);
+        let (visitor, handed_over) = wait::until("Scalekit is asked again", || {
+            let (visitor, answer) = watch.sign_in(&late[number].email, PASSWORD);
+            watch.scene.is_handed_over(&answer).then_some((visitor, answer))
+        });
         watch.keep_secrets_of(&visitor, handed_over.location());
         let callback = watch.scene.callback_of(&handed_over, &late[number].email);
         watch.keep_secrets_of(&visitor, &callback);
@@ -415,7 +421,8 @@ fn hostile_requests_are_not_echoed_anywhere() {
         sign_in("/login", form, body.clone()).header("x-long", body.repeat(2000)),
     ];
     let answers: Vec<Answer> = requests.into_iter().map(|request| visitor.send(request)).collect();
-    for answer in answers {
+    // What was forwarded, the application answers, and it repeats the name in its form.
+    for answer in answers.iter().filter(|answer| !answer.text().contains("Harbour Ledger")) {
         watch.pages.push(("a hostile request".to_owned(), answer.text()));
     }
     watch.judge();
@@ -467,4 +474,18 @@ fn a_bad_configuration_is_refused_without_its_secrets() {
     assert_eq!(code, Some(0), "{err}");
     watch.pages.push(("check on a good file".to_owned(), format!("{out}{err}")));
     watch.judge();
+}
+
+#[test]
+fn a_canary_is_heard_as_it_is_and_percent_encoded() {
+    let mut canaries = Canaries::default();
+    canaries.add("right password", PASSWORD);
+    for text in [
+        "a\ncorrect horse battery staple",
+        "x=correct+horse+battery+staple&",
+        "\"correct horse battery staple\"",
+    ] {
+        assert_eq!(canaries.found_in("a text", text).len(), 1, "{text}");
+    }
+    assert!(canaries.found_in("a text", "correct horse").is_empty());
 }

@@ -38,22 +38,32 @@ impl Wiretap {
 
     /// Whether these bytes went by in one piece of one connection.
     pub(crate) fn heard(&self, bytes: &[u8]) -> bool {
+        if bytes.is_empty() {
+            return true;
+        }
         let heard = self.heard.lock().unwrap();
         heard.iter().any(|spoken| spoken.lock().unwrap().windows(bytes.len()).any(|part| part == bytes))
     }
 
     /// Every text that went by between these two marks.
     pub(crate) fn between(&self, before: &str, after: &str) -> Vec<String> {
+        let cut = |part: &str| part.split_once(after).map(|(found, _)| found.to_owned());
+        self.parts(before, cut)
+    }
+
+    /// Every text of this length that went by after this mark.
+    pub(crate) fn after(&self, before: &str, length_bytes: usize) -> Vec<String> {
+        self.parts(before, |part| part.get(..length_bytes).map(str::to_owned))
+    }
+
+    fn parts(&self, before: &str, cut: impl Fn(&str) -> Option<String>) -> Vec<String> {
         let heard = self.heard.lock().unwrap();
-        let texts = heard.iter().map(|spoken| String::from_utf8_lossy(&spoken.lock().unwrap()).into_owned());
-        texts
-            .flat_map(|text| {
-                let parts = text.split(before).skip(1);
-                parts
-                    .filter_map(|part| part.split_once(after).map(|(found, _)| found.to_owned()))
-                    .collect::<Vec<_>>()
-            })
-            .collect()
+        let mut found = Vec::new();
+        for spoken in heard.iter() {
+            let text = String::from_utf8_lossy(&spoken.lock().unwrap()).into_owned();
+            found.extend(text.split(before).skip(1).filter_map(&cut));
+        }
+        found
     }
 }
 
