@@ -10,6 +10,10 @@
 )]
 
 mod architecture;
+mod bad_input;
+mod canary;
+mod kill;
 mod parts;
 mod simulate;
 mod support;
+mod tools;

@@ -266,7 +266,7 @@ impl Run<'_> {
     }
 
     /// Steps until the machine stops.
-    async fn go_on(&mut self, first: Event, deadline: Deadline) -> Result<Migrated, LedgerError> {
+    async fn go_on(&mut self, first: Event, mut deadline: Deadline) -> Result<Migrated, LedgerError> {
         let mut event = first;
         loop {
             let command = self.machine.step(event, self.journeys.clock.now());
@@ -277,9 +277,14 @@ impl Run<'_> {
                 return Ok(self.ended(stop));
             }
             let step = command.name();
+            let waits = command == Command::AwaitOutcome;
             self.journeys.witness.step(Moment::Before, step, self.machine.row());
             event = self.execute(command, deadline).await;
             self.journeys.witness.step(Moment::After, step, self.machine.row());
+            if waits {
+                // The wait for an earlier run's create may be longer than the budget of the look-ups after it.
+                deadline = Deadline::within(self.settings.migration.scalekit_budget);
+            }
         }
     }
 
