@@ -10,6 +10,7 @@
 )]
 
 mod architecture;
+mod django;
 mod parts;
 mod simulate;
 mod support;
