@@ -57,7 +57,6 @@ impl Draft {
         Self(self.0.replace(old, new))
     }
 
-    /// As a program reads it, with only the first of two statements about the same thing left.
     #[must_use]
     pub(crate) fn example() -> Self {
         Self(EXAMPLE.to_owned())
