@@ -2,7 +2,11 @@
 
 use std::{fmt, future::Future, pin::Pin, sync::Arc};
 
-use http::{HeaderMap, Method, Response, header::SET_COOKIE, request::Parts};
+use http::{
+    HeaderMap, HeaderValue, Method, Response, StatusCode,
+    header::{LOCATION, SET_COOKIE},
+    request::Parts,
+};
 
 use super::{
     Accepted, AnswerBody, Core, Extra, NormalPath, Outgoing, Recorder, credential,
@@ -18,7 +22,7 @@ use crate::{
     config::{RoutePath, SignInRoute},
     identity::PersonKey,
     pages::{Page, Pages, Problem},
-    session::{CookieJar, return_to},
+    session::{CookieJar, Session, return_to},
 };
 
 /// Answers what a request asks; one for all data-plane threads.
@@ -176,7 +180,8 @@ impl Gate {
         self.pass(core, request, rules).await
     }
 
-    /// The application signs somebody out: our session ends with its own.
+    /// The application signs somebody out: our session ends with its own, and in a browser that is led on anyway
+    /// Scalekit's, too. If that one went on, the next page would sign the person in again unasked.
     async fn logout(
         self: &Arc<Self>,
         core: &Core,
@@ -186,7 +191,10 @@ impl Gate {
         let (headers, asking) = (request.parts.headers.clone(), request.asking());
         let mut answer = self.pass(core, request, rules).await;
         match self.end_session(&headers, "application_route").await {
-            Ok(Ok(Some(_))) => {
+            Ok(Ok(Some(session))) => {
+                if answer.status().is_redirection() && is_navigation(&headers) {
+                    self.lead_by_scalekit(&mut answer, session, rules).await;
+                }
                 for cookie in self.signed_out_cookies(rules, &headers).into_iter().flatten() {
                     answer.headers_mut().append(SET_COOKIE, cookie);
                 }
@@ -198,12 +206,32 @@ impl Gate {
         }
     }
 
+    /// Has a redirect end Scalekit's session on its way; when that is not possible, it leads where it led.
+    async fn lead_by_scalekit(
+        self: &Arc<Self>,
+        answer: &mut Response<AnswerBody>,
+        session: Session,
+        rules: &Rules,
+    ) {
+        let Ok(after) = rules.public.url.join(&rules.session.after_sign_out) else { return };
+        let Ok(Some(away)) = self.scalekit_sign_out(session, after).await else { return };
+        if let Ok(location) = HeaderValue::from_str(away.as_str()) {
+            *answer.status_mut() = StatusCode::SEE_OTHER;
+            answer.headers_mut().insert(LOCATION, location);
+        }
+    }
+
     /// Whether a navigation brought a session cookie that means nothing any more (SEC-21). Only a navigation clears
     /// it: the late answer to an image must not remove the cookie of a sign-in that just ended.
     fn has_stale_cookie(&self, headers: &HeaderMap) -> bool {
-        let mode = headers.get("sec-fetch-mode").and_then(|value| value.to_str().ok());
-        matches!(mode, None | Some("navigate")) && CookieJar::new(headers).has(&self.cookies.session)
+        is_navigation(headers) && CookieJar::new(headers).has(&self.cookies.session)
     }
+}
+
+/// Whether a browser goes to a page, or does not say what it does.
+fn is_navigation(headers: &HeaderMap) -> bool {
+    let mode = headers.get("sec-fetch-mode").and_then(|value| value.to_str().ok());
+    matches!(mode, None | Some("navigate"))
 }
 
 /// Forwards, and answers for an application that does not.

@@ -12,6 +12,7 @@
 mod architecture;
 mod bad_input;
 mod canary;
+mod django;
 mod kill;
 mod parts;
 mod simulate;

@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use http::{HeaderMap, HeaderValue};
+use url::Url;
 
 use super::Knock;
 use crate::{
@@ -32,19 +33,29 @@ impl Gate {
         let Some(session) = session else {
             return Ok(Self::with_cookies(Pages::see_other(after.as_str()), cookies));
         };
+        let away = self.scalekit_sign_out(session, after.clone()).await?.unwrap_or(after);
+        Ok(Self::with_cookies(Pages::see_other(away.as_str()), cookies))
+    }
+
+    /// Where the browser ends Scalekit's own session; `None` when that cannot be found out, and then only ours ended.
+    pub(in crate::proxy) async fn scalekit_sign_out(
+        self: &Arc<Self>,
+        session: Session,
+        after: Url,
+    ) -> Result<Option<Url>, Problem> {
         let gate = Arc::clone(self);
-        let page = self.shared(async move {
+        self.shared(async move {
             let hint = gate.sessions.tokens(&session).map(|tokens| tokens.id_token);
             let deadline = Deadline::within(SIGN_OUT_BUDGET);
             match gate.provider.end_session_url(hint.as_deref(), &after, deadline).await {
-                Ok(url) => Pages::see_other(url.as_str()),
+                Ok(url) => Some(url),
                 Err(error) => {
                     tracing::error!(error = %chain(&error), "Scalekit's session could not be ended");
-                    Pages::see_other(after.as_str())
+                    None
                 }
             }
-        });
-        Ok(Self::with_cookies(page.await?, cookies))
+        })
+        .await
     }
 
     /// Ends the session of a request, at once and everywhere in this process.

@@ -67,6 +67,22 @@ impl Crossfade {
         self.process.signal("HUP");
     }
 
+    /// Puts another configuration in the file's place and waits until it is in force.
+    pub(crate) fn take(&self, config: &str) {
+        let admin = self.admin_visitor();
+        let reloads = |result: &str| {
+            let name = format!("crossfade_config_reloads_total{{result=\"{result}\"}} ");
+            let metrics = admin.get("/metrics").text();
+            metrics.lines().find_map(|line| line.strip_prefix(&name).map(str::to_owned))
+        };
+        let before = (reloads("ok"), reloads("refused"));
+        // Renamed over the old one, so that it changes once and not while it is being written.
+        let next = self.scratch.write("crossfade.yaml.next", config);
+        std::fs::rename(next, &self.config).unwrap();
+        wait::until("the configuration is in force", || (reloads("ok") != before.0).then_some(()));
+        assert_eq!(reloads("refused"), before.1, "a configuration was refused:\n{}", self.process.said());
+    }
+
     /// Asks it to stop and gives how it ended.
     pub(crate) fn terminate(&mut self) -> ExitStatus {
         self.process.signal("TERM");

@@ -1,0 +1,102 @@
+//! The same site on MariaDB and on SQLite, with a visitor that is no browser.
+
+use serde_json::{Value, json};
+
+use super::{
+    PASSWORD, person,
+    stage::{CUT_OVER, Caller, Draft, MIGRATING, Stage},
+};
+use crate::support::{django::Django, http::Visitor, mariadb::MariaDb, scratch::Scratch};
+
+/// Signs in, goes through Scalekit's pages, and comes back.
+fn cross(stage: &Stage, visitor: &Caller<'_>, name: &str, email: &str) {
+    let away = visitor.sign_in(name, PASSWORD);
+    assert_eq!(away.status, 303, "{}", away.text());
+    let scalekit = Visitor::of(stage.scalekit.address);
+    let inside = |location: &str| match location.strip_prefix("http://scalekit.localhost:") {
+        Some(rest) => rest[rest.find('/').unwrap()..].to_owned(),
+        None => location.to_owned(),
+    };
+    let form = scalekit.get(&inside(scalekit.get(&inside(away.location())).location()));
+    let request = form.form_value("request");
+    assert_eq!(form.form_value("email"), email);
+    scalekit.post_form("/hosted/login", &[("request", &request), ("email", email)]);
+    let code = stage.mailed_code(email);
+    let back = scalekit.post_form("/hosted/code", &[("request", &request), ("code", &code)]);
+    let back = back.location().strip_prefix(&stage.origin).expect("Scalekit leads back").to_owned();
+    let landed = visitor.get(&back);
+    assert_eq!((landed.status, landed.location()), (303, "/berths/7/"), "{}", landed.text());
+    let identity = visitor.get("/identity/").json();
+    assert_eq!((&identity["x_forwarded_user"], &identity["signed_in_as"]), (&json!(name), &json!(name)));
+    assert_eq!(visitor.visitor.cookie("sessionid"), None);
+}
+
+/// Signs in to Django while people are created, and once more.
+fn migrate(stage: &Stage, name: &str, id: &Value, email: &str) {
+    for _ in 0..2 {
+        let visitor = stage.visitor();
+        assert_eq!(visitor.sign_in(name, PASSWORD).location(), "/berths/7/");
+        assert_eq!(visitor.get("/accounts/whoami/").json()["username"], name);
+        let user = stage.user_soon(&id.to_string());
+        assert_eq!((&user["email"], &user["email_verified"]), (&json!(email), &json!(true)));
+    }
+}
+
+#[test]
+fn people_of_a_mariadb_table_cross_and_its_collation_mixes_nobody_up() {
+    let database = MariaDb::fresh();
+    let example = Draft::example()
+        .put("dialect: postgres\n", "dialect: mysql\n")
+        .put_everywhere("id::text AS id", "CAST(id AS CHAR) AS id")
+        .put("username = $1 OR lower(email) = lower($1)", "? IN (username, email)")
+        .put("lower(email) = $1", "lower(email) = ?")
+        .put("id::text = $1", "id = CAST(? AS UNSIGNED)");
+    let django = Django::on(&database.url()).pbkdf2_iterations(20_000);
+    let stage = Stage::of(django, example, &database.url());
+    let ids = stage.site.seed(&json!([
+        person("victim", "victim@example.com"),
+        // To this collation the same address; to a mail server another mailbox.
+        person("mallory", "víctim@example.com"),
+        person("noor", "noor@example.com"),
+    ]));
+    let same = database.sql("select count(*) from auth_user where email = 'victim@example.com'");
+    assert_eq!(same, "2", "the trap is set");
+
+    stage.turn(MIGRATING);
+    migrate(&stage, "noor", &ids["noor"], "noor@example.com");
+    migrate(&stage, "victim", &ids["victim"], "victim@example.com");
+    stage.turn(CUT_OVER);
+    cross(&stage, &stage.visitor(), "noor", "noor@example.com");
+    // Names that only the collation takes for somebody's: never that person's session, never a second user.
+    for name in ["víctim", "nöor", "víctim@example.com"] {
+        let visitor = stage.visitor();
+        let answer = visitor.sign_in(name, PASSWORD);
+        let away = answer.header("location").unwrap_or_default();
+        assert!(!away.contains("scalekit"), "{name} is handed over: {away}");
+        assert_eq!(visitor.visitor.cookie("crossfade"), None);
+    }
+    cross(&stage, &stage.visitor(), "victim", "victim@example.com");
+    assert_eq!(stage.users().len(), 2);
+}
+
+#[test]
+fn people_of_a_sqlite_table_cross() {
+    let scratch = Scratch::new();
+    let file = scratch.path().join("site.db");
+    let example = Draft::example()
+        .put("dialect: postgres\n", "dialect: sqlite\n")
+        .put_everywhere("id::text", "CAST(id AS TEXT)")
+        .put("username = $1 OR lower(email) = lower($1)", "? IN (username, email)")
+        .put("lower(email) = $1", "lower(email) = ?")
+        .put("CAST(id AS TEXT) = $1", "CAST(id AS TEXT) = ?");
+    let django = Django::on(&format!("sqlite://{}", file.display())).pbkdf2_iterations(20_000);
+    let stage = Stage::of(django, example, &format!("sqlite:{}?mode=ro", file.display()));
+    let ids = stage.site.seed(&json!([person("maya", "maya@example.com")]));
+    stage.turn(MIGRATING);
+    migrate(&stage, "maya", &ids["maya"], "maya@example.com");
+    stage.turn(CUT_OVER);
+    let visitor = stage.visitor();
+    cross(&stage, &visitor, "maya", "maya@example.com");
+    assert_eq!(stage.users().len(), 1);
+    assert_eq!(visitor.get("/.crossfade/session").json()["user"], "maya");
+}
