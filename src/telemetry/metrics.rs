@@ -376,6 +376,7 @@ mod tests {
         insta::assert_snapshot!(list.join("\n"), @r"
         crossfade_build info
         crossfade_config_reloads counter
+        crossfade_connections_turned_away counter
         crossfade_hash_duration_seconds histogram
         crossfade_hash_jobs counter
         crossfade_hash_queue_jobs gauge
@@ -386,6 +387,8 @@ mod tests {
         crossfade_open_connections gauge
         crossfade_proxy_requests counter
         crossfade_refused_requests counter
+        crossfade_request_panics counter
+        crossfade_request_retries counter
         crossfade_rollout_cutover_ratio gauge
         crossfade_rollout_migrate_ratio gauge
         crossfade_scalekit_call_duration_seconds histogram

@@ -11,7 +11,7 @@ use crate::{
         passwords::Hashing,
         tests::{PlainHashes, attempt, columns, name, passwords, soon, source},
     },
-    login::Rejection,
+    login::{Rejection, StayReason},
 };
 
 struct Opened {
@@ -102,7 +102,7 @@ async fn what_cannot_be_read_is_left_out_and_told() {
 }
 
 #[tokio::test]
-async fn a_name_of_several_people_is_nobodys() {
+async fn a_name_of_several_people_is_left_to_the_application() {
     let Opened { store, .. } = json_lines(&[
         person("1", "ann", "ann@example.com"),
         person("2", "ann2", "ANN@example.com"),
@@ -113,7 +113,7 @@ async fn a_name_of_several_people_is_nobodys() {
     ]);
     for typed in ["ann@example.com", "EVE", "zoe@example.com"] {
         let verdict = store.verify(&attempt(typed, "horse"), soon()).await.unwrap();
-        assert_eq!(verdict, Verdict::Rejected(Rejection::NoUsablePassword), "{typed}");
+        assert_eq!(verdict, Verdict::StayOnLegacy(StayReason::Ambiguous), "{typed}");
         assert!(store.look_up(&name(typed), soon()).await.unwrap().is_none(), "{typed}");
     }
     for (typed, id) in [("Eve", "3"), ("eve", "4"), ("ann2", "2")] {
