@@ -52,11 +52,13 @@ impl Gate {
     /// Answers a route of ours; `route` is what follows the prefix.
     pub(super) async fn door(self: &Arc<Self>, route: &str, knock: &Knock<'_>) -> Page {
         let method = &knock.head.method;
-        let reads = *method == Method::GET || *method == Method::HEAD;
+        let goes = *method == Method::GET;
+        let reads = goes || *method == Method::HEAD;
         let answered = match route {
-            "callback" if reads => self.callback(knock).await,
-            "initiate" if reads => self.initiate(knock).await,
-            "logout" if reads || *method == Method::POST => self.sign_out(knock).await,
+            // HEAD changes nothing (RFC 9110 §9.2.1): whoever only looks uses up no code, no state and no session.
+            "callback" if goes => self.callback(knock).await,
+            "initiate" if goes => self.initiate(knock).await,
+            "logout" if goes || *method == Method::POST => self.sign_out(knock).await,
             "session" if reads => self.session_status(knock).await,
             // The methods of the request that is checked arrive here as they are (nginx, Traefik, Envoy).
             "check" => self.check(knock).await,

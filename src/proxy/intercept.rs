@@ -189,21 +189,29 @@ impl Gate {
         rules: &Arc<Rules>,
     ) -> Response<AnswerBody> {
         let (headers, asking) = (request.parts.headers.clone(), request.asking());
-        let mut answer = self.pass(core, request, rules).await;
-        match self.end_session(&headers, "application_route").await {
-            Ok(Ok(Some(session))) => {
-                if answer.status().is_redirection() && is_navigation(&headers) {
-                    self.lead_by_scalekit(&mut answer, session, rules).await;
-                }
-                for cookie in self.signed_out_cookies(rules, &headers).into_iter().flatten() {
-                    answer.headers_mut().append(SET_COOKIE, cookie);
-                }
-                answer
-            }
-            Ok(Ok(None)) => answer,
-            // Signed out here and not there would be a lie.
-            Ok(Err(_)) | Err(_) => core.refuse(Problem::Overloaded, &asking),
+        // The application is told once more who it is; the session ends before it answers, since whoever signs out
+        // may not wait for a slow answer.
+        let visitor = match self.visitor(&headers, rules).await {
+            Ok(Some(visitor)) => visitor,
+            Ok(None) => return self.pass(core, request, rules).await,
+            Err(problem) => return core.refuse(problem, &asking),
+        };
+        // Signed out there and not here would be a lie.
+        let Ok(Ok(ended)) = self.end_session(&headers, "application_route").await else {
+            return core.refuse(Problem::Overloaded, &asking);
+        };
+        let outgoing = Outgoing { extra: extra(Some(&*visitor), rules), ..request.onward() };
+        let mut answer = send(core, outgoing, asking).await;
+        if let Some(session) = ended
+            && answer.status().is_redirection()
+            && is_navigation(&headers)
+        {
+            self.lead_by_scalekit(&mut answer, session, rules).await;
         }
+        for cookie in self.signed_out_cookies(rules, &headers).into_iter().flatten() {
+            answer.headers_mut().append(SET_COOKIE, cookie);
+        }
+        answer
     }
 
     /// Has a redirect end Scalekit's session on its way; when that is not possible, it leads where it led.

@@ -8,7 +8,7 @@ use http::HeaderMap;
 use tokio::runtime::Runtime;
 use url::Url;
 
-use super::support::{Application, HOST, Reply, Running, cookies, identity, public, upstream};
+use super::support::{Application, HOST, Reply, Running, cookies, has, identity, public, upstream};
 use crate::{
     clock::{Deadline, SystemClock},
     config::{Config, Environment, HandOff, parse},
@@ -41,6 +41,7 @@ sign_in:
       form: {{login: l, password: p}}
       rejected: {{redirect: /login}}
       success: [{{status: [302]}}, {{sets_cookie: sid}}]
+  logout_routes: [/logout]
   who_am_i: {{path: /me, source: crm, id: /id, email: /email}}
 scalekit:
   environment_url: https://example.scalekit.com
@@ -250,6 +251,35 @@ fn whoever_the_application_lets_in_ends_the_session_that_was_there() {
         let cleared = reply.all("set-cookie").iter().any(|line| line.starts_with("__Host-crossfade=;"));
         assert_eq!((cleared, world.is_live(&id)), (ends, !ends), "{rollout} {body}: {reply:?}");
     }
+}
+
+#[test]
+fn a_session_ends_although_nobody_waits_for_the_applications_sign_out() {
+    let silent = Application::run(|guest| {
+        guest.request();
+        guest.read_to_end();
+    });
+    let world = World::before(&silent, &config("cutover: 0%", ""));
+    let (cookie, id) = world.session();
+    let mut client = world.running.connect();
+    client.send(format!("GET /logout HTTP/1.1\r\nHost: {HOST}\r\nCookie: {cookie}\r\n\r\n"));
+    silent.wait_for(|events| has(events, "GET /logout"));
+    assert!(silent.received().contains("x-crossfade-assertion: "), "the application is told who leaves");
+    drop(client);
+    assert!(!world.is_live(&id));
+}
+
+#[test]
+fn whoever_only_looks_uses_nothing_up() {
+    let application = application(NOBODY);
+    let world = World::before(&application, &config("cutover: 0%", ""));
+    let (cookie, id) = world.session();
+    for route in ["logout", "callback?state=x&code=y", "initiate"] {
+        let mut client = world.running.connect();
+        client.send(format!("HEAD /.crossfade/{route} HTTP/1.1\r\nHost: {HOST}\r\nCookie: {cookie}\r\n\r\n"));
+        assert_eq!(client.reply_to("HEAD").status, 405, "{route}");
+    }
+    assert!(world.is_live(&id));
 }
 
 #[test]
