@@ -25,6 +25,12 @@ enum Fate {
     Refused(u16),
 }
 
+/// What it is, where it goes, its content type, its body, and what it comes to.
+type BodyCase<'a, B> = (&'a str, &'a str, Option<&'a str>, B, Fate);
+
+/// What it is, where it goes, its head, and the status of the refusal.
+type HeadCase<'a> = (&'a str, &'a str, Vec<(String, String)>, u16);
+
 /// A visitor with the form open, and the line to the application.
 struct Desk {
     scene: Scene,
@@ -114,7 +120,7 @@ fn a_form_that_is_not_one_clear_credential_proves_nothing() {
         let with = |more: &str| format!("{}&{more}", desk.fields(&[])).into_bytes();
         let right = urlencoded(PASSWORD);
         let mail = urlencoded(&desk.ann.email);
-        let cases: Vec<(&str, &str, Option<&str>, Vec<u8>, Fate)> = vec![
+        let cases: Vec<BodyCase<'_, Vec<u8>>> = vec![
             // The application's own answers: the form again for a wrong one, 302 for a right one.
             ("no password", "/login", Some(FORM), form(&[("password", "-")]), Fate::Forwarded(200)),
             ("no name", "/login", Some(FORM), form(&[("email", "-")]), Fate::Forwarded(200)),
@@ -212,7 +218,7 @@ fn a_form_of_another_site_is_refused_and_goes_nowhere() {
         let (long, long_target) = ("x".repeat(17 * 1024), format!("/login?{}", "x".repeat(9000)));
         let many: Vec<(String, String)> = (0..120).map(|n| (format!("x-field-{n}"), "x".into())).collect();
         let one = |name: &str, value: &str| vec![(name.to_owned(), value.to_owned())];
-        let cases: Vec<(&str, &str, Vec<(String, String)>, u16)> = vec![
+        let cases: Vec<HeadCase<'_>> = vec![
             ("no origin", "/login", vec![], 403),
             ("a foreign origin", "/login", one("origin", "https://evil.example"), 403),
             ("another port", "/login", one("origin", "http://127.0.0.1:1"), 403),
@@ -246,7 +252,7 @@ fn json_that_is_not_one_clear_credential_proves_nothing() {
     at_a_desk(|desk| {
         let deep = "[".repeat(8000);
         let json = Some("application/json");
-        let cases: Vec<(&str, &str, Option<&str>, &[u8], Fate)> = vec![
+        let cases: Vec<BodyCase<'_, &[u8]>> = vec![
             ("broken", "/api/login", json, b"{\"user\":{\"email\":\"ann@example.com\"},", Fate::Forwarded(400)),
             ("empty", "/api/login", json, b"", Fate::Forwarded(400)),
             (

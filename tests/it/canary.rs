@@ -93,7 +93,7 @@ fn watch(cast: &Cast) -> Watch {
         .replace("\nscalekit:", SQL_SOURCE)
         .replace("plain_headers: true", "plain_headers: false")
         .replace("  force_key:", "  rules: {deny: [{domain: stays.example}]}\n  force_key:");
-    let crossfade = scene.start_as(&configuration, &[SQL_URL]);
+    let crossfade = Scene::start_as(&configuration, &[SQL_URL]);
     let mut canaries = Canaries::default();
     for (name, value) in SECRETS {
         canaries.add(name, value);

@@ -114,10 +114,10 @@ impl Play {
     }
 
     /// A first sign-in that ends in the process's death at this step, and the process of afterwards.
-    fn killed_at(&mut self, point: &str, person: &Person, fault: Option<Value>) {
+    fn killed_at(&mut self, point: &str, person: &Person, fault: Option<&Value>) {
         self.crossfade.set(FAILPOINT, Some(point));
         self.crossfade.start_again();
-        if let Some(fault) = &fault {
+        if let Some(fault) = fault {
             self.scene.scalekit.set_faults(fault);
         }
         let visitor = self.scene.visitor();
@@ -201,7 +201,7 @@ fn a_create_whose_answer_is_lost_is_found_even_by_the_next_process() {
         play.scene.scalekit.set_faults(&answer_lost());
         play.next_sign_in("answer lost", first);
         for (point, person) in points.iter().zip(others) {
-            play.killed_at(point, person, Some(answer_lost()));
+            play.killed_at(point, person, Some(&answer_lost()));
             play.next_sign_in(point, person);
         }
         play.figures
