@@ -160,6 +160,28 @@ fn somebody_elses_user_is_never_taken_over_even_when_killed() {
     figures.judge("somebody else's user", cases);
 }
 
+/// Somebody's own older user in Scalekit, verified there and here, is taken over: that is a step of the machine, too.
+#[test]
+fn killed_while_an_existing_user_is_linked_nobody_is_doubled() {
+    let points = moments(&["store_link", "link", "store_created", "read_back", "store_end"]);
+    let behaviours = ["conflict", "second_user"];
+    let figures = for_each_behaviour(&behaviours, |behaviour| {
+        let people = people(points.len());
+        let users = people.iter().enumerate().map(|(number, person)| {
+            json!({ "id": format!("usr_{}", 100_000_000_000_000_000_u64 + number as u64), "email": person.email })
+        });
+        let cast = Cast { people: people.clone(), users: users.collect(), ..Cast::default() };
+        let mut play = Play::set(behaviour, cast, &[]);
+        for (point, person) in points.iter().zip(&people) {
+            play.killed_at(point, person, None);
+            play.next_sign_in(point, person);
+        }
+        assert_eq!(play.scene.scalekit.look("counts")["creates_received"], 0);
+        play.figures
+    });
+    figures.judge("killed while linking", points.len() * behaviours.len());
+}
+
 /// The browser goes away while Scalekit works: what was sent is recorded all the same.
 #[test]
 fn a_client_that_goes_away_leaves_nobody_half_created() {
