@@ -4,14 +4,15 @@
 //! Each case is one person: a first sign-in stops for good at a named step, the process is killed there and started
 //! again on the same store, and the person signs in again.
 
-use std::{io::Write as _, net::TcpStream, thread};
+mod play;
+
+use std::{io::Write as _, net::TcpStream};
 
 use serde_json::{Value, json};
 
+use self::play::{Play, for_each_behaviour, people};
 use crate::support::{
-    crossfade::Crossfade,
-    http,
-    scene::{Cast, ORGANIZATION, PASSWORD, Person, Scene},
+    scene::{Cast, PASSWORD, Person, Scene},
     wait,
 };
 
@@ -35,8 +36,6 @@ const STEPS: [&str; 10] = [
 /// The steps at which a create's lost answer is looked for.
 const OUTCOME_STEPS: [&str; 2] = ["store_open", "await_outcome"];
 
-const FAILPOINT: &str = "CROSSFADE_FAILPOINT";
-
 /// The create, and nothing else: its answer is lost on the way once it was carried out.
 fn answer_lost() -> Value {
     json!({ "kind": "lost", "method": "POST", "path": "/api/v1/organizations/", "times": 1 })
@@ -44,135 +43,6 @@ fn answer_lost() -> Value {
 
 fn moments(steps: &[&str]) -> Vec<String> {
     steps.iter().flat_map(|step| [format!("before:{step}"), format!("after:{step}")]).collect()
-}
-
-/// What came of the cases.
-#[derive(Debug, Default, PartialEq, Eq)]
-struct Figures {
-    cases: usize,
-    duplicates: usize,
-    lost: usize,
-    /// Next sign-ins that did not end as they should.
-    stranded: Vec<String>,
-}
-
-impl Figures {
-    fn add(mut self, other: Self) -> Self {
-        self.cases += other.cases;
-        self.duplicates += other.duplicates;
-        self.lost += other.lost;
-        self.stranded.extend(other.stranded);
-        self
-    }
-
-    /// Says the figures, and fails unless all but the first are zero.
-    #[expect(clippy::print_stdout, reason = "the figures of the test are part of its result")]
-    fn judge(self, what: &str, cases: usize) {
-        println!(
-            "{what}: {} cases, {} duplicates, {} lost, {} stranded",
-            self.cases,
-            self.duplicates,
-            self.lost,
-            self.stranded.len()
-        );
-        assert_eq!(self, Self { cases, ..Self::default() }, "{what}");
-    }
-}
-
-/// Runs one play for each behaviour at the same time.
-fn for_each_behaviour(behaviours: &[&'static str], play: impl Fn(&'static str) -> Figures + Sync) -> Figures {
-    thread::scope(|scope| {
-        let play = &play;
-        let plays: Vec<_> = behaviours.iter().map(|behaviour| scope.spawn(move || play(behaviour))).collect();
-        plays.into_iter().map(|play| play.join().unwrap()).fold(Figures::default(), Figures::add)
-    })
-}
-
-/// One person each for so many cases.
-fn people(cases: usize) -> Vec<Person> {
-    (1..=cases).map(|number| Person::new(&format!("person-{number:03}"))).collect()
-}
-
-/// A scene with one Crossfade that dies again and again.
-struct Play {
-    scene: Scene,
-    crossfade: Crossfade,
-    behaviour: &'static str,
-    figures: Figures,
-}
-
-impl Play {
-    fn set(behaviour: &'static str, mut cast: Cast, environment: &[(&str, &str)]) -> Self {
-        let mut settings = json!({ "on_duplicate": behaviour });
-        if let Value::Object(more) = cast.settings {
-            settings.as_object_mut().unwrap().extend(more);
-        }
-        cast.settings = settings;
-        let scene = Scene::set(&cast);
-        let crossfade = scene.start(environment);
-        Self { scene, crossfade, behaviour, figures: Figures::default() }
-    }
-
-    /// A first sign-in that ends in the process's death at this step, and the process of afterwards.
-    fn killed_at(&mut self, point: &str, person: &Person, fault: Option<Value>) {
-        self.crossfade.set(FAILPOINT, Some(point));
-        self.crossfade.start_again();
-        if let Some(fault) = &fault {
-            self.scene.scalekit.set_faults(fault);
-        }
-        let visitor = self.scene.visitor();
-        let request = self.scene.filled_in(&visitor, &person.email, PASSWORD);
-        // In the legacy lane the application's answer arrives all the same; in the new lane there is none.
-        let victim = thread::spawn(move || http::fails(request));
-        wait::until(&format!("{point} is reached ({})", self.behaviour), || {
-            self.crossfade.process.stderr().contains("failpoint reached").then_some(())
-        });
-        self.crossfade.kill();
-        victim.join().unwrap();
-        self.scene.scalekit.clear_faults();
-        self.crossfade.set(FAILPOINT, None);
-        self.crossfade.start_again();
-    }
-
-    fn count(&mut self, case: &str, person: &Person) {
-        let users = self.scene.users_with(&person.email);
-        self.figures.cases += 1;
-        self.figures.duplicates += users.len().saturating_sub(1);
-        self.figures.lost += usize::from(users.is_empty());
-        for user in &users {
-            let memberships = &user["memberships"];
-            let whole = user["external_id"] == person.external_id().as_str()
-                && user["email_verified"] == true
-                && memberships.as_array().is_some_and(|all| all.len() == 1)
-                && memberships[0]["organization_id"] == ORGANIZATION;
-            if !whole {
-                self.stranded(case, &format!("the user is not as it should be: {user}"));
-            }
-        }
-    }
-
-    fn stranded(&mut self, case: &str, why: &str) {
-        self.figures.stranded.push(format!("{} · {case}: {why}", self.behaviour));
-    }
-
-    /// The next sign-in of the new lane: handed over at once, and through Scalekit's pages into a session.
-    fn next_sign_in(&mut self, case: &str, person: &Person) {
-        let visitor = self.scene.visitor();
-        let answer = self.scene.sign_in(&visitor, &person.email, PASSWORD);
-        self.count(case, person);
-        if !self.scene.is_handed_over(&answer) {
-            let at = answer.header("location").unwrap_or("nowhere").to_owned();
-            return self.stranded(case, &format!("not handed over but {} to {at}", answer.status));
-        }
-        let back = self.scene.confirm_mailbox(&visitor, &answer, &person.email);
-        let home = visitor.get("/");
-        let signed_in = back.status == 303
-            && visitor.cookie("crossfade").is_some()
-            && home.text().contains(&person.email);
-        if !signed_in {
-            self.stranded(case, &format!("no session: {} then {}", back.status, home.text()));
-        }
-    }
 }
 
 #[test]
@@ -201,7 +71,7 @@ fn a_create_whose_answer_is_lost_is_found_even_by_the_next_process() {
         play.scene.scalekit.set_faults(&answer_lost());
         play.next_sign_in("answer lost", first);
         for (point, person) in points.iter().zip(others) {
-            play.killed_at(point, person, Some(answer_lost()));
+            play.killed_at(point, person, Some(&answer_lost()));
             play.next_sign_in(point, person);
         }
         play.figures
@@ -290,33 +160,26 @@ fn somebody_elses_user_is_never_taken_over_even_when_killed() {
     figures.judge("somebody else's user", cases);
 }
 
-impl Play {
-    /// The person goes to the application, and the foreign user is as it was.
-    fn met_a_foreign_user(&mut self, case: &str, person: &Person) {
-        self.figures.cases += 1;
-        let visitor = self.scene.visitor();
-        let answer = self.scene.sign_in(&visitor, &person.email, PASSWORD);
-        if !Scene::is_in_the_application(&answer) {
-            self.stranded(case, &format!("not let in but {}", answer.status));
+/// Somebody's own older user in Scalekit, verified there and here, is taken over: that is a step of the machine, too.
+#[test]
+fn killed_while_an_existing_user_is_linked_nobody_is_doubled() {
+    let points = moments(&["store_link", "link", "store_created", "read_back", "store_end"]);
+    let behaviours = ["conflict", "second_user"];
+    let figures = for_each_behaviour(&behaviours, |behaviour| {
+        let people = people(points.len());
+        let users = people.iter().enumerate().map(|(number, person)| {
+            json!({ "id": format!("usr_{}", 100_000_000_000_000_000_u64 + number as u64), "email": person.email })
+        });
+        let cast = Cast { people: people.clone(), users: users.collect(), ..Cast::default() };
+        let mut play = Play::set(behaviour, cast, &[]);
+        for (point, person) in points.iter().zip(&people) {
+            play.killed_at(point, person, None);
+            play.next_sign_in(point, person);
         }
-        // A 500 says nothing of a duplicate: the person is tried again at the next sign-in.
-        if self.behaviour != "internal" {
-            let metrics = self.crossfade.admin_visitor();
-            wait::until("the conflict is recorded", || {
-                let line = "crossfade_migrations_total{source=\"app\",result=\"conflict\"}";
-                metrics.get("/metrics").text().contains(line).then_some(())
-            });
-        }
-        let users = self.scene.users_with(&person.email);
-        self.figures.duplicates += users.len().saturating_sub(1);
-        self.figures.lost += usize::from(users.is_empty());
-        for user in users {
-            let untouched = user["external_id"].as_str().is_some_and(|id| id.starts_with("elsewhere-"));
-            if !untouched || user["memberships"] != json!([]) {
-                self.stranded(case, &format!("the foreign user was changed: {user}"));
-            }
-        }
-    }
+        assert_eq!(play.scene.scalekit.look("counts")["creates_received"], 0);
+        play.figures
+    });
+    figures.judge("killed while linking", points.len() * behaviours.len());
 }
 
 /// The browser goes away while Scalekit works: what was sent is recorded all the same.

@@ -10,6 +10,7 @@
 )]
 
 mod architecture;
+mod bad_answers;
 mod bad_input;
 mod canary;
 mod django;

@@ -37,7 +37,8 @@ fn every_hash_of_the_vectors_is_judged_as_its_own_tool_judged_it() {
         let mut vector: Map<String, Value> = serde_json::from_str(line).unwrap();
         let expected = expectation(&mut vector);
         wanted.insert(vector["id"].as_str().unwrap().to_owned(), expected);
-        stripped += &format!("{}\n", Value::Object(vector));
+        stripped += &Value::Object(vector).to_string();
+        stripped.push('\n');
     }
     let scratch = Scratch::new();
     let file = scratch.write("vectors.jsonl", &stripped);
@@ -111,7 +112,9 @@ fn preflight_finds_every_kind_of_twin_and_every_refusal() {
         row["password_hash"] = json!("$2b$04$8oTTnIJNueziAg8aQIeWCeTWwvsoTuEtGZzF659liNMDn.S2svHPW");
         row["email_verified"] = json!(number % 2 == 0);
     }
-    let text: String = rows.iter().map(|row| format!("{row}\n")).collect::<String>() + "{not json\n[1]\n";
+    let mut text: Vec<String> = rows.iter().map(Value::to_string).collect();
+    text.extend(["{not json".to_owned(), "[1]".to_owned()]);
+    let text = text.join("\n");
     let scratch = Scratch::new();
     let file = scratch.write("export.jsonl", &text);
     let (code, out, err) = crossfade(&["preflight", file.to_str().unwrap(), "--json"]);

@@ -153,11 +153,11 @@ impl Scene {
 
     /// Starts Crossfade with further variables beside the secrets.
     pub(crate) fn start(&self, environment: &[(&str, &str)]) -> Crossfade {
-        self.start_as(&self.configuration, environment)
+        Self::start_as(&self.configuration, environment)
     }
 
     /// Starts Crossfade with a changed configuration.
-    pub(crate) fn start_as(&self, configuration: &str, environment: &[(&str, &str)]) -> Crossfade {
+    pub(crate) fn start_as(configuration: &str, environment: &[(&str, &str)]) -> Crossfade {
         let environment: Vec<(&str, &str)> = SECRETS.iter().chain(environment).copied().collect();
         Crossfade::serve_with(configuration, &environment)
     }
