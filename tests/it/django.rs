@@ -1,7 +1,7 @@
 //! People of a real Django site, from its own user table, cross through Crossfade.
 
 mod other_databases;
-mod stage;
+pub(crate) mod stage;
 mod untouched;
 
 use serde_json::{Value, json};

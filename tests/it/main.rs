@@ -10,7 +10,9 @@
 )]
 
 mod architecture;
+mod code_flow;
 mod django;
 mod parts;
+mod proxying;
 mod simulate;
 mod support;

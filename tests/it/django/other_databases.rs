@@ -4,9 +4,9 @@ use serde_json::{Value, json};
 
 use super::{
     PASSWORD, person,
-    stage::{CUT_OVER, Caller, Draft, MIGRATING, Stage},
+    stage::{CUT_OVER, Caller, EXAMPLE, MIGRATING, Stage},
 };
-use crate::support::{django::Django, http::Visitor, mariadb::MariaDb, scratch::Scratch};
+use crate::support::{django::Django, draft::Draft, http::Visitor, mariadb::MariaDb, scratch::Scratch};
 
 /// Signs in, goes through Scalekit's pages, and comes back.
 fn cross(stage: &Stage, visitor: &Caller<'_>, name: &str, email: &str) {
@@ -45,7 +45,7 @@ fn migrate(stage: &Stage, name: &str, id: &Value, email: &str) {
 #[test]
 fn people_of_a_mariadb_table_cross_and_its_collation_mixes_nobody_up() {
     let database = MariaDb::fresh();
-    let example = Draft::example()
+    let example = Draft::of(EXAMPLE)
         .put("dialect: postgres\n", "dialect: mysql\n")
         .put_everywhere("id::text AS id", "CAST(id AS CHAR) AS id")
         .put("username = $1 OR lower(email) = lower($1)", "? IN (username, email)")
@@ -83,7 +83,7 @@ fn people_of_a_mariadb_table_cross_and_its_collation_mixes_nobody_up() {
 fn people_of_a_sqlite_table_cross() {
     let scratch = Scratch::new();
     let file = scratch.path().join("site.db");
-    let example = Draft::example()
+    let example = Draft::of(EXAMPLE)
         .put("dialect: postgres\n", "dialect: sqlite\n")
         .put_everywhere("id::text", "CAST(id AS TEXT)")
         .put("username = $1 OR lower(email) = lower($1)", "? IN (username, email)")
