@@ -34,7 +34,6 @@ pub(crate) enum Readiness {
 /// The steps of a start, in their order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Awaits {
-    Configuration,
     /// The embedded store to open, or the shared one to be reached once.
     Store,
     Listeners,
@@ -44,7 +43,6 @@ impl Readiness {
     /// Why no traffic should come; `None` when it may.
     pub(crate) fn hindrance(self) -> Option<&'static str> {
         match self {
-            Self::Starting(Awaits::Configuration) => Some("no configuration yet"),
             Self::Starting(Awaits::Store) => Some("the store is not open yet"),
             Self::Starting(Awaits::Listeners) => Some("not listening yet"),
             Self::Ready => None,

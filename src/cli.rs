@@ -10,6 +10,7 @@ mod hash;
 mod health;
 mod output;
 mod preflight;
+mod rollout;
 mod schema;
 mod serve;
 #[cfg(feature = "simulate")]
@@ -36,6 +37,7 @@ enum Command {
     #[cfg(feature = "simulate")]
     Simulate(simulate::Args),
     Preflight(preflight::Args),
+    Rollout(rollout::Args),
     Hash(hash::Args),
     Schema(schema::Args),
     Health(health::Args),
@@ -61,12 +63,13 @@ pub fn run(args: std::env::ArgsOs) -> ExitCode {
         }
     };
     let ended = match line.command {
-        Command::Serve(args) => serve::run(args),
+        Command::Serve(args) => serve::run(&args),
         Command::Check(args) => check::run(args),
         #[cfg(feature = "simulate")]
-        Command::Demo(args) => demo::run(args),
+        Command::Demo(args) => demo::run(&args),
         #[cfg(feature = "simulate")]
         Command::Simulate(args) => simulate::run(args),
+        Command::Rollout(args) => rollout::run(&args),
         Command::Preflight(args) => preflight::run(args),
         Command::Hash(args) => hash::run(args),
         Command::Schema(args) => schema::run(args),

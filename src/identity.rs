@@ -12,10 +12,10 @@ mod secret;
 
 pub(crate) use email::{CanonicalEmail, EmailRefusal};
 pub(crate) use person::{
-    ExternalId, ExternalIdTemplate, LegacyId, LoginName, PersonKey, SourceName, Subject, SubjectKey,
+    ExternalId, ExternalIdTemplate, LegacyId, LoginName, PersonKey, SourceName, Subject, SubjectKey, hex,
 };
 pub(crate) use proof::{Proof, ProofKind};
 pub(crate) use record::{
-    AccountState, EmailClaim, LegacyRecord, MfaState, PersonName, Unverified, VerifiedEmail,
+    AccountState, Assertion, EmailClaim, LegacyRecord, MfaState, PersonName, Unverified, VerifiedEmail,
 };
 pub(crate) use secret::{Password, PasswordRefusal, Secret};

@@ -26,4 +26,4 @@ pub(crate) use row::{Alias, Claim, Ineligible, Origin, Row, RowState, SetAside};
 pub(crate) use settings::{Settings, SourceRules};
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -10,7 +10,6 @@ mod admit;
 mod body;
 mod client_ip;
 mod connection;
-mod counters;
 mod credential;
 mod crowd;
 mod doors;
@@ -34,7 +33,6 @@ mod watch;
 mod who_am_i;
 
 pub(crate) use body::{AnswerBody, BodyError};
-pub(crate) use counters::Counters;
 pub(crate) use forward::Core;
 pub(crate) use gate::{Gate, Rules};
 pub(crate) use intercept::Handler;

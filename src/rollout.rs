@@ -1,12 +1,14 @@
 //! Which lane one sign-in takes, and why: pure, from facts that others gathered.
 //!
 //! Never does I/O and never looks at the time: the same facts give the same [`Lane`] with the same [`Reason`] on
-//! every replica. Start reading at [`decide`].
+//! every replica. Start reading at [`decide()`].
 
 mod bucket;
 mod decide;
 
 pub(crate) use bucket::{Bucket, BucketSalt};
+#[cfg(test)]
+pub(crate) use decide::Reason;
 pub(crate) use decide::{Decision, Facts, Forced, Known, decide};
 
 use serde::{Deserialize, Serialize};

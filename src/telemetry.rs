@@ -11,7 +11,7 @@ mod metrics;
 mod redact;
 
 pub(crate) use audit::{Audit, SignInEnd};
-pub(crate) use metrics::{METRICS_CONTENT_TYPE, Metrics};
+pub(crate) use metrics::{Counted, METRICS_CONTENT_TYPE, Metrics};
 pub(crate) use redact::AddressPolicy;
 
 use crate::rollout::Lane;

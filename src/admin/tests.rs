@@ -54,9 +54,8 @@ fn status(answer: &str) -> &str {
 
 #[tokio::test]
 async fn readiness_is_what_we_are_and_liveness_is_that_we_are() {
-    let admin = start(Readiness::Starting(Awaits::Configuration)).await;
+    let admin = start(Readiness::Starting(Awaits::Store)).await;
     for (readiness, expected) in [
-        (Readiness::Starting(Awaits::Configuration), Some("no configuration yet")),
         (Readiness::Starting(Awaits::Store), Some("the store is not open yet")),
         (Readiness::Starting(Awaits::Listeners), Some("not listening yet")),
         (Readiness::Ready, None),

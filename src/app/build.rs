@@ -45,9 +45,9 @@ pub(super) async fn parts(
     config: &Config,
     tracker: &Tracker,
     clock: &SharedClock,
+    metrics: Metrics,
     failpoint: Option<&str>,
 ) -> anyhow::Result<Parts> {
-    let metrics = Metrics::new();
     let audit = Audit::new(AddressPolicy::from_full_addresses(config.telemetry.full_addresses));
     let subjects = SubjectKey::new(config.telemetry.subject_key.expose().as_bytes());
     let recorder = Recorder { audit, metrics: metrics.clone(), subjects };
@@ -66,6 +66,7 @@ pub(super) async fn parts(
         config.legacy.hash_threads,
         config.legacy.hash_queue,
         config.legacy.hash_ceilings.clone(),
+        metrics.clone(),
     );
     let chain = chain(&config.legacy, &hashes, &observer).await?;
     let redirect = config.public.url.join(&format!("{}callback", config.public.prefix))?;

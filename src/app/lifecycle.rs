@@ -14,7 +14,7 @@ use crate::{
     config::Config,
     jobs,
     net::Tracker,
-    proxy::{Counters, Plane, Setup},
+    proxy::{Plane, Setup},
     session::SessionStore,
     telemetry::Metrics,
 };
@@ -40,17 +40,19 @@ impl Instance {
     pub(crate) async fn start(config: Config, failpoint: Option<&str>) -> anyhow::Result<Self> {
         let clock: SharedClock = SystemClock::shared();
         let tracker = Tracker::new(Handle::current());
-        let parts = build::parts(&config, &tracker, &clock, failpoint).await?;
-
+        let metrics = Metrics::new();
         let listener = TcpListener::bind(config.admin.listen)
             .await
             .with_context(|| format!("admin.listen: cannot listen on {}", config.admin.listen))?;
         let admin = listener.local_addr()?;
-        let (ready, readiness) = watch::channel(Readiness::Starting(Awaits::Listeners));
+        let (ready, readiness) = watch::channel(Readiness::Starting(Awaits::Store));
         let admin_stop = CancellationToken::new();
-        let state = AdminState { ready: readiness, metrics: parts.metrics.clone() };
+        let state = AdminState { ready: readiness, metrics: metrics.clone() };
         let admin_task = tracker.spawn(admin::serve(listener, state, admin_stop.clone()));
 
+        // Health is answered while the rest begins: a store that opens slowly is not a process that died.
+        let parts = build::parts(&config, &tracker, &clock, metrics, failpoint).await?;
+        ready.send_replace(Readiness::Starting(Awaits::Listeners));
         let plane = Plane::start(&Setup {
             public: Arc::new(config.public.clone()),
             upstream: config.upstream.clone(),
@@ -58,7 +60,8 @@ impl Instance {
             cookies: parts.gate.cookies.clone(),
             gate: parts.gate.clone(),
             pages: Arc::clone(&parts.pages),
-            counters: Arc::new(Counters::default()),
+            metrics: parts.metrics.clone(),
+            audit: parts.observer.audit,
         })
         .context("public.listen")?;
         let sessions = Arc::new(parts.store.clone()) as Arc<dyn SessionStore>;

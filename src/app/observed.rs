@@ -143,6 +143,7 @@ impl LegacyStore for ObservedStore {
     }
 }
 
+#[expect(clippy::ref_option, reason = "called with the answer of a call, whole")]
 fn found<T>(answer: &Option<T>) -> &'static str {
     if answer.is_some() { "found" } else { "none" }
 }

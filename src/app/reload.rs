@@ -4,15 +4,19 @@ use std::sync::Arc;
 
 use anyhow::bail;
 
-use super::{Instance, build};
+use super::{Instance, build, pledge};
 use crate::{config::Config, login::Settings, proxy::Rules};
 
+/// A section as text, to tell whether it changed.
+type Print = fn(&Config) -> String;
+
 /// Settings that only a restart can change, and how to tell that they did.
-const NEEDS_RESTART: [(&str, fn(&Config) -> String); 8] = [
+const NEEDS_RESTART: [(&str, Print); 9] = [
     ("public", |config| format!("{:?}", config.public)),
     ("admin", |config| format!("{:?}", config.admin)),
     ("upstream", |config| format!("{:?}", config.upstream)),
     ("store", |config| format!("{:?}", config.store)),
+    ("identity", |config| format!("{:?}", config.identity)),
     ("telemetry", |config| format!("{:?}{}", config.telemetry, config.telemetry.subject_key.expose())),
     ("scalekit (all but hand_offs and on_existing)", |config| {
         let mut scalekit = config.scalekit.clone();
@@ -53,6 +57,8 @@ impl Instance {
             }
         }
         let chain = build::chain(&new.legacy, &self.parts.hashes, &self.parts.observer).await?;
+        // A source that comes back after a reload without it is still bound to its external ids.
+        pledge::keep(&self.parts.store, &new).await?;
         for (section, print) in NEEDS_RESTART {
             if print(&old) != print(&new) {
                 tracing::warn!(
@@ -71,5 +77,58 @@ impl Instance {
         self.parts.metrics.dial_stands(&new.rollout.dial);
         self.config.store(Arc::new(new));
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::{
+        clock::Timestamp,
+        config::{Environment, parse},
+        identity::{ExternalId, LegacyId, PersonKey, SourceName},
+        login::{Ledger as _, Row},
+        rollout::Bucket,
+    };
+
+    fn config(sources: &str, store: &Path) -> Config {
+        let text = format!(
+            "
+public: {{url: 'https://app.example.com', allowed_hosts: [app.example.com], listen: '127.0.0.1:0'}}
+admin: {{listen: '127.0.0.1:0'}}
+upstream: {{url: 'https://inside.example.com'}}
+legacy: {{sources: [{sources}]}}
+scalekit:
+  environment_url: https://example.scalekit.com
+  client_id: skc_1
+  client_secret: {{env: KEY}}
+  default_organization: {{external_id: main, display_name: Main}}
+rollout: {{cutover: 0%, salt: {{env: KEY}}}}
+session: {{keys: [{{env: KEY}}]}}
+store: {{embedded: {{path: '{}'}}}}
+telemetry: {{subject_key: {{env: KEY}}}}
+",
+            store.display()
+        );
+        let environment = Environment::new([("KEY".to_owned(), "k".repeat(32))]);
+        parse(&text, Path::new("/base"), &environment).unwrap_or_else(|problems| panic!("{problems}")).config
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_source_that_comes_back_is_still_bound_to_its_external_ids() {
+        let file = std::env::temp_dir().join(format!("crossfade-reload-{}.redb", uuid::Uuid::now_v7()));
+        let crm = "{name: crm, upstream: {}, external_id: 'crm-{id}'}";
+        let instance = Instance::start(config(crm, &file), None).await.unwrap();
+        let key = PersonKey { source: SourceName::parse("crm").unwrap(), id: LegacyId::parse("7").unwrap() };
+        let now = Timestamp::from_seconds(1_800_000_000);
+        let row = Row::fresh(key, Bucket::test(1), ExternalId::received("crm-7".into()), now);
+        instance.parts.store.claim(&row, std::time::Duration::from_secs(1), now).await.unwrap();
+        instance.reload(config("{name: other, upstream: {}, external_id: 'o-{id}'}", &file)).await.unwrap();
+        let changed = instance.reload(config(&crm.replace("crm-", "new-"), &file)).await;
+        assert!(changed.unwrap_err().to_string().contains("external_id"));
+        assert!(instance.reload(config(crm, &file)).await.is_ok());
+        std::fs::remove_file(&file).unwrap();
     }
 }

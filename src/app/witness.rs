@@ -3,6 +3,7 @@
 use std::error::Error;
 
 use crate::{
+    identity::{Assertion, Subject},
     login::{Moment, Row, RowState, Witness},
     proxy::Recorder,
 };
@@ -38,6 +39,7 @@ impl Witness for Recording {
             RowState::None | RowState::Claimed | RowState::Created => {}
             RowState::Done if row.origin == crate::login::Origin::BornNew => audit.born_new(&subject),
             RowState::Done | RowState::Tombstone => {
+                say_who_vouched(row, &subject);
                 metrics.migration_ended(source.as_str(), row.state.as_str());
             }
             RowState::Conflict { why } => {
@@ -63,6 +65,17 @@ impl Witness for Recording {
     fn unavailable(&self, step: &'static str, error: &(dyn Error + 'static)) {
         tracing::warn!(migration.step = step, error = %chain(error), "a dependency could not be asked");
     }
+}
+
+/// Whose word the verified e-mail rests on (truth 1).
+fn say_who_vouched(row: &Row, subject: &Subject) {
+    let asserted = row.email.as_ref().map(crate::identity::VerifiedEmail::asserted);
+    let (by, accepted_by) = match asserted {
+        Some(Assertion::Legacy { .. }) => ("legacy", None),
+        Some(Assertion::Operator { accepted_by, .. }) => ("operator", Some(accepted_by.as_str())),
+        None => return,
+    };
+    tracing::info!(subject = %subject, email.asserted_by = by, email.accepted_by = accepted_by, "e-mail vouched for");
 }
 
 /// An error with its causes, in one line.

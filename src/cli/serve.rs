@@ -28,7 +28,7 @@ pub(super) struct Args {
     config: PathBuf,
 }
 
-pub(super) fn run(args: Args) -> anyhow::Result<Exit> {
+pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
     let environment = config::environment();
     let loaded = match config::load(&args.config, &environment) {
         Ok(loaded) => loaded,
@@ -59,7 +59,7 @@ async fn serve(path: &Path, environment: Environment, loaded: Loaded) -> anyhow:
             _ = terminate.recv() => break,
             _ = interrupt.recv() => break,
             // Dropped and begun again without loss when another arm wins.
-            changed = watch.next() => reload(&instance, changed, audit).await,
+            changed = watch.next() => Box::pin(reload(&instance, changed, audit)).await,
             _ = look.tick() => anyhow::ensure!(instance.is_whole(), "a thread of the data plane died"),
         }
     }

@@ -41,7 +41,7 @@ fn recipe(
     n_log2: u64,
     r: u64,
     p: u64,
-    salt: [Vec<u8>; 2],
+    salt: &[Vec<u8>; 2],
     signer_key: Vec<u8>,
     hash: Vec<u8>,
 ) -> Result<Recipe, HashError> {
@@ -82,7 +82,7 @@ impl FirebaseSettings {
         let salt = stored.salt.as_deref().or(self.salt.as_deref()).ok_or(HashError::Syntax)?;
         let salt = [base64_either(salt)?, self.salt_separator.clone()];
         let hash = base64_either(&stored.text)?;
-        recipe(self.mem_cost, self.rounds, 1, salt, self.signer_key.clone(), hash)
+        recipe(self.mem_cost, self.rounds, 1, &salt, self.signer_key.clone(), hash)
     }
 
     pub(super) fn sample(&self) -> StoredHash {
@@ -96,5 +96,5 @@ pub(super) fn string(text: &str) -> Result<Recipe, HashError> {
     let rest = text.strip_prefix("$firescrypt$").ok_or(HashError::Syntax)?;
     let [params, salt, hash, separator, signer_key] = super::parts(rest)?;
     let [n_log2, r, p] = ln_r_p(params)?;
-    recipe(n_log2, r, p, [base64(salt)?, base64(separator)?], base64(signer_key)?, base64(hash)?)
+    recipe(n_log2, r, p, &[base64(salt)?, base64(separator)?], base64(signer_key)?, base64(hash)?)
 }

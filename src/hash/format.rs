@@ -376,6 +376,8 @@ pub(crate) fn possible_formats(text: &str) -> Vec<super::HashFormat> {
 fn text_format(name: &str) -> Option<&'static TextFormat> {
     TEXT_FORMATS.iter().find(|format| format.name == name)
 }
+#[cfg(test)]
+pub(super) use tests::every_format;
 
 #[cfg(test)]
 mod tests {
@@ -444,5 +446,3 @@ mod tests {
         }
     }
 }
-#[cfg(test)]
-pub(super) use tests::every_format;

@@ -58,15 +58,15 @@ impl Source {
             Fallback { value: None, salt: stored.salt.as_deref() }
         };
         match self {
-            Self::Okta => okta::parse(self.inner(map, "hash")?, fallback),
-            Self::Auth0 => auth0::parse(self.inner(map, "custom_password_hash")?, fallback),
-            Self::Gigya => gigya::parse(self.inner(map, "password")?, fallback),
+            Self::Okta => okta::parse(Self::inner(map, "hash")?, fallback),
+            Self::Auth0 => auth0::parse(Self::inner(map, "custom_password_hash")?, fallback),
+            Self::Gigya => gigya::parse(Self::inner(map, "password")?, fallback),
             Self::Keycloak => keycloak::parse(Fields::of(map, ""), fallback),
         }
     }
 
     /// The object itself, whether or not it stands under its usual name.
-    fn inner<'a>(self, map: &'a Map<String, Value>, key: &'static str) -> Result<Fields<'a>, HashError> {
+    fn inner<'a>(map: &'a Map<String, Value>, key: &'static str) -> Result<Fields<'a>, HashError> {
         let mut outer = Fields::of(map, "");
         match outer.object(key) {
             // Okta's own `hash` object never holds a text called `hash`; Gigya's `password` may hold `hash`.

@@ -9,12 +9,13 @@ use std::{
         mpsc::{Receiver, Sender, channel},
     },
     thread,
+    time::Duration,
 };
 
 use tokio::sync::oneshot;
 
 use super::{HashError, HashFormat, Judgement, StoredHash, recipe::Arena};
-use crate::{clock::Deadline, config::HashCeilings, identity::Password};
+use crate::{clock::Deadline, config::HashCeilings, identity::Password, telemetry::Metrics};
 
 /// The hashing threads of this process; they end when the last handle is gone.
 #[derive(Clone)]
@@ -22,6 +23,7 @@ pub(crate) struct HashPool {
     jobs: Sender<Job>,
     places: Arc<Places>,
     ceilings: Arc<HashCeilings>,
+    metrics: Metrics,
 }
 
 impl fmt::Debug for HashPool {
@@ -41,6 +43,9 @@ pub(crate) enum PoolError {
     #[error("the hashing thread has stopped")]
     Stopped,
 }
+
+/// Longer than any hash below the ceilings takes: what is left of it tells how long one took.
+const LONGEST: Duration = Duration::from_mins(10);
 
 type Job = Box<dyn FnOnce(&mut Arena) + Send>;
 
@@ -71,7 +76,7 @@ impl Drop for Place {
 
 impl HashPool {
     /// Starts `threads` threads with room for `queue` waiting jobs.
-    pub(crate) fn start(threads: usize, queue: usize, ceilings: HashCeilings) -> Self {
+    pub(crate) fn start(threads: usize, queue: usize, ceilings: HashCeilings, metrics: Metrics) -> Self {
         let (jobs, queued) = channel();
         let queued = Arc::new(Mutex::new(queued));
         for number in 0..threads {
@@ -86,7 +91,7 @@ impl HashPool {
             }
         }
         let places = Arc::new(Places { all: threads.saturating_add(queue), taken: AtomicUsize::new(0) });
-        Self { jobs, places, ceilings: Arc::new(ceilings) }
+        Self { jobs, places, ceilings: Arc::new(ceilings), metrics }
     }
 
     /// Judges a password on one of the threads. `None` for `stored` does the work of the last hash that the format
@@ -124,16 +129,20 @@ impl HashPool {
         if deadline.has_passed() {
             return Err(PoolError::TooLate);
         }
-        let place = self.places.take()?;
+        let place = self.places.take().inspect_err(|_| self.metrics.hash_shed())?;
+        let (waits, metrics) = (self.metrics.hash_waits(), self.metrics.clone());
         let (answer, answered) = oneshot::channel();
         let span = tracing::Span::current();
         let job = move |arena: &mut Arena| {
             // A job that nobody waits for any more is not begun; one that has begun is finished.
+            drop(waits);
             if deadline.has_passed() || answer.is_closed() {
+                metrics.hash_late();
                 drop(place);
                 let _ = answer.send(Err(PoolError::TooLate));
                 return;
             }
+            let begun = Deadline::within(LONGEST);
             let done = span.in_scope(|| {
                 if let Ok(done) = catch_unwind(AssertUnwindSafe(|| job(arena))) {
                     Ok(done)
@@ -144,6 +153,7 @@ impl HashPool {
                     Err(PoolError::Stopped)
                 }
             });
+            metrics.hash_done(LONGEST.saturating_sub(begun.remaining()));
             // The place is free before the caller learns the answer, so that a next job of its own finds it.
             drop(place);
             // Nobody listens when the caller has gone away.

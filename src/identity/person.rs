@@ -1,6 +1,6 @@
 //! Who is meant: the typed name, the key of a person at a source, the external id, the name in logs.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 
 use aws_lc_rs::hmac;
 use serde::{Deserialize, Serialize};
@@ -168,6 +168,15 @@ impl fmt::Debug for Subject {
     }
 }
 
+/// Bytes as lower-case hex digits, as names of hashes are written.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+        // Writing to a string cannot fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
 /// The key of the hash behind [`Subject`].
 #[derive(Clone)]
 pub(crate) struct SubjectKey(hmac::Key);
@@ -180,7 +189,7 @@ impl SubjectKey {
     /// The subject of a canonical identifier (the e-mail where there is one).
     pub(crate) fn subject(&self, canonical: &str) -> Subject {
         let tag = hmac::sign(&self.0, canonical.as_bytes());
-        Subject(tag.as_ref().iter().take(8).map(|b| format!("{b:02x}")).collect())
+        Subject(hex(tag.as_ref().get(..8).unwrap_or_default()))
     }
 }
 

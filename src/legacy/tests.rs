@@ -157,7 +157,7 @@ fn sql(url: &str) -> SourceKind {
 
 #[tokio::test]
 async fn a_chain_is_built_in_its_order_and_asks_nobody() {
-    let pool = HashPool::start(1, 4, HashCeilings::default());
+    let pool = HashPool::start(1, 4, HashCeilings::default(), crate::telemetry::Metrics::new());
     // Nobody listens there: a database that is down must not stop the start.
     let sources = vec![
         named("table", sql("postgres://app:canary@127.0.0.1:9/app")),
@@ -173,7 +173,7 @@ async fn a_chain_is_built_in_its_order_and_asks_nobody() {
 
 #[tokio::test]
 async fn every_problem_is_told_and_no_secret_in_it() {
-    let pool = HashPool::start(1, 4, HashCeilings::default());
+    let pool = HashPool::start(1, 4, HashCeilings::default(), crate::telemetry::Metrics::new());
     let sources = vec![
         named("table", sql("mysql://app:canary@127.0.0.1/app")),
         named(

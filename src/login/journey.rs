@@ -25,9 +25,12 @@ use super::{
 use crate::{
     clock::{Deadline, SharedClock},
     config::HandOff,
-    identity::{LegacyRecord, LoginName, PersonKey, Proof, ProofKind},
+    identity::{AccountState, LegacyRecord, LoginName, MfaState, PersonKey, Proof, ProofKind},
     rollout::{self, Bucket, Decision, Facts, Forced, Known, Lane},
 };
+
+/// How often a crossing is written anew when others write the same row.
+const CROSS_TRIES: usize = 5;
 
 /// The sign-ins of this process.
 #[derive(Clone)]
@@ -47,14 +50,16 @@ pub(crate) struct Decided {
     pub(crate) decision: Decision,
     pub(crate) bucket: Bucket,
     pub(crate) row: Option<Row>,
+    migrates: bool,
     settings: Arc<Settings>,
     forced: Option<Forced>,
 }
 
 impl Decided {
-    /// Whether the person is created when they sign in, whatever the lane.
+    /// Whether the person is created when they sign in, whatever the lane. Whoever was set aside is judged anew by
+    /// the lane they would have without that: a rule that let them in once lets them in again.
     pub(crate) fn migrates(&self) -> bool {
-        self.decision.lane == Lane::New || self.settings.dial.migrates(self.bucket)
+        self.migrates
     }
 
     /// Whether there is still something to do for the person after the application's yes.
@@ -87,7 +92,7 @@ impl Journeys {
     ) -> Result<Decided, LedgerError> {
         let settings = self.settings.load_full();
         let row = self.find_row(&name).await?;
-        Ok(decide_with(settings, name, forced, row))
+        Ok(decide_with(settings, name, forced, row, None))
     }
 
     /// The row a typed identifier leads to.
@@ -114,7 +119,7 @@ impl Journeys {
             return Ok(None);
         };
         let forced = forced(&name);
-        let decided = decide_with(settings, name, forced, Some(row.clone()));
+        let decided = decide_with(settings, name, forced, Some(row.clone()), None);
         if decided.decision.lane != Lane::New {
             return Ok(None);
         }
@@ -177,12 +182,20 @@ impl Journeys {
                 Ok(Some((*named, ProofKind::Upstream)))
             }
             Upstream::Named(named) => {
-                let stored = match chain.read(&named.source, &named.id, deadline).await? {
+                let by_id = match chain.read(&named.source, &named.id, deadline).await {
+                    Err(error) if matches!(error.class, ErrorClass::Transient { .. }) => return Err(error),
+                    Err(error) => {
+                        self.witness.unavailable("read_record", &error);
+                        None
+                    }
+                    Ok(record) => record,
+                };
+                let stored = match by_id {
                     Some(record) => Some(record),
                     // Not every store can be asked by id. By name it counts only as the one who was named.
                     None => chain.find(name, deadline).await?.filter(|record| record.key() == named.key()),
                 };
-                Ok(stored.map(|record| (record, ProofKind::Upstream)))
+                Ok(stored.map(|record| (with_doubts_of(&named, record), ProofKind::Upstream)))
             }
         }
     }
@@ -217,13 +230,19 @@ impl Journeys {
         }
     }
 
-    /// The record may lead to a row that the typed name did not: its bucket and its pins win.
+    /// The record may lead to a row that the typed name did not, and names the organisation: its bucket, its pins
+    /// and its rules win. What a typed name led to says nothing of somebody else.
     async fn decide_again(&self, decided: Decided, record: &LegacyRecord) -> Result<Decided, LedgerError> {
         let row = self.ledger.row(&record.key()).await?;
-        if row.is_none() {
-            return Ok(decided);
+        // A removed person's names stay closed, whomever they lead to now (truth 5).
+        let row = row.or(decided.row.filter(|row| row.state == RowState::Tombstone));
+        let began = decided.decision;
+        let mut again = decide_with(decided.settings, decided.name, decided.forced, row, Some(record));
+        // The application has answered already: this sign-in ends in the lane it began in (REL-09).
+        if began.lane == Lane::Legacy && again.decision.lane == Lane::New {
+            again.decision = began;
         }
-        Ok(decide_with(decided.settings, decided.name, decided.forced, row))
+        Ok(again)
     }
 
     async fn hand_over(&self, decided: &Decided, row: Row, migrated_now: bool) -> Outcome {
@@ -239,27 +258,34 @@ impl Journeys {
         match hand_off {
             HandOff::Shadow => return Outcome::Forward(WhyForward::Shadow),
             // The application keeps that session, so the redirect is the last thing we see.
-            HandOff::App { .. } => {
-                if self.cross(row).await.is_err() {
-                    return Outcome::Closed(Closed::Store);
+            HandOff::App { .. } => match self.cross(row).await {
+                Ok(row) if row.state == RowState::Tombstone => {
+                    return Outcome::Forward(WhyForward::LaneLegacy);
                 }
-            }
+                Ok(_) => {}
+                Err(_) => return Outcome::Closed(Closed::Store),
+            },
             HandOff::Hosted => {}
         }
         Outcome::HandOver(Box::new(HandOver { hand_off, login_hint, key, migrated_now, crossed }))
     }
 
-    /// Sets `crossed_at` once.
+    /// Sets `crossed_at` once. Somebody else's write in between must not lose it (REL-08), nor may it bring back a
+    /// person who was removed a moment ago: their row comes back as it stands.
     async fn cross(&self, mut row: Row) -> Result<Row, LedgerError> {
-        if row.crossed_at.is_some() {
-            return Ok(row);
+        for _ in 0..CROSS_TRIES {
+            if row.crossed_at.is_some() || row.state == RowState::Tombstone {
+                return Ok(row);
+            }
+            row.crossed_at = Some(self.clock.now());
+            match self.ledger.write(&row).await {
+                Err(LedgerError::Overtaken) => {
+                    row = self.ledger.row(&row.key).await?.ok_or(LedgerError::Overtaken)?;
+                }
+                written => return written,
+            }
         }
-        row.crossed_at = Some(self.clock.now());
-        match self.ledger.write(&row).await {
-            // Another device of the same person was quicker; the row is crossed or will be next time.
-            Err(LedgerError::Overtaken) => Ok(row),
-            written => written,
-        }
+        Err(LedgerError::Overtaken)
     }
 
     /// The legacy side wants its own flow (step 8); the person is remembered as not to be migrated for now.
@@ -286,14 +312,29 @@ impl Journeys {
     }
 }
 
+/// A store's record with the doubts of the application that named the person: a second factor or a closed account
+/// is never overlooked because only one side knows of it (truth 6).
+fn with_doubts_of(named: &LegacyRecord, mut stored: LegacyRecord) -> LegacyRecord {
+    if named.mfa == MfaState::Enrolled {
+        stored.mfa = MfaState::Enrolled;
+    }
+    if named.state != AccountState::Active {
+        stored.state = named.state;
+    }
+    stored
+}
+
+/// `record` is the person's own, where one was proven.
 fn decide_with(
     settings: Arc<Settings>,
     name: LoginName,
     forced: Option<Forced>,
     row: Option<Row>,
+    record: Option<&LegacyRecord>,
 ) -> Decided {
     let bucket = row.as_ref().map_or_else(|| settings.salt.bucket(&name), |row| row.bucket);
-    let organization = row.as_ref().and_then(|row| row.record.as_ref()?.organization.clone());
+    let record = record.or_else(|| row.as_ref()?.record.as_ref());
+    let organization = record.and_then(|record| record.organization.clone());
     let facts = Facts {
         known: row.as_ref().map_or(Known::Nothing, Row::known),
         forced,
@@ -303,5 +344,8 @@ fn decide_with(
         bucket,
     };
     let decision = rollout::decide(&settings.dial, &facts);
-    Decided { name, decision, bucket, row, settings, forced }
+    let known = if facts.known == Known::SetAside { Known::Nothing } else { facts.known };
+    let lane = rollout::decide(&settings.dial, &Facts { known, ..facts }).lane;
+    let migrates = lane == Lane::New || settings.dial.migrates(bucket);
+    Decided { name, decision, bucket, row, migrates, settings, forced }
 }

@@ -137,7 +137,7 @@ impl Machine {
         self.row.updated_at = now;
         match event {
             Event::Begin(begin) => self.begin(*begin),
-            Event::ByExternalId(Some(user)) => self.found_ours(&user),
+            Event::ByExternalId(Some(user)) | Event::Linked(user) => self.found_ours(&user),
             Event::ByExternalId(None) => self.not_found_by_external_id(now),
             Event::ByEmail(Some(user)) => self.found_by_email(&user),
             Event::ByEmail(None) => self.nobody_has_it(now),
@@ -157,7 +157,6 @@ impl Machine {
             }
             // An earlier run's create: its time has passed, and nobody has the id. Go on from the look-ups.
             Event::OutcomeNotFound if self.phase == Phase::Looking => Command::FindByEmail,
-            Event::Linked(user) => self.found_ours(&user),
             Event::ReadBack(Some(user)) => self.read_back(&user),
             Event::MembershipRemoved => self.stop(Stop::Conflict(SetAside::CreatedForeign)),
             Event::OutcomeNotFound | Event::ReadBack(None) | Event::Failed => self.stop(Stop::Later),

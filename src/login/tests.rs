@@ -19,12 +19,12 @@ use crate::{
     },
 };
 
-pub(super) fn source() -> SourceName {
+pub(crate) fn source() -> SourceName {
     SourceName::parse("crm").unwrap()
 }
 
 /// An active person with a verified address `{id}@example.com`.
-pub(super) fn record(id: &str) -> LegacyRecord {
+pub(crate) fn record(id: &str) -> LegacyRecord {
     LegacyRecord {
         source: source(),
         id: LegacyId::parse(id).unwrap(),
@@ -39,7 +39,7 @@ pub(super) fn record(id: &str) -> LegacyRecord {
     }
 }
 
-pub(super) fn rules() -> SourceRules {
+pub(crate) fn rules() -> SourceRules {
     SourceRules {
         external_id: ExternalIdTemplate::default_for(1),
         assume_verified: None,
@@ -50,13 +50,13 @@ pub(super) fn rules() -> SourceRules {
 /// A ledger in memory that keeps the contract of [`Ledger`]. Claims of another holder count as void, as after a
 /// restart of the embedded store.
 #[derive(Default)]
-pub(super) struct MemoryLedger {
-    pub(super) rows: Mutex<HashMap<PersonKey, Row>>,
-    pub(super) holder: Mutex<String>,
+pub(crate) struct MemoryLedger {
+    pub(crate) rows: Mutex<HashMap<PersonKey, Row>>,
+    pub(crate) holder: Mutex<String>,
 }
 
 impl MemoryLedger {
-    pub(super) fn restarted(&self) {
+    pub(crate) fn restarted(&self) {
         self.holder.lock().unwrap().push('+');
     }
 }
@@ -107,29 +107,29 @@ impl Ledger for MemoryLedger {
 
 /// How the fake Scalekit answers a create whose e-mail or external id exists.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum OnDuplicate {
+pub(crate) enum OnDuplicate {
     Refuse,
     /// 201 with the existing user, and a membership added to it.
     AnswerExisting,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum CreateFault {
+pub(crate) enum CreateFault {
     LostAfterCommit,
     LostBeforeCommit,
     NotDone,
 }
 
-pub(super) struct FakeDirectory {
-    pub(super) users: Mutex<Vec<DirectoryUser>>,
-    pub(super) on_duplicate: OnDuplicate,
-    pub(super) faults: Mutex<Vec<CreateFault>>,
-    pub(super) down: Mutex<bool>,
-    pub(super) accepted: Mutex<usize>,
+pub(crate) struct FakeDirectory {
+    pub(crate) users: Mutex<Vec<DirectoryUser>>,
+    pub(crate) on_duplicate: OnDuplicate,
+    pub(crate) faults: Mutex<Vec<CreateFault>>,
+    pub(crate) down: Mutex<bool>,
+    pub(crate) accepted: Mutex<usize>,
 }
 
 impl FakeDirectory {
-    pub(super) fn new(on_duplicate: OnDuplicate) -> Arc<Self> {
+    pub(crate) fn new(on_duplicate: OnDuplicate) -> Arc<Self> {
         Arc::new(Self {
             users: Mutex::default(),
             on_duplicate,
@@ -139,12 +139,12 @@ impl FakeDirectory {
         })
     }
 
-    pub(super) fn organization_id() -> OrganizationId {
+    pub(crate) fn organization_id() -> OrganizationId {
         OrganizationId("org_1".into())
     }
 
     /// A user that was there before us.
-    pub(super) fn seed(&self, email: &str, external_id: Option<&str>, email_verified: bool) -> UserId {
+    pub(crate) fn seed(&self, email: &str, external_id: Option<&str>, email_verified: bool) -> UserId {
         let mut users = self.users.lock().unwrap();
         let id = UserId(format!("usr_{}", 900 + users.len()));
         users.push(DirectoryUser {
@@ -276,15 +276,17 @@ impl Directory for FakeDirectory {
 
 /// A legacy store of people whose password is `right`.
 #[derive(Default)]
-pub(super) struct FakeStore {
-    pub(super) records: Mutex<Vec<LegacyRecord>>,
-    pub(super) verdicts: Mutex<HashMap<String, Verdict>>,
-    pub(super) asked: Mutex<usize>,
-    pub(super) down: Mutex<bool>,
+pub(crate) struct FakeStore {
+    pub(crate) records: Mutex<Vec<LegacyRecord>>,
+    pub(crate) verdicts: Mutex<HashMap<String, Verdict>>,
+    pub(crate) asked: Mutex<usize>,
+    pub(crate) down: Mutex<bool>,
+    /// It has no way to find a record by its id.
+    pub(crate) no_ids: Mutex<bool>,
 }
 
 impl FakeStore {
-    pub(super) fn with(ids: &[&str]) -> Arc<Self> {
+    pub(crate) fn with(ids: &[&str]) -> Arc<Self> {
         let store = Self::default();
         store.records.lock().unwrap().extend(ids.iter().map(|id| record(id)));
         Arc::new(store)
@@ -292,10 +294,10 @@ impl FakeStore {
 
     fn answer<T>(&self, value: T) -> Result<T, LegacyError> {
         let class = ErrorClass::Transient { retry_after: Some(Duration::from_secs(7)) };
-        match *self.down.lock().unwrap() {
-            true => Err(LegacyError { source_name: source(), class, problem: "down".into(), cause: None }),
-            false => Ok(value),
+        if *self.down.lock().unwrap() {
+            return Err(LegacyError { source_name: source(), class, problem: "down".into(), cause: None });
         }
+        Ok(value)
     }
 }
 
@@ -339,6 +341,10 @@ impl LegacyStore for FakeStore {
     }
 
     async fn read(&self, id: &LegacyId, _: Deadline) -> Result<Option<LegacyRecord>, LegacyError> {
+        if *self.no_ids.lock().unwrap() {
+            let (class, problem) = (ErrorClass::Misconfigured, "no query by id".into());
+            return Err(LegacyError { source_name: source(), class, problem, cause: None });
+        }
         self.answer(self.records.lock().unwrap().iter().find(|record| &record.id == id).cloned())
     }
 

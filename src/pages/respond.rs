@@ -109,14 +109,15 @@ impl Pages {
                 paragraphs: &["Please open the sign-in page and try again there."],
             },
         };
-        let retry = matches!(problem, Problem::Overloaded).then_some(RETRY_AFTER_DEFAULT);
+        // REL-33: every 5xx says when to come back.
+        let retry = problem.status().is_server_error().then_some(RETRY_AFTER_DEFAULT);
         self.answer(problem.status(), problem.as_str(), &words, None, retry, asked)
     }
 
     /// The one answer to a rejected, unknown or locked sign-in, as the route configures it.
-    pub(crate) fn rejected(&self, answer: &Answer) -> Page {
+    pub(crate) fn rejected(answer: &Answer) -> Page {
         match answer {
-            Answer::Redirect { location } => self.see_other(location),
+            Answer::Redirect { location } => Self::see_other(location),
             Answer::Body { status, content_type, body } => {
                 let status = StatusCode::from_u16(*status).unwrap_or(StatusCode::UNAUTHORIZED);
                 let mut page = Response::new(Full::new(Bytes::from(body.clone())));
@@ -199,15 +200,15 @@ impl Pages {
 
     /// A person on their way: 303 for browsers, the address as data for JSON clients, which follow no redirect to
     /// another site.
-    pub(crate) fn hand_over(&self, location: &str, json_client: bool) -> Page {
+    pub(crate) fn hand_over(location: &str, json_client: bool) -> Page {
         if json_client {
             return json_page(StatusCode::OK, &json!({ "location": location }));
         }
-        self.see_other(location)
+        Self::see_other(location)
     }
 
     /// 303 See Other to an address that was checked or configured.
-    pub(crate) fn see_other(&self, location: &str) -> Page {
+    pub(crate) fn see_other(location: &str) -> Page {
         let mut page = Response::new(Full::default());
         *page.status_mut() = StatusCode::SEE_OTHER;
         let location = HeaderValue::from_str(location).unwrap_or_else(|_| HeaderValue::from_static("/"));
@@ -216,7 +217,7 @@ impl Pages {
     }
 
     /// Data for a program.
-    pub(crate) fn json(&self, status: StatusCode, value: &Value) -> Page {
+    pub(crate) fn json(status: StatusCode, value: &Value) -> Page {
         json_page(status, value)
     }
 
@@ -300,7 +301,7 @@ mod tests {
         for problem in [Problem::BadGateway, Problem::Internal, Problem::Misdirected, Problem::Overloaded] {
             let page = pages.problem(problem, &asked(false));
             assert_eq!(page.status(), problem.status());
-            assert_eq!(page.headers().contains_key(RETRY_AFTER), problem == Problem::Overloaded);
+            assert_eq!(page.headers().contains_key(RETRY_AFTER), problem != Problem::Misdirected);
             let html = text(page).await.to_lowercase();
             for word in ["hyper", "crossfade/", "upstream", "okta", "scalekit", "redis"] {
                 assert!(!html.contains(word), "{problem:?} tells of {word}");

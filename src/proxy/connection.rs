@@ -10,7 +10,7 @@ use std::{
     panic::AssertUnwindSafe,
     pin::{Pin, pin},
     rc::Rc,
-    sync::{Arc, atomic::Ordering::Relaxed},
+    sync::Arc,
     task::{Context, Poll},
 };
 
@@ -35,7 +35,7 @@ use super::{
     request::{Asking, RequestIds},
     watch::{Watch, Watched},
 };
-use crate::{config::Limits, pages::Problem};
+use crate::{config::Limits, pages::Problem, telemetry::Counted};
 
 /// What all connections of one thread share.
 pub(super) struct Desk {
@@ -68,9 +68,9 @@ where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let watch = Watch::new(&desk.core.public.limits);
-    desk.core.counters.connections.fetch_add(1, Relaxed);
+    let open = desk.core.metrics.connection_opened();
     converse(&desk, Watched::new(stream, Arc::clone(&watch)), &watch, peer, secure).await;
-    desk.core.counters.connections.fetch_sub(1, Relaxed);
+    drop(open);
     drop(place);
 }
 
@@ -92,7 +92,7 @@ where
         match timed(Pin::new(&mut connection), watch, &desk.closing).await {
             Ended::Idle => {}
             Ended::TooLate => return,
-            Ended::Itself(Err(error)) => return note_refusal(&desk.core, &error),
+            Ended::Itself(Err(error)) => return note_refusal(&desk.core, &error, peer),
             Ended::Itself(Ok(())) => {
                 if let Some(tunnel) = tunnel.take() {
                     watch.switched();
@@ -157,18 +157,13 @@ async fn timed<T>(
 }
 
 /// hyper answers what it cannot parse by itself; it is counted and logged like our own refusals.
-fn note_refusal(core: &Core, error: &hyper::Error) {
+fn note_refusal(core: &Core, error: &hyper::Error, peer: IpAddr) {
     if !error.is_parse() {
         return;
     }
     let problem = if error.is_parse_too_large() { Problem::HeadTooLarge } else { Problem::BadRequest };
-    core.counters.refused(problem);
-    tracing::info!(
-        target: "audit",
-        event = "request_refused",
-        request.refused = problem.as_str(),
-        "a request that cannot be parsed was refused"
-    );
+    core.metrics.request_refused(problem.as_str());
+    core.audit.request_refused(problem.as_str(), None, peer);
 }
 
 /// One request to its answer. A panic harms no other request (REL-33).
@@ -180,17 +175,16 @@ async fn respond(
     secure: bool,
 ) -> Response<ServedBody> {
     let core = &desk.core;
-    let counters = &core.counters;
     let id = desk.ids.next();
-    let asking = Asking::of(request.headers(), id);
+    let asking = Asking::of(request.headers(), id, peer);
     watch.busy(request.body());
-    let many = counters.in_flight.fetch_add(1, Relaxed);
-    let under_way = UnderWay { watch: Arc::clone(watch), counters: Arc::clone(counters) };
+    let (counted, many) = core.metrics.request_begun();
+    let under_way = UnderWay { watch: Arc::clone(watch), _counted: counted };
     // hyper keeps the room of one `respond` for as long as a connection lives, and most connections are idle: what is
     // large is in the handler's own box.
     let answer = caught(pin!(async {
         let public = &core.public;
-        if many >= public.limits.in_flight as u64 {
+        if many > public.limits.in_flight {
             return core.refuse(Problem::Overloaded, &asking);
         }
         match admit(request, peer, secure, id, public, &core.rules) {
@@ -200,18 +194,18 @@ async fn respond(
     }))
     .await;
     let mut answer = answer.unwrap_or_else(|| {
-        counters.panics.fetch_add(1, Relaxed);
+        core.metrics.request_panicked();
         tracing::error!(request.id = id.as_str(), "the handling of a request panicked");
         core.refuse(Problem::Internal, &asking)
     });
-    counters.answered(answer.status());
+    core.metrics.request_answered(answer.status().as_u16());
     if desk.leaving.get() && answer.status() != StatusCode::SWITCHING_PROTOCOLS {
         answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
     answer.map(|body| ServedBody { body, _under_way: under_way })
 }
 
-/// Runs to the end or to a panic (`None`). What the future owned is dropped; what it shares are counters and a pool
+/// Runs to the end or to a panic (`None`). What the future owned is dropped; what it shares are metrics and a pool
 /// that only ever holds whole connections.
 async fn caught<T>(mut future: Pin<&mut impl Future<Output = T>>) -> Option<T> {
     std::future::poll_fn(|cx| match std::panic::catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx))) {
@@ -226,12 +220,11 @@ async fn caught<T>(mut future: Pin<&mut impl Future<Output = T>>) -> Option<T> {
 #[derive(Debug)]
 struct UnderWay {
     watch: Arc<Watch>,
-    counters: Arc<super::Counters>,
+    _counted: Counted,
 }
 
 impl Drop for UnderWay {
     fn drop(&mut self) {
-        self.counters.in_flight.fetch_sub(1, Relaxed);
         self.watch.idle();
     }
 }

@@ -58,7 +58,7 @@ impl NoProof {
 pub(super) fn read(fields: &FieldNames, head: &Parts, body: &[u8]) -> Result<Credential, NoProof> {
     match fields {
         FieldNames::Form { login, password, return_to } => {
-            has_type(head, "application/x-www-form-urlencoded")?;
+            has_type(head, type_of(fields))?;
             let query = head.uri.query().unwrap_or_default().as_bytes();
             if pairs(query).any(|(name, _)| name == login.as_bytes() || name == password.as_bytes()) {
                 return Err(NoProof::InQuery);
@@ -73,7 +73,7 @@ pub(super) fn read(fields: &FieldNames, head: &Parts, body: &[u8]) -> Result<Cre
             credential(&typed, secret, asked.and_then(|asked| String::from_utf8(asked).ok()))
         }
         FieldNames::Json { login, password, return_to } => {
-            has_type(head, "application/json")?;
+            has_type(head, type_of(fields))?;
             let document = strict_json::parse(body)?;
             let typed = text(&document, login)?;
             let secret = text(&document, password)?.as_bytes().to_vec();
@@ -86,6 +86,18 @@ pub(super) fn read(fields: &FieldNames, head: &Parts, body: &[u8]) -> Result<Cre
 fn credential(typed: &str, secret: Vec<u8>, return_to: Option<String>) -> Result<Credential, NoProof> {
     let name = LoginName::parse(typed).ok_or(NoProof::NotAName)?;
     Ok(Credential { name, password: Password::for_sign_in(secret).map(Arc::new), return_to })
+}
+
+/// Whether a request has the content type of a route's fields.
+pub(super) fn has_type_of(fields: &FieldNames, head: &Parts) -> bool {
+    has_type(head, type_of(fields)).is_ok()
+}
+
+const fn type_of(fields: &FieldNames) -> &'static str {
+    match fields {
+        FieldNames::Form { .. } => "application/x-www-form-urlencoded",
+        FieldNames::Json { .. } => "application/json",
+    }
 }
 
 /// One `Content-Type`, this one, parameters apart.

@@ -36,8 +36,6 @@ pub(crate) enum FailureKind {
 }
 
 impl FailureKind {
-    pub(crate) const ALL: [Self; 4] = [Self::Connect, Self::Tls, Self::Timeout, Self::Broken];
-
     pub(crate) const fn as_str(self) -> &'static str {
         match self {
             Self::Connect => "connect",

@@ -1,11 +1,6 @@
 //! One request to the application and its answer back.
 
-use std::{
-    pin::pin,
-    rc::Rc,
-    sync::{Arc, atomic::Ordering::Relaxed},
-    time::Duration,
-};
+use std::{pin::pin, rc::Rc, sync::Arc};
 
 use http::{
     HeaderValue, Request, Response, StatusCode, Uri, Version,
@@ -20,7 +15,7 @@ use hyper::{
 use tokio::time::timeout;
 
 use super::{
-    AnswerBody, Counters, Outgoing, OutgoingBody,
+    AnswerBody, Outgoing, OutgoingBody,
     failure::{ForwardError, chain},
     headers::FieldRules,
     request::Asking,
@@ -31,6 +26,7 @@ use super::{
 use crate::{
     config::Public,
     pages::{Pages, Problem},
+    telemetry::{Audit, Metrics},
 };
 
 /// What a data-plane thread needs to forward requests; one per thread.
@@ -40,7 +36,8 @@ pub(crate) struct Core {
     pub(super) rules: Arc<FieldRules>,
     pub(super) public: Arc<Public>,
     pub(super) pages: Arc<Pages>,
-    pub(super) counters: Arc<Counters>,
+    pub(super) metrics: Metrics,
+    pub(super) audit: Audit,
 }
 
 /// A request that failed, and itself where it never left.
@@ -119,7 +116,7 @@ impl Core {
         let unsent = failed.unsent.map(|request| *request);
         let again = || again.map(|request| request.map(|()| UploadBody::Empty));
         let Some(request) = unsent.or_else(again).filter(|_| stale) else { return Err(failed.error) };
-        self.counters.retries.fetch_add(1, Relaxed);
+        self.metrics.request_retried();
         drop(lease);
         let mut lease = self.upstream.fresh().await?;
         let answer =
@@ -174,7 +171,7 @@ impl Core {
     /// Our answer to a request that could not be forwarded; counted and logged here.
     pub(crate) fn failed(&self, error: &ForwardError, asking: &Asking) -> Response<AnswerBody> {
         if let Some(kind) = error.kind() {
-            self.counters.upstream_failed(kind);
+            self.metrics.upstream_failed(kind.as_str());
             tracing::warn!(
                 request.id = asking.id().as_str(),
                 upstream.failure = kind.as_str(),
@@ -187,14 +184,8 @@ impl Core {
 
     /// Our answer to a request that is refused; counted here.
     pub(crate) fn refuse(&self, problem: Problem, asking: &Asking) -> Response<AnswerBody> {
-        self.counters.refused(problem);
-        tracing::info!(
-            target: "audit",
-            event = "request_refused",
-            request.id = asking.id().as_str(),
-            request.refused = problem.as_str(),
-            "a request was refused"
-        );
+        self.metrics.request_refused(problem.as_str());
+        self.audit.request_refused(problem.as_str(), Some(asking.id().as_str()), asking.client());
         let mut answer = AnswerBody::page(self.pages.problem(problem, &asking.asked()));
         if problem == Problem::Overloaded && !answer.headers().contains_key(RETRY_AFTER) {
             answer.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
@@ -203,11 +194,6 @@ impl Core {
             answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
         answer
-    }
-
-    /// The limits of the public side, for those who read a body themselves.
-    pub(crate) fn body_pause(&self) -> Duration {
-        self.public.limits.body_pause
     }
 }
 

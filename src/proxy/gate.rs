@@ -48,9 +48,11 @@ impl Rules {
         }
     }
 
-    /// These rules with what only a restart changes as it was: address, prefix, limits.
+    /// These rules with what only a restart changes as it was: address, prefix, limits, and the names of identity
+    /// fields. The edge strips those it was started with: a new name would be set for the signed-in and let through
+    /// from everybody else.
     pub(crate) fn keeping(self, old: &Self) -> Self {
-        Self { public: old.public.clone(), ..self }
+        Self { public: old.public.clone(), identity: old.identity.clone(), ..self }
     }
 }
 

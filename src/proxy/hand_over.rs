@@ -10,7 +10,7 @@ use crate::{
     config::HandOff,
     identity::{CanonicalEmail, PersonKey},
     login::{Closed, HandOver},
-    pages::{Asked, Page},
+    pages::{Asked, Page, Pages},
     session::{Authorize, SessionError, SignInError},
 };
 
@@ -51,7 +51,7 @@ impl Gate {
         let page = match &over.hand_off {
             HandOff::App { url } => {
                 let location = fill(url, over.login_hint.as_ref(), &leaving.return_to);
-                let page = self.pages.hand_over(&location, leaving.json);
+                let page = Pages::hand_over(&location, leaving.json);
                 Self::with_cookies(page, [self.remember_device(&over.key, rules)])
             }
             // `shadow` never hands over: `login` forwards such a person.
@@ -72,7 +72,7 @@ impl Gate {
         let begun = self.flows.begin(leaving.browser.as_deref(), leaving.return_to.clone(), key).await?;
         let authorize = Authorize { state: &begun.state, secrets: &begun.secrets, login_hint };
         let url = self.provider.authorize_url(authorize, Deadline::within(BEGIN_BUDGET)).await?;
-        let page = self.pages.hand_over(url.as_str(), leaving.json);
+        let page = Pages::hand_over(url.as_str(), leaving.json);
         Ok(Self::with_cookies(page, [self.cookies.set(&self.cookies.browser, &begun.browser, None)]))
     }
 

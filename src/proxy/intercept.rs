@@ -5,10 +5,11 @@ use std::{fmt, future::Future, pin::Pin, sync::Arc};
 use http::{
     HeaderMap, HeaderValue, Method, Response, StatusCode,
     header::{LOCATION, SET_COOKIE},
+    request::Parts,
 };
 
 use super::{
-    Accepted, AnswerBody, Core, Extra, Outgoing,
+    Accepted, AnswerBody, Core, Extra, NormalPath, Outgoing, Recorder, credential,
     doors::Knock,
     gate::{Gate, Rules},
     hand_over::leaving,
@@ -20,7 +21,7 @@ use super::{
 use crate::{
     config::{RoutePath, SignInRoute},
     identity::PersonKey,
-    pages::{Page, Problem},
+    pages::{Page, Pages, Problem},
     session::{CookieJar, Session, return_to},
 };
 
@@ -35,7 +36,7 @@ pub(crate) type Handled<'a> = Pin<Box<dyn Future<Output = Response<AnswerBody>> 
 
 impl Handler for Gate {
     fn handle(self: Arc<Self>, core: &Core, request: Accepted) -> Handled<'_> {
-        Box::pin(async move { self.attend(core, request).await })
+        Box::pin(self.attend(core, request))
     }
 }
 
@@ -54,7 +55,7 @@ enum Kind<'a> {
 }
 
 impl Gate {
-    async fn attend(self: &Arc<Self>, core: &Core, request: Accepted) -> Response<AnswerBody> {
+    async fn attend(self: Arc<Self>, core: &Core, request: Accepted) -> Response<AnswerBody> {
         let rules = self.rules.load_full();
         let asking = request.asking();
         match kind(&request, &rules) {
@@ -63,7 +64,8 @@ impl Gate {
                 let knock = Knock { head: &request.parts, client, asked: &asked, rules: &rules };
                 AnswerBody::page(self.door(&route, &knock).await)
             }
-            Kind::SignIn(route) => sign_in::read(self, core, &rules, route, asking, request).await,
+            // Large, and rare among the requests of a connection.
+            Kind::SignIn(route) => Box::pin(sign_in::read(&self, core, &rules, route, asking, request)).await,
             Kind::Page(route) => self.page(core, request, &rules, route).await,
             Kind::Account => self.account(core, request, &rules).await,
             Kind::Logout => self.logout(core, request, &rules).await,
@@ -140,7 +142,7 @@ impl Gate {
                 ),
                 Ok(None) => None,
                 Err(error) => {
-                    gate.recorder.ledger_unavailable(&error);
+                    Recorder::ledger_unavailable(&error);
                     None
                 }
             }
@@ -173,7 +175,7 @@ impl Gate {
             _ => signed_in,
         };
         if crossed {
-            return AnswerBody::page(self.pages.see_other(page.as_str()));
+            return AnswerBody::page(Pages::see_other(page.as_str()));
         }
         self.pass(core, request, rules).await
     }
@@ -257,7 +259,7 @@ fn kind<'a>(request: &Accepted, rules: &'a Rules) -> Kind<'a> {
     let method = &request.parts.method;
     let sign_in = &rules.sign_in;
     if *method == Method::POST
-        && let Some(route) = sign_in.routes.iter().find(|route| request.path.matches(&route.path))
+        && let Some(route) = sign_in_route(&sign_in.routes, &request.path, &request.parts)
     {
         return Kind::SignIn(route);
     }
@@ -276,6 +278,13 @@ fn kind<'a>(request: &Accepted, rules: &'a Rules) -> Kind<'a> {
         return Kind::Disguised;
     }
     Kind::Pass
+}
+
+/// The route of a sign-in. A form and a JSON route may share a path: the content type then tells which is meant.
+fn sign_in_route<'a>(routes: &'a [SignInRoute], path: &NormalPath, head: &Parts) -> Option<&'a SignInRoute> {
+    let mut here = routes.iter().filter(|route| path.matches(&route.path));
+    let first = here.clone().next();
+    here.find(|route| credential::has_type_of(&route.fields, head)).or(first)
 }
 
 /// Whether an unmatchable path could be read as one that is listed, or as a door of ours.
@@ -301,4 +310,43 @@ fn query_field(request: &Accepted, name: &str) -> Option<String> {
     let mut values = url::form_urlencoded::parse(query.as_bytes()).filter(|(found, _)| found == name);
     let first = values.next()?.1.into_owned();
     values.next().is_none().then_some(first)
+}
+
+#[cfg(test)]
+mod tests {
+    use http::Request;
+
+    use super::*;
+    use crate::config::{Answer, ClientKind, FieldNames, Pointer};
+
+    fn route(name: &str, fields: FieldNames) -> SignInRoute {
+        SignInRoute {
+            name: name.into(),
+            path: RoutePath("/login".into()),
+            page: None,
+            fields,
+            client: ClientKind::Browser,
+            rejected: Answer::Redirect { location: "/login".into() },
+            success: vec![],
+            failure: vec![],
+        }
+    }
+
+    #[test]
+    fn a_form_and_a_json_route_at_one_path_are_told_apart() {
+        let pointer = |text: &str| Pointer(text.into());
+        let form = FieldNames::Form { login: "l".into(), password: "p".into(), return_to: None };
+        let json = FieldNames::Json { login: pointer("/l"), password: pointer("/p"), return_to: None };
+        let routes = [route("form", form), route("json", json)];
+        let path = NormalPath::of(&"/login".parse().unwrap());
+        for (content_type, name) in [
+            ("application/json; charset=utf-8", "json"),
+            ("application/x-www-form-urlencoded", "form"),
+            ("text/plain", "form"),
+        ] {
+            let head =
+                Request::builder().header("content-type", content_type).body(()).unwrap().into_parts().0;
+            assert_eq!(sign_in_route(&routes, &path, &head).unwrap().name, name, "{content_type}");
+        }
+    }
 }

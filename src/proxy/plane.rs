@@ -12,14 +12,19 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
-    Core, Counters, Handler,
+    Core, Handler,
     connection::{self, Desk},
     crowd::Crowd,
     headers::{FieldRules, RulesError},
     request::RequestIds,
     upstream::{Target, TargetError, Upstream},
 };
-use crate::{config, net, pages::Pages, session::Cookies};
+use crate::{
+    config, net,
+    pages::Pages,
+    session::Cookies,
+    telemetry::{Audit, Metrics},
+};
 
 /// How often unused upstream connections are looked through.
 const SWEEP: Duration = Duration::from_secs(5);
@@ -40,7 +45,8 @@ pub(crate) struct Setup {
     pub(crate) cookies: Cookies,
     pub(crate) gate: Arc<dyn Handler>,
     pub(crate) pages: Arc<Pages>,
-    pub(crate) counters: Arc<Counters>,
+    pub(crate) metrics: Metrics,
+    pub(crate) audit: Audit,
 }
 
 /// The plane cannot start.
@@ -67,7 +73,7 @@ pub(crate) struct Plane {
     closing: CancellationToken,
     cut: CancellationToken,
     threads: Vec<Thread>,
-    counters: Arc<Counters>,
+    metrics: Metrics,
 }
 
 #[derive(Debug)]
@@ -104,7 +110,7 @@ impl Plane {
             closing: CancellationToken::new(),
             cut: CancellationToken::new(),
             threads: Vec::new(),
-            counters: Arc::clone(&setup.counters),
+            metrics: setup.metrics.clone(),
         };
         for (number, listener) in listeners.into_iter().enumerate() {
             let luggage = Luggage {
@@ -138,7 +144,7 @@ impl Plane {
         if timeout(grace, self.ended()).await.is_ok() {
             return 0;
         }
-        let cut = self.counters.connections.load(std::sync::atomic::Ordering::Relaxed);
+        let cut = self.metrics.open_connections();
         tracing::warn!(connections = cut, "connections were cut at the end of the drain");
         self.cut.cancel();
         if timeout(CUT_GRACE, self.ended()).await.is_err() {
@@ -197,7 +203,7 @@ fn run(runtime: &Runtime, listener: std::net::TcpListener, luggage: Luggage) {
 
 async fn accept(listener: TcpListener, luggage: Luggage) {
     let Luggage { setup, target, rules, crowd, closing, cut } = luggage;
-    let Setup { public, gate, pages, counters, .. } = setup;
+    let Setup { public, gate, pages, metrics, audit, .. } = setup;
     let upstream = Upstream::new(target);
     spawn_local({
         let upstream = Rc::clone(&upstream);
@@ -209,7 +215,7 @@ async fn accept(listener: TcpListener, luggage: Luggage) {
         }
     });
     let http = connection::http(&public.limits);
-    let core = Core { upstream, rules, public, pages, counters: Arc::clone(&counters) };
+    let core = Core { upstream, rules, public, pages, metrics: metrics.clone(), audit };
     let desk = Rc::new(Desk {
         core,
         gate,
@@ -236,7 +242,7 @@ async fn accept(listener: TcpListener, luggage: Luggage) {
             }
         };
         let Some(place) = crowd.admit(peer.ip()) else {
-            counters.turned_away.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            metrics.connection_turned_away();
             continue;
         };
         if net::prepare(&stream).is_err() {

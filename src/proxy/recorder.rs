@@ -51,7 +51,7 @@ impl Recorder {
     }
 
     /// A request at a sign-in route whose credential cannot prove anything.
-    pub(super) fn no_proof(&self, route: &SignInRoute, why: &'static str, asked: &Asked) {
+    pub(super) fn no_proof(route: &SignInRoute, why: &'static str, asked: &Asked) {
         tracing::info!(
             login.route = %route.name,
             login.class = why,
@@ -60,11 +60,11 @@ impl Recorder {
         );
     }
 
-    pub(super) fn ledger_unavailable(&self, error: &LedgerError) {
+    pub(super) fn ledger_unavailable(error: &LedgerError) {
         tracing::error!(error = %chain(error), "the ledger cannot be asked");
     }
 
-    pub(super) fn cannot_begin(&self, error: &CannotBegin) {
+    pub(super) fn cannot_begin(error: &CannotBegin) {
         tracing::error!(error = %chain(error), "a person could not be handed over and goes to the application");
     }
 

@@ -79,7 +79,7 @@ impl Accepted {
 
     /// What a page of ours needs to know, kept for the case that one is needed.
     pub(crate) fn asking(&self) -> Asking {
-        Asking::of(&self.parts.headers, self.id)
+        Asking::of(&self.parts.headers, self.id, self.client.address)
     }
 }
 
@@ -87,12 +87,13 @@ impl Accepted {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Asking {
     id: RequestId,
+    client: IpAddr,
     json: bool,
 }
 
 impl Asking {
-    pub(crate) fn of(headers: &HeaderMap, id: RequestId) -> Self {
-        Self { id, json: Asked::of(headers, String::new()).json }
+    pub(crate) fn of(headers: &HeaderMap, id: RequestId, client: IpAddr) -> Self {
+        Self { id, client, json: Asked::of(headers, String::new()).json }
     }
 
     pub(crate) fn asked(self) -> Asked {
@@ -101,6 +102,11 @@ impl Asking {
 
     pub(crate) fn id(self) -> RequestId {
         self.id
+    }
+
+    /// Who asks, as far as it is known yet.
+    pub(crate) fn client(self) -> IpAddr {
+        self.client
     }
 }
 

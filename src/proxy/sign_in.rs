@@ -14,8 +14,9 @@ use http::{
 use tokio::time::timeout;
 
 use super::{
-    Accepted, AnswerBody, Client, Core, Extra, Outgoing, OutgoingBody, RequestId,
+    Accepted, AnswerBody, Client, Core, Extra, Outgoing, OutgoingBody, Recorder, RequestId,
     credential::{self, Credential},
+    failure::ForwardError,
     gate::{Gate, Rules},
     hand_over::{Leaving, leaving},
     intercept::send,
@@ -25,12 +26,12 @@ use super::{
     who_am_i,
 };
 use crate::{
-    config::{ClientKind, FieldNames, SignInRoute, WhoAmI},
+    config::{ClientKind, FieldNames, HandOff, SignInRoute, WhoAmI},
     identity::LegacyRecord,
     login::{Attempt, ClientFacts, Closed, Decided, HandOver, Outcome, Upstream},
-    pages::{Asked, Problem},
+    pages::{Asked, Pages, Problem},
     rollout::Lane,
-    session::return_to,
+    session::{CookieJar, return_to},
 };
 
 /// One sign-in request whose form is read.
@@ -52,6 +53,9 @@ pub(super) struct SignIn<'a> {
 pub(super) fn is_same_origin(headers: &HeaderMap, rules: &Rules) -> bool {
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
     match (text(ORIGIN.as_str()), text("sec-fetch-site")) {
+        // A page with `Referrer-Policy: no-referrer` sends this for its own form, too (Fetch, "append a request
+        // `Origin` header"); a sandboxed frame is never same-origin.
+        (Some("null"), Some(site)) => site == "same-origin",
         (Some(origin), _) => origin == rules.public.url.origin().ascii_serialization(),
         (None, Some(site)) => matches!(site, "same-origin" | "none"),
         (None, None) => false,
@@ -64,8 +68,8 @@ impl SignIn<'_> {
         let credential = match credential::read(&self.route.fields, &self.head, &self.body) {
             Ok(credential) => credential,
             Err(why) => {
-                self.gate.recorder.no_proof(self.route, why.as_str(), self.asked);
-                return self.forward().await;
+                Recorder::no_proof(self.route, why.as_str(), self.asked);
+                return self.pass_on(None).await;
             }
         };
         let forced = self.gate.forced(&self.head.headers, self.rules, &credential.name);
@@ -80,7 +84,7 @@ impl SignIn<'_> {
                 }
             }
             Ok(Err(error)) => {
-                self.gate.recorder.ledger_unavailable(&error);
+                Recorder::ledger_unavailable(&error);
                 self.without_ledger().await
             }
             Err(problem) => self.core.refuse(problem, &self.asking),
@@ -109,17 +113,21 @@ impl SignIn<'_> {
             self.ended(&decided, End::application(true));
             return answer;
         }
-        let budget = decided.legacy_lane_budget();
-        let said = timeout(budget, self.application_says(&answer)).await;
+        let (budget, started) = (decided.legacy_lane_budget(), self.gate.clock.monotonic());
+        let Ok(Some(said)) = timeout(budget, self.application_says(&answer)).await else {
+            self.ended(&decided, End::application(true));
+            return answer;
+        };
         let (gate, route) = (Arc::clone(self.gate), self.route.clone());
         let (decided_for, address) = (decided.clone(), self.client.address);
-        let said = said.unwrap_or(Upstream::SignalsOnly);
         let journey = self.gate.shared(async move {
             let outcome = gate.journeys.after_upstream(decided_for.clone(), said).await;
             gate.recorder.ended(&route, &decided_for, End::of(&outcome), address);
         });
-        // The journey goes on when the budget has passed; only the answer does not wait for it.
-        if let Ok(Err(problem)) = timeout(budget, journey).await {
+        // The journey goes on when the budget has passed; only the answer does not wait for it. The budget is one,
+        // for who-am-I and for what follows.
+        let left = budget.saturating_sub(self.gate.clock.monotonic().saturating_sub(started));
+        if let Ok(Err(problem)) = timeout(left, journey).await {
             tracing::error!(problem = problem.as_str(), "a migration in the legacy lane broke off");
         }
         answer
@@ -139,14 +147,18 @@ impl SignIn<'_> {
         let json = matches!(self.route.fields, FieldNames::Json { .. });
         let leaving = leaving(self.gate, &self.head.headers, target, json);
         let (gate, decided_for) = (Arc::clone(self.gate), decided.clone());
-        let outcome =
-            self.gate.shared(async move { gate.journeys.new_lane(decided_for, attempt.as_ref()).await });
+        let (route, address) = (self.route.clone(), self.client.address);
+        let outcome = self.gate.shared(async move {
+            let outcome = gate.journeys.new_lane(decided_for.clone(), attempt.as_ref()).await;
+            // Recorded here: a client that goes away does not keep its guess off the record (SEC-51).
+            if outcome != Outcome::AskUpstream {
+                gate.recorder.ended(&route, &decided_for, End::of(&outcome), address);
+            }
+            outcome
+        });
         match outcome.await {
             Ok(Outcome::AskUpstream) => self.new_lane_by_application(decided, leaving).await,
-            Ok(outcome) => {
-                self.ended(&decided, End::of(&outcome));
-                self.answer_outcome(outcome, leaving, None).await
-            }
+            Ok(outcome) => self.answer_outcome(outcome, leaving, None).await,
             Err(problem) => self.core.refuse(problem, &self.asking),
         }
     }
@@ -159,16 +171,21 @@ impl SignIn<'_> {
             self.ended(&decided, End::application(false));
             return answer;
         }
-        let said = self.application_says(&answer).await;
-        let (gate, decided_for) = (Arc::clone(self.gate), decided.clone());
-        let outcome = self.gate.shared(async move { gate.journeys.after_upstream(decided_for, said).await });
+        let Some(said) = self.application_says(&answer).await else {
+            self.ended(&decided, End::application(true));
+            return self.pass_on(Some(answer)).await;
+        };
+        let gate = Arc::clone(self.gate);
+        let (route, address) = (self.route.clone(), self.client.address);
+        let outcome = self.gate.shared(async move {
+            let outcome = gate.journeys.after_upstream(decided.clone(), said).await;
+            gate.recorder.ended(&route, &decided, End::of(&outcome), address);
+            outcome
+        });
         match outcome.await {
-            Ok(outcome) => {
-                self.ended(&decided, End::of(&outcome));
-                self.answer_outcome(outcome, leaving, Some(answer)).await
-            }
+            Ok(outcome) => self.answer_outcome(outcome, leaving, Some(answer)).await,
             // The application let the person in; a fault of ours is no reason to take that back.
-            Err(_) => answer,
+            Err(_) => self.pass_on(Some(answer)).await,
         }
     }
 
@@ -183,7 +200,7 @@ impl SignIn<'_> {
             Outcome::HandOver(over) => self.hand_over(*over, leaving, answer).await,
             Outcome::Forward(_) | Outcome::AskUpstream => self.pass_on(answer).await,
             // The class is for the log alone: the browser gets one answer for all (SEC-40).
-            Outcome::Rejected(_) => AnswerBody::page(self.gate.pages.rejected(&self.route.rejected)),
+            Outcome::Rejected(_) => AnswerBody::page(Pages::rejected(&self.route.rejected)),
             Outcome::Closed(closed) => AnswerBody::page(self.gate.pages.closed(closed, self.asked)),
         }
     }
@@ -196,12 +213,15 @@ impl SignIn<'_> {
     ) -> Response<AnswerBody> {
         let (gate, rules) = (Arc::clone(self.gate), Arc::clone(self.rules));
         let crossed = over.crossed;
+        let begins_elsewhere = matches!(over.hand_off, HandOff::App { .. });
         let sent = self.gate.shared(async move { gate.hand_over(&rules, &over, &leaving).await });
         match sent.await {
+            // No callback of ours follows that would end the session of whoever was here before (SEC-20).
+            Ok(Ok(page)) if begins_elsewhere => self.end_old_session(AnswerBody::page(page)).await,
             Ok(Ok(page)) => AnswerBody::page(page),
             // Scalekit cannot take the person now, and they never crossed: the application may still let them in.
             Ok(Err(error)) if !crossed => {
-                self.gate.recorder.cannot_begin(&error);
+                Recorder::cannot_begin(&error);
                 self.pass_on(answer).await
             }
             Ok(Err(error)) => AnswerBody::page(self.gate.cannot_begin(&error, self.asked)),
@@ -209,11 +229,19 @@ impl SignIn<'_> {
         }
     }
 
+    /// Leaves the sign-in to the application, which has said yes already where there is an answer. Whoever it lets in
+    /// ends a session of ours in this browser, or two people would be mixed (SEC-20).
     async fn pass_on(self, answer: Option<Response<AnswerBody>>) -> Response<AnswerBody> {
-        match answer {
-            Some(answer) => answer,
-            None => self.forward().await,
-        }
+        let (answer, said_yes) = match answer {
+            Some(answer) => (answer, true),
+            None if !self.has_session() => return self.forward().await,
+            None => self.ask_application().await,
+        };
+        if said_yes { self.end_old_session(answer).await } else { answer }
+    }
+
+    fn has_session(&self) -> bool {
+        CookieJar::new(&self.head.headers).has(&self.gate.cookies.session)
     }
 
     fn ended(&self, decided: &Decided, end: End) {
@@ -233,7 +261,7 @@ impl SignIn<'_> {
             match body.look(signals::BODY_MAX_BYTES).await {
                 Ok(looked) => looked,
                 // The answer broke off while it was read: what is left of it is no answer.
-                Err(_) => return (self.core.refuse(Problem::BadGateway, &self.asking), false),
+                Err(error) => return (self.core.failed(&ForwardError::Answer(error), &self.asking), false),
             }
         } else {
             (None, body)
@@ -250,15 +278,16 @@ impl SignIn<'_> {
         (Response::from_parts(head, body), said_yes)
     }
 
-    /// What the application's yes is worth: its who-am-I route names the person, or nobody does.
-    async fn application_says(&self, answer: &Response<AnswerBody>) -> Upstream {
-        let Some(who) = &self.rules.sign_in.who_am_i else { return Upstream::SignalsOnly };
-        if let Ok(Some(record)) = timeout(who.timeout, self.who_am_i(who, answer.headers())).await {
-            Upstream::Named(Box::new(record))
-        } else {
+    /// What the application's yes is worth: its who-am-I route names the person. `None` where there is such a route
+    /// and it names nobody: then nobody is signed in yet (a second factor is still due, truth 6), and signals that
+    /// look like a success prove nothing.
+    async fn application_says(&self, answer: &Response<AnswerBody>) -> Option<Upstream> {
+        let Some(who) = &self.rules.sign_in.who_am_i else { return Some(Upstream::SignalsOnly) };
+        let named = timeout(who.timeout, self.who_am_i(who, answer.headers())).await.ok().flatten();
+        if named.is_none() {
             tracing::warn!(request.id = %self.asked.id, "who-am-I named nobody after a sign-in");
-            Upstream::SignalsOnly
         }
+        named.map(|record| Upstream::Named(Box::new(record)))
     }
 
     async fn who_am_i(&self, who: &WhoAmI, answered: &HeaderMap) -> Option<LegacyRecord> {
@@ -286,10 +315,9 @@ impl SignIn<'_> {
     }
 
     async fn end_old_session(&self, mut answer: Response<AnswerBody>) -> Response<AnswerBody> {
-        let headers = &self.head.headers;
-        if crate::session::CookieJar::new(headers).has(&self.gate.cookies.session) {
+        if self.has_session() {
             // An error is logged there; the cookie goes in any case.
-            let _ = self.gate.end_session(headers, "signed_in_again").await;
+            let _ = self.gate.end_session(&self.head.headers, "signed_in_again").await;
             if let Some(cookie) = self.gate.cookies.clear(&self.gate.cookies.session) {
                 answer.headers_mut().append(http::header::SET_COOKIE, cookie);
             }
@@ -351,5 +379,6 @@ pub(super) async fn read(
     let mut asked = asking.asked();
     asked.json |= wants_json(route, &request.parts);
     let (head, client, id) = (request.parts, request.client, request.id);
-    SignIn { gate, core, rules, route, asking, asked: &asked, head, body, client, id }.answer().await
+    let sign_in = SignIn { gate, core, rules, route, asking, asked: &asked, head, body, client, id };
+    Box::pin(sign_in.answer()).await
 }

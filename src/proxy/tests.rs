@@ -3,6 +3,7 @@
 mod core;
 mod edge_cases;
 mod forwarding;
+mod gate;
 mod judge;
 mod life;
 mod limits;

@@ -56,6 +56,11 @@ impl Visitors {
         self.lock().remove(id);
     }
 
+    /// Forgets everybody: the next request of each asks the store.
+    pub(super) fn forget_all(&self) {
+        self.lock().clear();
+    }
+
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<Digest, Arc<Visitor>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -153,13 +158,13 @@ mod tests {
             reserved: vec![],
             drop_underscores: true,
             assertion_key: AssertionKey::Stored,
-            assertion_lifetime: Duration::from_secs(60),
+            assertion_lifetime: Duration::from_mins(1),
         }
     }
 
     fn session(origin: Origin) -> Session {
         let now = Timestamp::from_seconds(1000);
-        let end = now.after(Duration::from_secs(600));
+        let end = now.after(Duration::from_mins(10));
         Session {
             key: PersonKey { source: SourceName::parse("crm").unwrap(), id: LegacyId::parse("7").unwrap() },
             origin,
@@ -198,7 +203,7 @@ mod tests {
 
     fn signer() -> AssertionSigner {
         let key = SigningKey::from_der(&SigningKey::generate().unwrap()).unwrap();
-        AssertionSigner { key, origin: "https://app.example.com".into(), lifetime: Duration::from_secs(60) }
+        AssertionSigner { key, origin: "https://app.example.com".into(), lifetime: Duration::from_mins(1) }
     }
 
     #[test]

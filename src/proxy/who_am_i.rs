@@ -1,7 +1,7 @@
 //! The application's own word on who just signed in: its who-am-I route, read by the configured pointers.
 
 use http::{
-    HeaderMap,
+    HeaderMap, HeaderValue,
     header::{COOKIE, SET_COOKIE},
 };
 use serde_json::Value;
@@ -20,12 +20,15 @@ pub(super) const BODY_MAX_BYTES: usize = 64 * 1024;
 /// apart: a sign-in's cookies are for the whole application).
 pub(super) fn cookies_after(sent: &HeaderMap, answered: &HeaderMap, now: Timestamp) -> String {
     let mut jar: Vec<(String, String)> = Vec::new();
-    let lines = sent.get_all(COOKIE).iter().filter_map(|line| line.to_str().ok());
-    for (name, value) in lines.flat_map(|line| line.split(';')).filter_map(|pair| pair.trim().split_once('='))
-    {
+    // A cookie that is no text is left out alone, not the whole line with the session in it.
+    let lines = sent.get_all(COOKIE).iter().map(HeaderValue::as_bytes);
+    let pairs = lines.flat_map(|line| line.split(|byte| *byte == b';'));
+    let texts = pairs.filter_map(|pair| std::str::from_utf8(pair).ok());
+    for (name, value) in texts.filter_map(|pair| pair.trim().split_once('=')) {
         jar.push((name.to_owned(), value.to_owned()));
     }
-    let lines = answered.get_all(SET_COOKIE).iter().filter_map(|line| line.to_str().ok());
+    let lines = answered.get_all(SET_COOKIE).iter();
+    let lines = lines.filter_map(|line| std::str::from_utf8(line.as_bytes()).ok());
     for cookie in lines.filter_map(|line| cookie::Cookie::parse(line).ok()) {
         jar.retain(|(name, _)| name != cookie.name());
         if is_alive(&cookie, now) {
@@ -95,8 +98,6 @@ fn second_factor(rules: &WhoAmI, declared: &MfaDeclaration, document: &Value) ->
 mod tests {
     use std::time::Duration;
 
-    use http::HeaderValue;
-
     use super::*;
     use crate::identity::SourceName;
 
@@ -150,5 +151,14 @@ mod tests {
         }
         let next = cookies_after(&sent, &answered, Timestamp::from_seconds(1));
         assert_eq!(next, "csrf=1; sid=new; z=1");
+    }
+
+    #[test]
+    fn a_cookie_in_another_script_hides_no_session() {
+        let mut sent = HeaderMap::new();
+        sent.append(COOKIE, HeaderValue::from_bytes("name=Jürgen; csrf=1".as_bytes()).unwrap());
+        sent.append(COOKIE, HeaderValue::from_bytes(b"latin=\xfc; x=y").unwrap());
+        let next = cookies_after(&sent, &HeaderMap::new(), Timestamp::from_seconds(1));
+        assert_eq!(next, "name=Jürgen; csrf=1; x=y");
     }
 }

@@ -4,7 +4,7 @@ use aws_lc_rs::hmac;
 use serde::{Deserialize, Serialize};
 
 use super::BasisPoints;
-use crate::identity::LoginName;
+use crate::identity::{LoginName, hex};
 
 /// One of 10,000 equal shares of people. Computed once, kept in the ledger row; a stored bucket always wins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -43,7 +43,7 @@ impl BucketSalt {
     /// What the ledger keeps to notice a changed salt: a hash that does not give the salt away.
     pub(crate) fn fingerprint(&self) -> String {
         let tag = hmac::sign(&self.0, b"crossfade: fingerprint of the bucket salt");
-        tag.as_ref().iter().take(16).map(|byte| format!("{byte:02x}")).collect()
+        hex(tag.as_ref().get(..16).unwrap_or_default())
     }
 }
 

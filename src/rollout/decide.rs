@@ -142,6 +142,7 @@ mod tests {
 
     #[test]
     fn each_line_of_the_order_decides_when_it_comes_first() {
+        use {Known as K, Lane::*, Reason as R};
         let person = || vec![RuleSubject::Person("ann@example.com".into())];
         let domain = || vec![RuleSubject::Domain("example.com".into())];
         let organization = || vec![RuleSubject::Organization("acme".into())];
@@ -149,7 +150,6 @@ mod tests {
         let forced = |lane, known| Facts { forced: Some(Forced(lane)), ..facts(known, 0) };
         let keep = RollbackMode::Keep;
         let back = RollbackMode::Legacy;
-        use {Known as K, Lane::*, Reason as R};
         let table = [
             (with(vec![], person(), keep), forced(New, K::Tombstone), Legacy, R::Tombstone),
             (with(person(), vec![], back), forced(Legacy, K::BornNew), New, R::BornNew),

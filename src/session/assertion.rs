@@ -129,7 +129,7 @@ mod tests {
         let signer = AssertionSigner {
             key,
             origin: "https://app.example.com".into(),
-            lifetime: Duration::from_secs(60),
+            lifetime: Duration::from_mins(1),
         };
         let person = Assertion {
             sub: "ann",

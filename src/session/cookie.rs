@@ -84,9 +84,12 @@ impl<'a> CookieJar<'a> {
     }
 
     fn values(&self, name: &str) -> impl Iterator<Item = &'a str> {
-        let lines = self.headers.get_all(COOKIE).into_iter().filter_map(|line| line.to_str().ok());
-        let pairs = lines.flat_map(|line| line.split(';')).filter_map(|pair| pair.trim().split_once('='));
-        pairs.filter(move |(found, _)| *found == name).map(|(_, value)| value)
+        // By bytes: a cookie of the application's in any other script must not hide ours on the same line.
+        let lines = self.headers.get_all(COOKIE).into_iter().map(HeaderValue::as_bytes);
+        let pairs = lines.flat_map(|line| line.split(|byte| *byte == b';'));
+        let texts = pairs.filter_map(|pair| std::str::from_utf8(pair).ok());
+        let named = texts.filter_map(|pair| pair.trim().split_once('='));
+        named.filter(move |(found, _)| *found == name).map(|(_, value)| value)
     }
 }
 
@@ -103,6 +106,15 @@ mod tests {
         assert_eq!(CookieJar::new(&headers).only("sid"), None);
         assert!(CookieJar::new(&headers).has("sid"));
         assert_eq!(CookieJar::new(&headers).only("si"), None);
+    }
+
+    #[test]
+    fn a_foreign_cookie_in_any_script_hides_none_of_ours() {
+        let mut headers = HeaderMap::new();
+        headers.append(COOKIE, HeaderValue::from_bytes("name=Jürgen; sid=x".as_bytes()).unwrap());
+        headers.append(COOKIE, HeaderValue::from_bytes(b"latin=\xfc; other=y").unwrap());
+        let jar = CookieJar::new(&headers);
+        assert_eq!((jar.only("sid"), jar.only("other")), (Some("x"), Some("y")));
     }
 
     #[test]

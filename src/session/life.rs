@@ -20,6 +20,7 @@ const FLOW_LIFETIME: Duration = Duration::from_mins(10);
 const TOUCH_EVERY: Duration = Duration::from_secs(30);
 
 /// One person's session at the new side, as it is stored. Tokens are sealed.
+#[expect(clippy::struct_field_names, reason = "Scalekit has a session of its own, and it is called so")]
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Session {
     pub(crate) key: PersonKey,
@@ -57,6 +58,7 @@ impl fmt::Debug for SessionFacts {
 }
 
 /// The tokens behind a session; they never leave the server.
+#[expect(clippy::struct_field_names, reason = "the names of OpenID Connect and RFC 6749")]
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct SessionTokens {
     pub(crate) id_token: String,
@@ -73,7 +75,6 @@ impl fmt::Debug for SessionTokens {
 /// A new session's cookie value, shown once.
 pub(crate) struct Opened {
     pub(crate) id: String,
-    pub(crate) session: Session,
 }
 
 /// Opens, finds and ends sessions.
@@ -126,7 +127,7 @@ impl Sessions {
         };
         let id = random_token()?;
         self.store.put(&Digest::of(&id), &session).await?;
-        Ok(Opened { id, session })
+        Ok(Opened { id })
     }
 
     /// The live session of a cookie value; `None` for an unknown, idle or ended one.

@@ -9,7 +9,7 @@ use url::Url;
 use super::{Flow, FlowSecrets, Session, SessionTokens};
 use crate::{
     clock::{Deadline, Timestamp},
-    identity::CanonicalEmail,
+    identity::{CanonicalEmail, hex},
     login::UserId,
 };
 
@@ -21,7 +21,7 @@ pub(crate) struct Digest(String);
 impl Digest {
     pub(crate) fn of(id: &str) -> Self {
         let hash = digest(&SHA256, id.as_bytes());
-        Self(hash.as_ref().iter().map(|byte| format!("{byte:02x}")).collect())
+        Self(hex(hash.as_ref()))
     }
 
     pub(crate) fn as_str(&self) -> &str {

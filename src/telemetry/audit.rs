@@ -2,7 +2,7 @@
 //!
 //! Classes are fixed words, people are subjects, names are configured ones. Nothing typed or received gets in.
 
-use std::{net::IpAddr, time::Duration};
+use std::net::IpAddr;
 
 use tracing::{info, warn};
 
@@ -136,31 +136,13 @@ impl Audit {
         );
     }
 
-    /// A limit was reached and further guesses are not tried for a while.
-    pub(crate) fn locked_out(
-        self,
-        subject: Option<&Subject>,
-        limit: &'static str,
-        lasts: Duration,
-        client: IpAddr,
-    ) {
-        warn!(
-            target: AUDIT,
-            event = "locked_out",
-            login.subject = subject.map(tracing::field::display),
-            limit.name = limit,
-            limit.seconds = lasts.as_secs(),
-            client.address = self.addresses.show(client),
-            "sign-in limit reached: {limit}",
-        );
-    }
-
-    /// A request was refused before it reached anybody.
-    pub(crate) fn request_refused(self, problem: &'static str, client: IpAddr) {
-        warn!(
+    /// A request was refused before it reached anybody; one that could not be parsed has no id.
+    pub(crate) fn request_refused(self, problem: &'static str, id: Option<&str>, client: IpAddr) {
+        info!(
             target: AUDIT,
             event = "request_refused",
             request.problem = problem,
+            request.id = id,
             client.address = self.addresses.show(client),
             "request refused: {problem}",
         );
@@ -197,18 +179,6 @@ impl Audit {
             login.subject = %subject,
             session.why = why,
             "session ended: {why}",
-        );
-    }
-
-    /// A person signed out at one of our doors; `door` is `own_route` or `application_route`.
-    pub(crate) fn signed_out(self, subject: Option<&Subject>, door: &'static str, client: IpAddr) {
-        info!(
-            target: AUDIT,
-            event = "signed_out",
-            login.subject = subject.map(tracing::field::display),
-            session.door = door,
-            client.address = self.addresses.show(client),
-            "signed out",
         );
     }
 
@@ -293,12 +263,10 @@ mod tests {
             audit.ineligible(&subject, &source, "mfa");
             audit.born_new(&subject);
             audit.rollout_changed("ops\n{\"event\":\"forged\"}", &old, &new);
-            audit.locked_out(Some(&subject), "account", Duration::from_mins(15), client);
-            audit.request_refused("smuggling", client);
+            audit.request_refused("smuggling", Some("0123"), client);
             audit.dependency_changed("scalekit", "up", "down");
             audit.session_begun(&subject, client);
             audit.session_ended(&subject, "idle");
-            audit.signed_out(Some(&subject), "own_route", client);
             audit.callback_refused("email_unverified", client);
             audit.force_token_used(Lane::Legacy, client);
             audit.config_reloaded();
@@ -309,7 +277,7 @@ mod tests {
     #[test]
     fn no_event_shows_a_person_or_a_whole_address() {
         let text = every_event(AddressPolicy::Network);
-        assert_eq!(text.lines().count(), 18);
+        assert_eq!(text.lines().count(), 16);
         assert!(!text.contains("canary") && !text.contains("203.0.113.77"), "{text}");
         assert!(!text.contains('@'), "{text}");
         assert!(text.contains("203.0.113.0/24"));

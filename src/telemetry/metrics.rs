@@ -43,8 +43,11 @@ struct Catalogue {
     proxy_requests: [Counter; 6],
     refused_requests: Family<ProblemLabel, Counter>,
     upstream_failures: Family<KindLabel, Counter>,
+    request_retries: Counter,
+    request_panics: Counter,
     in_flight: Gauge,
     connections: Gauge,
+    connections_turned_away: Counter,
     sessions_begun: Counter,
     sessions_ended: Family<ReasonLabel, Counter>,
     cutover: Gauge<f64, std::sync::atomic::AtomicU64>,
@@ -124,8 +127,21 @@ impl Metrics {
                 "Requests the application gave no answer to",
                 Family::default(),
             ),
+            request_retries: add(list, "request_retries", "Requests sent a second time", Counter::default()),
+            request_panics: add(
+                list,
+                "request_panics",
+                "Requests whose handling panicked",
+                Counter::default(),
+            ),
             in_flight: add(list, "in_flight_requests", "Requests being answered", Gauge::default()),
             connections: add(list, "open_connections", "Connections from clients", Gauge::default()),
+            connections_turned_away: add(
+                list,
+                "connections_turned_away",
+                "Connections closed at once for being one too many",
+                Counter::default(),
+            ),
             sessions_begun: add(list, "sessions_begun", "Sessions of the new side", Counter::default()),
             sessions_ended: add(list, "sessions_ended", "Sessions that are over", Family::default()),
             cutover: add_unit(
@@ -217,14 +233,35 @@ impl Metrics {
         self.0.upstream_failures.get_or_create(&KindLabel { kind }).inc();
     }
 
-    /// A request is being answered until the guard is dropped.
-    pub(crate) fn request_begun(&self) -> Counted {
-        Counted::one(&self.0.in_flight)
+    /// A request was sent to the application a second time (REL-34).
+    pub(crate) fn request_retried(&self) {
+        self.0.request_retries.inc();
+    }
+
+    /// The handling of a request panicked (REL-33).
+    pub(crate) fn request_panicked(&self) {
+        self.0.request_panics.inc();
+    }
+
+    /// A request is being answered until the guard is dropped; and how many are, this one among them.
+    pub(crate) fn request_begun(&self) -> (Counted, usize) {
+        let counted = Counted::one(&self.0.in_flight);
+        (counted, usize::try_from(self.0.in_flight.get()).unwrap_or(0))
     }
 
     /// A client's connection is open until the guard is dropped.
     pub(crate) fn connection_opened(&self) -> Counted {
         Counted::one(&self.0.connections)
+    }
+
+    /// How many connections of clients are open.
+    pub(crate) fn open_connections(&self) -> u64 {
+        u64::try_from(self.0.connections.get()).unwrap_or(0)
+    }
+
+    /// A client's connection was closed at once for being one too many.
+    pub(crate) fn connection_turned_away(&self) {
+        self.0.connections_turned_away.inc();
     }
 
     pub(crate) fn session_begun(&self) {

@@ -10,9 +10,13 @@
 )]
 
 mod architecture;
+mod bad_input;
+mod canary;
 mod code_flow;
 mod django;
+mod kill;
 mod parts;
 mod proxying;
 mod simulate;
 mod support;
+mod tools;

@@ -21,6 +21,8 @@ pub(crate) mod parts;
 pub(crate) mod ports;
 pub(crate) mod postgres;
 pub(crate) mod process;
+pub(crate) mod scene;
 pub(crate) mod scratch;
 pub(crate) mod simulator;
 pub(crate) mod wait;
+pub(crate) mod wiretap;

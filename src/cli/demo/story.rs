@@ -48,7 +48,7 @@ impl Story<'_> {
         self.begin("0 %: Crossfade is in front, and nothing changes");
         let mut browser = Browser::new()?;
         let home = self.sign_in(&mut browser, &ANN, PASSWORD).await?;
-        self.is_signed_in_to_the_application(&browser, &home, &ANN)?;
+        Self::is_signed_in_to_the_application(&browser, &home, &ANN)?;
         seen("Ann signs in on the application's own form and sees the application");
         ensure!(browser.cookie(HOST, OUR_COOKIE).is_none(), "Crossfade set a session cookie at 0 %");
         ensure!(self.stage.users().await?.is_empty(), "a user exists in Scalekit at 0 %");
@@ -62,7 +62,7 @@ impl Story<'_> {
         for person in [&ANN, &BEN] {
             let mut browser = Browser::new()?;
             let home = self.sign_in(&mut browser, person, PASSWORD).await?;
-            self.is_signed_in_to_the_application(&browser, &home, person)?;
+            Self::is_signed_in_to_the_application(&browser, &home, person)?;
             let user = self.user_soon(person.email).await?;
             ensure!(user["external_id"] == format!("app:{}", person.id), "wrong external id: {user}");
             ensure!(user["email_verified"] == true, "the e-mail is not verified: {user}");
@@ -80,7 +80,7 @@ impl Story<'_> {
         self.stage.turn_dial("100%", "100%").await?;
         let mut browser = Browser::new()?;
         let home = self.sign_in(&mut browser, &UNA, PASSWORD).await?;
-        self.is_signed_in_to_the_application(&browser, &home, &UNA)?;
+        Self::is_signed_in_to_the_application(&browser, &home, &UNA)?;
         seen("Una's e-mail was never verified: she stays with the application");
         let mut browser = Browser::new()?;
         let code = self.sign_in(&mut browser, &MAX, PASSWORD).await?;
@@ -90,11 +90,11 @@ impl Story<'_> {
             code.url
         );
         let home = browser.submit(&code, &[("code", "123456")]).await?;
-        self.is_signed_in_to_the_application(&browser, &home, &MAX)?;
+        Self::is_signed_in_to_the_application(&browser, &home, &MAX)?;
         seen("Max has a second factor: the application asks for it, and he stays");
         let mut browser = Browser::new()?;
         let home = self.sign_in(&mut browser, &TESS, PASSWORD).await?;
-        self.is_signed_in_to_the_application(&browser, &home, &TESS)?;
+        Self::is_signed_in_to_the_application(&browser, &home, &TESS)?;
         seen("Tess has a twin by case: nobody is moved by guessing");
         self.has_users(2).await?;
         Ok(())
@@ -125,7 +125,7 @@ impl Story<'_> {
         );
         seen("her password leads to Scalekit's page, her address already filled in");
         let home = self.confirm_mailbox(&mut browser, hosted, ANN.email).await?;
-        self.is_in_a_new_session(&browser, &home, &ANN)?;
+        Self::is_in_a_new_session(&browser, &home, &ANN)?;
         seen("Scalekit checks the mailbox; she is signed in, and the application is told who she is");
         ensure!(
             browser.cookie(HOST, LEGACY_COOKIE).is_none(),
@@ -192,7 +192,7 @@ impl Story<'_> {
         self.stage.break_down(Actor::Scalekit, &json!({"kind": "down", "path": "/api"})).await?;
         let mut browser = Browser::new()?;
         let home = self.sign_in(&mut browser, &CAT, PASSWORD).await?;
-        self.is_signed_in_to_the_application(&browser, &home, &CAT)?;
+        Self::is_signed_in_to_the_application(&browser, &home, &CAT)?;
         seen("she is in the application, unhindered");
         self.stage.mend(Actor::Scalekit).await?;
         self.stage
@@ -233,7 +233,7 @@ impl Story<'_> {
         self.stage.turn_dial("0%", "0%").await?;
         let mut browser = Browser::new()?;
         let home = self.sign_in(&mut browser, &BEN, PASSWORD).await?;
-        self.is_signed_in_to_the_application(&browser, &home, &BEN)?;
+        Self::is_signed_in_to_the_application(&browser, &home, &BEN)?;
         seen("Ben, who never took the new flow, signs in to the application");
         for email in [ANN.email, NEW_EMAIL] {
             let page = self.sign_in_as(&mut Browser::new()?, email, PASSWORD).await?;
@@ -244,7 +244,7 @@ impl Story<'_> {
         let mut browser = Browser::new()?;
         let hosted = self.sign_in(&mut browser, &BEN, PASSWORD).await?;
         let home = self.confirm_mailbox(&mut browser, hosted, BEN.email).await?;
-        self.is_in_a_new_session(&browser, &home, &BEN)?;
+        Self::is_in_a_new_session(&browser, &home, &BEN)?;
         seen("up again, Ben takes it, too");
         self.has_users(before).await
     }
@@ -272,7 +272,6 @@ impl Story<'_> {
     }
 
     fn is_signed_in_to_the_application(
-        &self,
         browser: &Browser,
         page: &Page,
         person: &Sample,
@@ -290,7 +289,7 @@ impl Story<'_> {
         Ok(())
     }
 
-    fn is_in_a_new_session(&self, browser: &Browser, page: &Page, person: &Sample) -> anyhow::Result<()> {
+    fn is_in_a_new_session(browser: &Browser, page: &Page, person: &Sample) -> anyhow::Result<()> {
         ensure!(page.status == 200, "{} sees {} at {}", person.name, page.status, page.url);
         ensure!(page.url.host_str() == Some(HOST), "{} was led to {}", person.name, page.url);
         ensure!(browser.cookie(HOST, OUR_COOKIE).is_some(), "{} has no session of ours", person.name);

@@ -36,6 +36,7 @@ struct PasswordRule {
 
 /// What is printed for a line.
 #[derive(Debug, PartialEq, Eq, Serialize)]
+#[expect(clippy::struct_field_names, reason = "the names of the printed members")]
 pub(super) struct Verdict {
     id: Value,
     format: String,

@@ -7,7 +7,7 @@ use super::*;
 const BCRYPT_4: &str = "$2b$04$8oTTnIJNueziAg8aQIeWCeTWwvsoTuEtGZzF659liNMDn.S2svHPW";
 
 fn pool(threads: usize, queue: usize) -> HashPool {
-    HashPool::start(threads, queue, HashCeilings::default())
+    HashPool::start(threads, queue, HashCeilings::default(), Metrics::new())
 }
 
 fn soon() -> Deadline {

@@ -32,8 +32,11 @@ impl Journeys {
     pub(crate) async fn callback(&self, callback: Callback) -> Result<Identified, Refused> {
         let row =
             self.ledger.find(&Alias::User(callback.user.clone())).await.map_err(|e| self.try_again(&e))?;
-        if let Some(row) = row {
-            return self.known(row, callback).await;
+        match row {
+            // Found by id and not finished: the checks of a migration are not over, so they are made now.
+            Some(row) if row.state != RowState::Done && row.state != RowState::Tombstone => {}
+            Some(row) => return self.known(row, callback).await,
+            None => {}
         }
         let verified = callback.email_verified.then(|| callback.email.clone()).flatten();
         let Some(email) = verified else { return Err(Refused::EmailUnverified) };
@@ -50,11 +53,14 @@ impl Journeys {
     }
 
     async fn known(&self, row: Row, callback: Callback) -> Result<Identified, Refused> {
+        let row = self.cross(row).await.map_err(|error| self.try_again(&error))?;
         if row.state == RowState::Tombstone {
             return Err(Refused::Tombstone);
         }
-        let row = self.cross(row).await.map_err(|error| self.try_again(&error))?;
-        Ok(Identified { row, user: callback.user, email: callback.email })
+        // The application may know people by it: an address that nobody verified is never told (SEC-28).
+        let verified = callback.email.filter(|_| callback.email_verified);
+        let email = verified.or_else(|| row.email.as_ref().map(|email| email.email().clone()));
+        Ok(Identified { row, user: callback.user, email })
     }
 
     async fn link_by_inbox(
@@ -87,9 +93,13 @@ impl Journeys {
         name: &LoginName,
         callback: Callback,
     ) -> Result<Identified, Refused> {
-        let other =
-            self.ledger.find(&Alias::Email(email.clone())).await.map_err(|error| self.try_again(&error))?;
-        if let Some(other) = other {
+        let by_name = self.find_row(name).await.map_err(|error| self.try_again(&error))?;
+        let by_email = self.ledger.find(&Alias::Email(email.clone())).await;
+        let by_email = by_email.map_err(|error| self.try_again(&error))?;
+        let others = || by_name.iter().chain(&by_email);
+        // A removed person's alias closes the way whatever else the name leads to.
+        let gone = others().find(|row| row.state == RowState::Tombstone);
+        if let Some(other) = gone.or_else(|| others().next()) {
             let gone = other.state == RowState::Tombstone;
             return Err(if gone { Refused::Tombstone } else { Refused::NotLinkable });
         }
@@ -118,6 +128,9 @@ impl Journeys {
             return Ok(None);
         };
         let before = row.state.clone();
+        if before == RowState::Tombstone {
+            return Ok(None);
+        }
         row.state = RowState::Done;
         row.origin = Origin::BornNew;
         row.claim = None;

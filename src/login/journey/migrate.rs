@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use super::Journeys;
 use crate::{
     clock::Deadline,
-    identity::{LegacyRecord, LoginName, Proof, VerifiedEmail},
+    identity::{CanonicalEmail, LegacyRecord, LoginName, Proof, VerifiedEmail},
     login::{
         Alias, ClaimAnswer, Command, CreateError, Event, Ineligible, LedgerError, Moment, Row, RowState,
         SetAside, Settings, Twins, eligibility,
@@ -68,18 +68,22 @@ impl Journeys {
             Claimed::DoneByAnother(row) => return Ok(Migrated::Done { row, now: false }),
             Claimed::Busy => return Ok(Migrated::Later),
         };
-        if row.state == RowState::Done {
-            return Ok(Migrated::Done { row, now: false });
+        match row.state {
+            RowState::Done => Ok(Migrated::Done { row, now: false }),
+            // Removed since it was read: nothing may write another state over it (truth 5).
+            RowState::Tombstone => Ok(Migrated::Later),
+            _ => self.run(settings, &rules, *row, proven).await,
         }
-        self.run(settings, &rules, *row, proven).await
     }
 
     /// A DONE person met under another name: remember the name, change nothing else.
-    async fn already_done(&self, mut row: Row, proven: &Proven) -> Result<Migrated, LedgerError> {
-        let known = row.aliases.len();
-        self.add_typed(&mut row, proven.typed.as_ref()).await?;
-        let row = if row.aliases.len() > known {
-            self.ledger.write(&row).await.or_else(|error| match error {
+    async fn already_done(&self, row: Row, proven: &Proven) -> Result<Migrated, LedgerError> {
+        let mut named = row.clone();
+        self.add_typed(&mut named, proven.typed.as_ref(), &proven.record).await?;
+        let row = if named.aliases.len() > row.aliases.len() {
+            self.ledger.write(&named).await.or_else(|error| match error {
+                // The name is for another time; a row that holds it without the ledger's word would stand in the
+                // way of the crossing.
                 LedgerError::Overtaken | LedgerError::AliasTaken => Ok(row),
                 LedgerError::Unavailable(..) => Err(error),
             })?
@@ -119,7 +123,7 @@ impl Journeys {
         proven: Proven,
     ) -> Result<Migrated, LedgerError> {
         let before = row.state.clone();
-        self.add_typed(&mut row, proven.typed.as_ref()).await?;
+        self.add_typed(&mut row, proven.typed.as_ref(), &proven.record).await?;
         let machine_rules =
             Rules { on_existing: settings.on_existing, outcome_budget: settings.migration.outcome_budget };
         let typed = proven.typed.as_ref();
@@ -170,13 +174,21 @@ impl Journeys {
         Ok(alias.is_some_and(|row| row.key != record.key()))
     }
 
-    /// Binds the typed name, unless it leads to somebody else already.
-    async fn add_typed(&self, row: &mut Row, typed: Option<&LoginName>) -> Result<(), LedgerError> {
+    /// Binds the typed name, unless it leads to somebody else already. An address that is not the record's own may
+    /// be somebody else's, whose sign-ins it would lead astray: it binds nothing (SEC-35).
+    async fn add_typed(
+        &self,
+        row: &mut Row,
+        typed: Option<&LoginName>,
+        record: &LegacyRecord,
+    ) -> Result<(), LedgerError> {
         let Some(typed) = typed else { return Ok(()) };
-        let alias = Alias::Typed(typed.canonical().to_owned());
-        let free = self.ledger.find(&alias).await?.is_none_or(|other| other.key == row.key);
-        if free {
-            row.add_alias(alias);
+        let own = record.email.address.as_deref().and_then(|address| CanonicalEmail::parse(address).ok());
+        if typed.email().is_some_and(|typed| own.as_ref() != Some(typed)) {
+            return Ok(());
+        }
+        if self.find_row(typed).await?.is_none_or(|other| other.key == row.key) {
+            row.add_alias(Alias::Typed(typed.canonical().to_owned()));
         }
         Ok(())
     }
@@ -197,7 +209,7 @@ impl Journeys {
         let Ok(ClaimAnswer::Granted(mut row)) = claimed else { return };
         let untouchable = matches!(row.state, RowState::Done | RowState::Tombstone);
         let before = row.state.clone();
-        if !untouchable && self.add_typed(&mut row, Some(typed)).await.is_err() {
+        if !untouchable && self.add_typed(&mut row, Some(typed), record).await.is_err() {
             return;
         }
         let machine_rules =
@@ -254,7 +266,7 @@ impl Run<'_> {
     }
 
     /// Steps until the machine stops.
-    async fn go_on(&mut self, first: Event, deadline: Deadline) -> Result<Migrated, LedgerError> {
+    async fn go_on(&mut self, first: Event, mut deadline: Deadline) -> Result<Migrated, LedgerError> {
         let mut event = first;
         loop {
             let command = self.machine.step(event, self.journeys.clock.now());
@@ -265,9 +277,14 @@ impl Run<'_> {
                 return Ok(self.ended(stop));
             }
             let step = command.name();
+            let waits = command == Command::AwaitOutcome;
             self.journeys.witness.step(Moment::Before, step, self.machine.row());
             event = self.execute(command, deadline).await;
             self.journeys.witness.step(Moment::After, step, self.machine.row());
+            if waits {
+                // The wait for an earlier run's create may be longer than the budget of the look-ups after it.
+                deadline = Deadline::within(self.settings.migration.scalekit_budget);
+            }
         }
     }
 

@@ -430,3 +430,191 @@ async fn a_person_keeps_the_bucket_of_their_first_identification() {
     assert_eq!(world.decide("ann@example.com").await.bucket, first);
     assert_eq!(world.decide("ann").await.bucket, first);
 }
+
+#[tokio::test]
+async fn an_unverified_address_is_never_told_to_the_application() {
+    let world = cutover();
+    let _ = world.sign_in("ann@example.com", "right").await;
+    let user = world.row("ann").user.unwrap();
+    let changed =
+        Callback { user, email: CanonicalEmail::parse("bob@example.com").ok(), email_verified: false };
+    let identified = world.journeys.callback(changed).await.unwrap();
+    assert_eq!(identified.email, CanonicalEmail::parse("ann@example.com").ok());
+}
+
+#[tokio::test]
+async fn a_callback_does_not_cross_an_unfinished_person_unjudged() {
+    let world = cutover();
+    let _ = world.sign_in("ann@example.com", "right").await;
+    let user = world.row("ann").user.unwrap();
+    let edit = |state| world.ledger.rows.lock().unwrap().get_mut(&record("ann").key()).unwrap().state = state;
+    edit(RowState::Created);
+    world.store.records.lock().unwrap()[0].mfa = MfaState::Enrolled;
+    assert_eq!(world.arrives(&user, "ann@example.com").await, Err(Refused::NotLinkable));
+    assert_eq!(world.row("ann").crossed_at, None);
+    world.store.records.lock().unwrap()[0].mfa = MfaState::None;
+    assert!(world.arrives(&user, "ann@example.com").await.is_ok());
+    assert_eq!(world.row("ann").state, RowState::Done, "a crossed person is finished");
+    assert_eq!(world.users(), 1);
+}
+
+#[tokio::test]
+async fn a_crossing_survives_somebody_elses_write() {
+    let world = cutover();
+    let _ = world.sign_in("ann@example.com", "right").await;
+    let stale = world.row("ann");
+    world.ledger.write(&stale).await.unwrap();
+    let crossed = world.journeys.cross(stale.clone()).await.unwrap();
+    assert!(crossed.crossed_at.is_some());
+    assert!(world.row("ann").crossed_at.is_some());
+}
+
+#[tokio::test]
+async fn a_person_removed_meanwhile_does_not_cross() {
+    let world = cutover();
+    let _ = world.sign_in("ann@example.com", "right").await;
+    let stale = world.row("ann");
+    let removed = Row { state: RowState::Tombstone, ..stale.clone() };
+    world.ledger.write(&removed).await.unwrap();
+    assert_eq!(world.journeys.cross(stale).await.unwrap().state, RowState::Tombstone);
+    assert_eq!(world.row("ann").crossed_at, None);
+}
+
+/// Removes a person just before their row is claimed.
+struct Remover(Arc<MemoryLedger>);
+
+impl Witness for Remover {
+    fn step(&self, moment: Moment, step: &'static str, row: &Row) {
+        if (moment, step) == (Moment::Before, "claim") {
+            self.0.rows.lock().unwrap().get_mut(&row.key).unwrap().state = RowState::Tombstone;
+        }
+    }
+
+    fn moved(&self, _: &RowState, _: &Row) {}
+
+    fn failed(&self, _: &'static str, _: &(dyn std::error::Error + 'static), _: &Row) {}
+
+    fn unavailable(&self, _: &'static str, _: &(dyn std::error::Error + 'static)) {}
+}
+
+#[tokio::test]
+async fn a_tombstone_set_before_the_claim_is_not_written_over() {
+    let mut world = world(10_000, 10_000, HandOff::Hosted, OnDuplicate::Refuse);
+    world.store.records.lock().unwrap()[0].email.verified = Some(false);
+    let _ = world.sign_in("ann@example.com", "right").await;
+    world.journeys.witness = Arc::new(Remover(Arc::clone(&world.ledger)));
+    let _ = world.sign_in("ann@example.com", "right").await;
+    assert_eq!(world.row("ann").state, RowState::Tombstone);
+}
+
+#[tokio::test]
+async fn an_address_that_is_not_the_records_own_leads_nobody_astray() {
+    let world = cutover();
+    world.store.records.lock().unwrap()[0].login = "victim@example.com".into();
+    let differs = Outcome::Forward(WhyForward::Ineligible(Ineligible::TypedEmailDiffers));
+    assert_eq!(world.sign_in("victim@example.com", "right").await, differs);
+    assert_eq!(world.decide("victim@example.com").await.row, None);
+    // The same of a person who is DONE under another name.
+    world.store.records.lock().unwrap()[1].login = "victim@example.com".into();
+    world.store.records.lock().unwrap().remove(0);
+    assert!(is_hand_over(&world.sign_in("bob", "right").await));
+    assert!(is_hand_over(&world.sign_in("victim@example.com", "right").await));
+    assert_eq!(world.decide("victim@example.com").await.row, None);
+}
+
+fn with_rules(cutover: u16, migrate: u16, hand_off: HandOff, rules: Rules) -> World {
+    let world = world(cutover, migrate, hand_off, OnDuplicate::Refuse);
+    let mut settings = (*world.journeys.settings.load_full()).clone();
+    settings.dial.rules = rules;
+    world.journeys.settings.store(Arc::new(settings));
+    world
+}
+
+#[tokio::test]
+async fn whoever_a_rule_let_in_is_judged_anew_too() {
+    let allow = vec![crate::rollout::RuleSubject::Person("ann@example.com".into())];
+    let world = with_rules(0, 0, HandOff::Hosted, Rules { allow, deny: vec![] });
+    world.store.records.lock().unwrap()[0].email.verified = Some(false);
+    let _ = world.sign_in("ann@example.com", "right").await;
+    assert_eq!(world.decide("ann@example.com").await.decision.reason, Reason::SetAside);
+    world.store.records.lock().unwrap()[0].email.verified = Some(true);
+    let _ = world.sign_in("ann@example.com", "right").await;
+    assert_eq!(world.row("ann").state, RowState::Done);
+    assert_eq!(world.decide("ann@example.com").await.decision.reason, Reason::AllowRule);
+}
+
+#[tokio::test]
+async fn a_denied_organisation_is_known_from_the_proven_record() {
+    let deny = vec![crate::rollout::RuleSubject::Organization("acme".into())];
+    let world = with_rules(10_000, 0, HandOff::Hosted, Rules { deny, allow: vec![] });
+    world.store.records.lock().unwrap()[0].organization = Some("acme".into());
+    assert_eq!(world.sign_in("ann@example.com", "right").await, Outcome::Forward(WhyForward::LaneLegacy));
+    assert!(is_hand_over(&world.sign_in("bob@example.com", "right").await));
+}
+
+#[tokio::test]
+async fn a_sign_in_that_began_in_the_legacy_lane_crosses_nobody() {
+    let allow = vec![crate::rollout::RuleSubject::Organization("acme".into())];
+    let app = HandOff::App { url: "/start".into() };
+    let world = with_rules(0, 10_000, app, Rules { allow, deny: vec![] });
+    world.store.records.lock().unwrap()[0].organization = Some("acme".into());
+    assert_eq!(world.sign_in("ann@example.com", "right").await, Outcome::Forward(WhyForward::LaneLegacy));
+    assert_eq!(world.row("ann").state, RowState::Done);
+    assert_eq!(world.row("ann").crossed_at, None, "no redirect was sent");
+    assert!(is_hand_over(&world.sign_in("ann@example.com", "right").await));
+}
+
+#[tokio::test]
+async fn a_person_does_not_inherit_the_bucket_of_another_behind_the_same_name() {
+    let world = world(0, 10_000, HandOff::Hosted, OnDuplicate::Refuse);
+    world.store.records.lock().unwrap()[0].login = "annie".into();
+    let other = world.decide("bob@example.com").await.bucket;
+    let mut bob = Row::fresh(
+        record("bob").key(),
+        other,
+        rules().external_id.render(&record("bob").key()),
+        Timestamp::from_seconds(1),
+    );
+    bob.add_alias(Alias::Typed("annie".into()));
+    world.ledger.rows.lock().unwrap().insert(bob.key.clone(), bob);
+    let _ = world.sign_in("annie", "right").await;
+    let own = BucketSalt::new(&[7; 32]).bucket(&LoginName::parse("annie").unwrap());
+    assert_eq!(world.row("ann").bucket, own);
+    assert_ne!(own, other);
+}
+
+#[tokio::test]
+async fn a_second_factor_that_only_the_application_knows_counts() {
+    let world = world(0, 10_000, HandOff::Hosted, OnDuplicate::Refuse);
+    let mut named = record("ann");
+    named.mfa = MfaState::Enrolled;
+    let decided = world.decide("ann@example.com").await;
+    let outcome = world.journeys.after_upstream(decided, Upstream::Named(Box::new(named))).await;
+    assert_eq!(outcome, Outcome::Forward(WhyForward::Ineligible(Ineligible::Mfa)));
+    assert_eq!(world.users(), 0);
+}
+
+#[tokio::test]
+async fn a_store_that_cannot_be_asked_by_id_is_asked_by_name() {
+    let world = world(0, 10_000, HandOff::Hosted, OnDuplicate::Refuse);
+    *world.store.no_ids.lock().unwrap() = true;
+    for (named, users) in [("bob", 0), ("ann", 1)] {
+        let decided = world.decide("ann@example.com").await;
+        let _ = world.journeys.after_upstream(decided, Upstream::Named(Box::new(record(named)))).await;
+        assert_eq!(world.users(), users, "by name only as the one who was named");
+    }
+}
+
+#[tokio::test]
+async fn a_removed_persons_typed_name_is_not_born_anew() {
+    let world = cutover();
+    let key = PersonKey { source: source(), id: crate::identity::LegacyId::parse("gone").unwrap() };
+    let bucket = world.decide("gone@example.com").await.bucket;
+    let mut gone =
+        Row::fresh(key.clone(), bucket, rules().external_id.render(&key), Timestamp::from_seconds(1));
+    gone.state = RowState::Tombstone;
+    gone.add_alias(Alias::Typed("gone@example.com".into()));
+    world.ledger.rows.lock().unwrap().insert(key, gone);
+    let user = world.directory.seed("gone@example.com", None, true);
+    assert_eq!(world.arrives(&user, "gone@example.com").await, Err(Refused::Tombstone));
+}

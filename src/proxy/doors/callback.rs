@@ -5,8 +5,8 @@ use std::{net::IpAddr, sync::Arc, time::Duration};
 use super::Knock;
 use crate::{
     clock::Deadline,
-    login::{Callback, Identified, Origin, Refused},
-    pages::{Asked, Page, Problem},
+    login::{Callback, Identified, Origin, Refused, UserId},
+    pages::{Asked, Page, Pages, Problem},
     proxy::{
         gate::{Gate, Rules},
         hand_over::chain,
@@ -82,9 +82,20 @@ impl Gate {
             }
             Err(refused) => {
                 self.recorder.callback_refused(refused, returned.client);
+                if refused == Refused::Tombstone {
+                    self.end_all_sessions(&signed_in.user).await;
+                }
                 self.pages.refused(refused, asked)
             }
         }
+    }
+
+    /// Somebody who was removed keeps no session from before.
+    async fn end_all_sessions(&self, user: &UserId) {
+        if let Err(error) = self.sessions.store.remove_all_of(user).await {
+            tracing::error!(error = %error, "the sessions of a removed person could not be ended");
+        }
+        self.visitors.forget_all();
     }
 
     fn not_redeemed(&self, error: &SignInError, asked: &Asked) -> Page {
@@ -135,7 +146,7 @@ impl Gate {
         self.recorder.session_begun(&identified.row, returned.client);
         let cookies =
             [self.cookies.set(&self.cookies.session, &opened.id, None), self.remember_device(&key, rules)];
-        let page = Self::with_cookies(self.pages.see_other(target), cookies);
+        let page = Self::with_cookies(Pages::see_other(target), cookies);
         Self::with_cookies(page, Self::expire_legacy(rules))
     }
 }

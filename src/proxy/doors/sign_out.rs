@@ -8,7 +8,7 @@ use url::Url;
 use super::Knock;
 use crate::{
     clock::Deadline,
-    pages::{Page, Problem},
+    pages::{Page, Pages, Problem},
     proxy::{
         gate::{Gate, Rules},
         hand_over::chain,
@@ -31,10 +31,10 @@ impl Gate {
         let after = knock.rules.public.url.join(&knock.rules.session.after_sign_out);
         let (Ok(session), Ok(after)) = (ended, after) else { return Err(Problem::Overloaded) };
         let Some(session) = session else {
-            return Ok(Self::with_cookies(self.pages.see_other(after.as_str()), cookies));
+            return Ok(Self::with_cookies(Pages::see_other(after.as_str()), cookies));
         };
         let away = self.scalekit_sign_out(session, after.clone()).await?.unwrap_or(after);
-        Ok(Self::with_cookies(self.pages.see_other(away.as_str()), cookies))
+        Ok(Self::with_cookies(Pages::see_other(away.as_str()), cookies))
     }
 
     /// Where the browser ends Scalekit's own session; `None` when that cannot be found out, and then only ours ended.

@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::Knock;
 use crate::{
-    pages::{Page, Problem},
+    pages::{Page, Pages, Problem},
     proxy::{gate::Gate, visitor},
 };
 
@@ -15,7 +15,7 @@ impl Gate {
     /// `session`: the session of this browser, for the application's own scripts.
     pub(super) async fn session_status(self: &Arc<Self>, knock: &Knock<'_>) -> Result<Page, Problem> {
         let Some(visitor) = self.visitor(&knock.head.headers, knock.rules).await? else {
-            return Ok(self.pages.json(StatusCode::OK, &json!({ "signed_in": false })));
+            return Ok(Pages::json(StatusCode::OK, &json!({ "signed_in": false })));
         };
         let session = &visitor.session;
         let ends = session.ends_at.min(session.idle_ends_at);
@@ -27,16 +27,16 @@ impl Gate {
             "groups": session.facts.groups,
             "ends_at": ends.to_string(),
         });
-        Ok(self.pages.json(StatusCode::OK, &body))
+        Ok(Pages::json(StatusCode::OK, &body))
     }
 
     /// `check`: exactly 200 with the identity headers, or 401. For nginx `auth_request`, Traefik `ForwardAuth` and
     /// Envoy `ext_authz`, which takes exactly 200 as yes.
     pub(super) async fn check(self: &Arc<Self>, knock: &Knock<'_>) -> Result<Page, Problem> {
         let Some(visitor) = self.visitor(&knock.head.headers, knock.rules).await? else {
-            return Ok(self.pages.json(StatusCode::UNAUTHORIZED, &json!({ "signed_in": false })));
+            return Ok(Pages::json(StatusCode::UNAUTHORIZED, &json!({ "signed_in": false })));
         };
-        let mut page = self.pages.json(StatusCode::OK, &json!({ "signed_in": true }));
+        let mut page = Pages::json(StatusCode::OK, &json!({ "signed_in": true }));
         page.headers_mut().extend(visitor.headers.iter().cloned());
         Ok(page)
     }
@@ -45,7 +45,7 @@ impl Gate {
     /// it.
     pub(super) fn force(&self, knock: &Knock<'_>) -> Result<Page, Problem> {
         let token = knock.field("token").ok_or(Problem::NotFound)?;
-        let target = self.pages.see_other(&knock.return_to());
+        let target = Pages::see_other(&knock.return_to());
         if token.is_empty() {
             return Ok(Self::with_cookies(target, [self.cookies.clear(&self.cookies.force)]));
         }
@@ -57,7 +57,7 @@ impl Gate {
 
     /// `jwks.json`: the public half of the key that signs assertions.
     pub(super) fn jwks(&self) -> Page {
-        let mut page = self.pages.json(StatusCode::OK, &self.signer.key.jwks());
+        let mut page = Pages::json(StatusCode::OK, &self.signer.key.jwks());
         page.headers_mut()
             .insert(http::header::CACHE_CONTROL, HeaderValue::from_static("public, max-age=300"));
         page

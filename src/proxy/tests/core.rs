@@ -9,13 +9,17 @@ use tokio::task::LocalSet;
 
 use super::{
     super::{
-        AnswerBody, Client, Core, Counters, Extra, ForwardError, Outgoing, OutgoingBody,
+        AnswerBody, Client, Core, Extra, Outgoing, OutgoingBody,
         headers::FieldRules,
         upstream::{Target, Upstream},
     },
     support::{self, Application, HOST, has},
 };
-use crate::pages::{Pages, Problem};
+use crate::{
+    pages::{Pages, Problem},
+    proxy::failure::ForwardError,
+    telemetry::{AddressPolicy, Audit, Metrics},
+};
 
 fn core(application: SocketAddr) -> Core {
     let public = support::public();
@@ -27,7 +31,8 @@ fn core(application: SocketAddr) -> Core {
         rules: Arc::new(rules),
         public: Arc::new(public),
         pages: Arc::new(Pages::new("/.crossfade/")),
-        counters: Arc::new(Counters::default()),
+        metrics: Metrics::new(),
+        audit: Audit::new(AddressPolicy::Network),
     }
 }
 

@@ -286,9 +286,9 @@ fn a_connection_wakes_from_a_long_silence_with_every_byte_in_place() {
     ));
     let reply = client.reply();
     assert!(reply.text().starts_with("POST /four") && reply.text().ends_with(&"x".repeat(600)));
-    assert_eq!(running.counters.connections.load(std::sync::atomic::Ordering::Relaxed), 1);
+    assert_eq!(running.metrics.open_connections(), 1);
     drop(client);
-    while running.counters.connections.load(std::sync::atomic::Ordering::Relaxed) > 0 {
+    while running.metrics.open_connections() > 0 {
         std::thread::yield_now();
     }
 }

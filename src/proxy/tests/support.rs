@@ -4,7 +4,7 @@ use std::{
     collections::HashMap,
     io::{ErrorKind, Read as _, Write as _},
     net::{SocketAddr, TcpListener, TcpStream},
-    sync::{Arc, Condvar, Mutex, atomic::Ordering::Relaxed},
+    sync::{Arc, Condvar, Mutex},
     thread,
     time::Duration,
 };
@@ -12,13 +12,14 @@ use std::{
 use http::HeaderName;
 
 use super::super::{
-    Accepted, Core, Counters, Handled, Handler, Plane, RequestId, Setup, request::RequestIds,
+    Accepted, Core, Handler, Plane, RequestId, Setup, intercept::Handled, request::RequestIds,
 };
 use crate::{
     config::{self, AssertionKey, IdentityHeaders, Limits, Public, SessionSettings, UserValue},
     identity::Secret,
     pages::Pages,
     session::Cookies,
+    telemetry::{AddressPolicy, Audit, Metrics},
 };
 
 pub(crate) const HOST: &str = "app.example.test";
@@ -87,7 +88,7 @@ pub(crate) fn id() -> RequestId {
 /// A running plane.
 pub(crate) struct Running {
     pub(crate) plane: Plane,
-    pub(crate) counters: Arc<Counters>,
+    pub(crate) metrics: Metrics,
 }
 
 impl Running {
@@ -102,7 +103,7 @@ impl Running {
     ) -> Self {
         let (mut public, mut upstream) = (public(), upstream(application));
         tweak(&mut public, &mut upstream);
-        let counters = Arc::new(Counters::default());
+        let metrics = Metrics::new();
         let setup = Setup {
             cookies: cookies(&public),
             public: Arc::new(public),
@@ -110,9 +111,10 @@ impl Running {
             identity: identity(),
             gate: Arc::new(Open),
             pages: Arc::new(Pages::new("/.crossfade/")),
-            counters: Arc::clone(&counters),
+            metrics: metrics.clone(),
+            audit: Audit::new(AddressPolicy::Network),
         };
-        Self { plane: Plane::start(&setup).unwrap(), counters }
+        Self { plane: Plane::start(&setup).unwrap(), metrics }
     }
 
     pub(crate) fn address(&self) -> SocketAddr {
@@ -130,12 +132,24 @@ impl Running {
         client.reply()
     }
 
-    pub(crate) fn refusals(&self) -> HashMap<&'static str, u64> {
-        self.counters.refusals().filter(|(_, count)| *count > 0).collect()
+    pub(crate) fn refusals(&self) -> HashMap<String, u64> {
+        self.counted("refused_requests")
     }
 
     pub(crate) fn retries(&self) -> u64 {
-        self.counters.retries.load(Relaxed)
+        self.counted("request_retries")[""]
+    }
+
+    /// A counter by the value of its one label; the empty text for a counter without one.
+    pub(crate) fn counted(&self, name: &str) -> HashMap<String, u64> {
+        let page = self.metrics.encode().unwrap();
+        let own = page.lines().filter_map(|line| line.strip_prefix(&format!("crossfade_{name}_total")));
+        let read = |rest: &str| {
+            let (label, count) = rest.rsplit_once(' ')?;
+            let value = label.split('"').nth(1).unwrap_or_default();
+            Some((value.to_owned(), count.parse().ok()?))
+        };
+        own.filter_map(read).collect()
     }
 }
 
@@ -439,7 +453,7 @@ impl Guest {
 struct Open;
 
 impl Handler for Open {
-    fn handle<'a>(self: Arc<Self>, core: &'a Core, request: Accepted) -> Handled<'a> {
+    fn handle(self: Arc<Self>, core: &Core, request: Accepted) -> Handled<'_> {
         Box::pin(async move {
             let asking = request.asking();
             core.forward(request.onward()).await.unwrap_or_else(|error| core.failed(&error, &asking))

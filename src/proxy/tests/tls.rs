@@ -67,7 +67,7 @@ fn an_https_application_is_believed_only_with_a_trusted_certificate_for_its_name
     ] {
         let running = before(application, host, ca_file);
         assert_eq!(running.ask(&request).status, status, "{host} {ca_file:?}");
-        let failed = running.counters.upstream_failures().any(|(kind, count)| kind == "tls" && count == 1);
+        let failed = running.counted("upstream_failures").get("tls") == Some(&1);
         assert_eq!(failed, status == 502, "{host} {ca_file:?}");
     }
 }

@@ -42,6 +42,12 @@ impl Crossfade {
         (self.process, self.public, self.admin) = start(&self.config, &self.environment);
     }
 
+    /// Changes a variable for the next start; `None` takes it away.
+    pub(crate) fn set(&mut self, name: &str, value: Option<&str>) {
+        self.environment.retain(|(known, _)| known != name);
+        self.environment.extend(value.map(|value| (name.to_owned(), value.to_owned())));
+    }
+
     /// A folder that lives as long as this value, for stores and secret files.
     pub(crate) fn scratch(&self) -> &Scratch {
         &self.scratch
@@ -104,8 +110,16 @@ impl Crossfade {
 
 /// Runs another command of the program to its end: its exit code and both streams.
 pub(crate) fn crossfade(arguments: &[&str]) -> (Option<i32>, String, String) {
-    let output =
-        std::process::Command::new(env!("CARGO_BIN_EXE_crossfade")).args(arguments).output().unwrap();
+    crossfade_with(arguments, &[])
+}
+
+/// The same with these variables in its environment.
+pub(crate) fn crossfade_with(
+    arguments: &[&str],
+    environment: &[(&str, &str)],
+) -> (Option<i32>, String, String) {
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_crossfade"));
+    let output = command.args(arguments).envs(environment.iter().copied()).output().unwrap();
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
     (output.status.code(), text(output.stdout), text(output.stderr))
 }

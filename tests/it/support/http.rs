@@ -79,6 +79,18 @@ impl Visitor {
         self.send(self.request(Method::GET, path))
     }
 
+    /// Goes where a redirect leads; it must be on this visitor's origin.
+    pub(crate) fn follow(&self, redirect: &Answer) -> Answer {
+        self.get(self.path_of(redirect.location()))
+    }
+
+    /// The path and query of an address on this visitor's origin.
+    pub(crate) fn path_of<'a>(&self, address: &'a str) -> &'a str {
+        let path = address.strip_prefix(&self.origin).unwrap_or(address);
+        assert!(path.starts_with('/'), "{address} is not on {}", self.origin);
+        path
+    }
+
     pub(crate) fn post_form(&self, path: &str, fields: &[(&str, &str)]) -> Answer {
         self.send(self.request(Method::POST, path).form(fields))
     }

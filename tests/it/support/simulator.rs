@@ -1,17 +1,20 @@
 //! The program's own stand-ins, as processes: `crossfade simulate KIND`.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, thread};
 
 use reqwest::Method;
 use serde_json::Value;
 
 use super::{
     http::{Answer, Visitor},
+    openapi,
     process::{self, Process},
     scratch::Scratch,
 };
 
+/// A running stand-in. One of Scalekit's management API has all its exchanges judged when it goes away.
 pub(crate) struct Simulator {
+    kind: String,
     pub(crate) address: SocketAddr,
     pub(crate) process: Process,
     visitor: Visitor,
@@ -29,7 +32,7 @@ impl Simulator {
         let line: Value = serde_json::from_str(&process.line(0)).unwrap();
         let address =
             line["listening"].as_str().expect("the first line says where it listens").parse().unwrap();
-        Self { address, process, visitor: Visitor::of(address), _scratch: scratch }
+        Self { kind: kind.to_owned(), address, process, visitor: Visitor::of(address), _scratch: scratch }
     }
 
     pub(crate) fn url(&self, path: &str) -> String {
@@ -99,5 +102,17 @@ impl Simulator {
             answer.text()
         );
         answer
+    }
+}
+
+impl Drop for Simulator {
+    fn drop(&mut self) {
+        if self.kind != "scalekit" || thread::panicking() || !self.process.is_running() {
+            return;
+        }
+        let transcript = self.look("transcript");
+        assert_eq!(transcript["forgotten"], 0, "exchanges were forgotten before they were judged");
+        let problems = openapi::validate(&transcript);
+        assert!(problems.is_empty(), "the management API's contract was broken:\n{}", problems.join("\n"));
     }
 }

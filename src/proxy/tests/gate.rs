@@ -1,0 +1,308 @@
+//! The gate over real sockets: what a sign-in makes of the application's answers, and of sessions that were there.
+
+use std::{path::Path, sync::Arc};
+
+use arc_swap::ArcSwap;
+use async_trait::async_trait;
+use http::HeaderMap;
+use tokio::runtime::Runtime;
+use url::Url;
+
+use super::support::{Application, HOST, Reply, Running, cookies, identity, public, upstream};
+use crate::{
+    clock::{Deadline, SystemClock},
+    config::{Config, Environment, HandOff, parse},
+    identity::{LegacyId, PersonKey, Secret, SourceName, SubjectKey},
+    login::{
+        Chain, Journeys, Moment, Origin, Row, RowState, Settings, UserId, Witness,
+        tests::{FakeDirectory, FakeStore, OnDuplicate},
+    },
+    net::Tracker,
+    pages::Pages,
+    proxy::{Gate, Plane, Recorder, Rules, Setup, Visitors, sign_in::is_same_origin},
+    session::{
+        AssertionSigner, Authorize, FlowSecrets, Flows, IdentityProvider, KeyRing, SessionFacts,
+        SessionTokens, Sessions, SignInError, SignedIn, SigningKey,
+    },
+    store::Embedded,
+    telemetry::{AddressPolicy, Audit, Metrics},
+};
+
+fn config(rollout: &str, more: &str) -> Config {
+    let text = format!(
+        "
+public: {{url: 'https://{HOST}', allowed_hosts: [{HOST}]}}
+upstream: {{url: 'https://inside.example.com'}}
+legacy: {{sources: [{{name: crm, upstream: {{}}, mfa: none}}]}}
+sign_in:
+  routes:
+    - name: form
+      path: /login
+      form: {{login: l, password: p}}
+      rejected: {{redirect: /login}}
+      success: [{{status: [302]}}, {{sets_cookie: sid}}]
+  who_am_i: {{path: /me, source: crm, id: /id, email: /email}}
+scalekit:
+  environment_url: https://example.scalekit.com
+  client_id: skc_1
+  client_secret: {{env: KEY}}
+  default_organization: {{external_id: main, display_name: Main}}
+rollout: {{{rollout}, salt: {{env: KEY}}}}
+session: {{keys: [{{env: KEY}}]}}
+store: {{embedded: {{path: state.redb}}}}
+telemetry: {{subject_key: {{env: KEY}}}}
+{more}"
+    );
+    let environment = Environment::new([("KEY".to_owned(), "k".repeat(32))]);
+    parse(&text, Path::new("/base"), &environment).unwrap_or_else(|problems| panic!("{problems}")).config
+}
+
+struct Quiet;
+
+impl Witness for Quiet {
+    fn step(&self, _: Moment, _: &'static str, _: &Row) {}
+
+    fn moved(&self, _: &RowState, _: &Row) {}
+
+    fn failed(&self, _: &'static str, _: &(dyn std::error::Error + 'static), _: &Row) {}
+
+    fn unavailable(&self, _: &'static str, _: &(dyn std::error::Error + 'static)) {}
+}
+
+/// A Scalekit that is never met.
+struct Away;
+
+#[async_trait]
+impl IdentityProvider for Away {
+    async fn authorize_url(&self, _: Authorize<'_>, _: Deadline) -> Result<Url, SignInError> {
+        Ok(Url::parse("https://example.scalekit.com/oauth/authorize").unwrap())
+    }
+
+    async fn redeem(
+        &self,
+        _: &str,
+        _: &FlowSecrets,
+        _: Option<&str>,
+        _: Deadline,
+    ) -> Result<SignedIn, SignInError> {
+        Err(SignInError::CodeInvalid)
+    }
+
+    async fn end_session_url(&self, _: Option<&str>, after: &Url, _: Deadline) -> Result<Url, SignInError> {
+        Ok(after.clone())
+    }
+}
+
+struct World {
+    running: Running,
+    gate: Arc<Gate>,
+    store: Arc<FakeStore>,
+    directory: Arc<FakeDirectory>,
+    runtime: Runtime,
+}
+
+impl World {
+    fn before(application: &Application, config: &Config) -> Self {
+        let runtime = Runtime::new().unwrap();
+        let file = std::env::temp_dir().join(format!("crossfade-gate-{}.redb", uuid::Uuid::now_v7()));
+        let state = Embedded::open(&file, "test").unwrap();
+        // The file lives on while it is open.
+        std::fs::remove_file(&file).unwrap();
+        let (store, directory) = (FakeStore::with(&["ann", "bob"]), FakeDirectory::new(OnDuplicate::Refuse));
+        let clock = SystemClock::shared();
+        let keys = Arc::new(KeyRing::new(&[Secret::new("k".repeat(32))]).unwrap());
+        let metrics = Metrics::new();
+        let public = public();
+        let gate = Arc::new(Gate {
+            rules: ArcSwap::from_pointee(Rules::of(config)),
+            journeys: Journeys {
+                settings: Arc::new(ArcSwap::from_pointee(Settings::of(config))),
+                chain: Arc::new(ArcSwap::from_pointee(Chain::new(vec![Arc::clone(&store) as _]))),
+                directory: Arc::clone(&directory) as _,
+                ledger: Arc::new(state.clone()),
+                clock: clock.clone(),
+                witness: Arc::new(Quiet),
+            },
+            sessions: Sessions {
+                store: Arc::new(state.clone()),
+                keys: Arc::clone(&keys),
+                clock: clock.clone(),
+                idle: config.session.idle,
+                absolute: config.session.absolute,
+            },
+            flows: Flows { store: Arc::new(state), keys: Arc::clone(&keys), clock: clock.clone() },
+            provider: Arc::new(Away),
+            cookies: cookies(&public),
+            keys,
+            signer: AssertionSigner {
+                key: SigningKey::from_der(&SigningKey::generate().unwrap()).unwrap(),
+                origin: public.url.origin().ascii_serialization(),
+                lifetime: config.identity.assertion_lifetime,
+            },
+            pages: Pages::new(&public.prefix),
+            recorder: Recorder {
+                audit: Audit::new(AddressPolicy::from_full_addresses(false)),
+                metrics,
+                subjects: SubjectKey::new(&[1; 32]),
+            },
+            tracker: Tracker::new(runtime.handle().clone()),
+            clock,
+            visitors: Visitors::default(),
+        });
+        let metrics = Metrics::new();
+        let setup = Setup {
+            cookies: cookies(&public),
+            public: Arc::new(public),
+            upstream: upstream(application.address),
+            identity: identity(),
+            gate: Arc::clone(&gate) as _,
+            pages: Arc::new(Pages::new("/.crossfade/")),
+            metrics: metrics.clone(),
+            audit: Audit::new(AddressPolicy::Network),
+        };
+        let running = Running { plane: Plane::start(&setup).unwrap(), metrics };
+        Self { running, gate, store, directory, runtime }
+    }
+
+    /// Sends the form, as a browser on this site does.
+    fn sign_in(&self, body: &str, cookie: &str) -> Reply {
+        self.running.ask(&format!(
+            "POST /login HTTP/1.1\r\nHost: {HOST}\r\nOrigin: https://{HOST}\r\nCookie: {cookie}\r\n\
+             Content-Type: application/x-www-form-urlencoded\r\nContent-Length: {}\r\n\r\n{body}",
+            body.len()
+        ))
+    }
+
+    /// Somebody's session, and the cookie that leads to it.
+    fn session(&self) -> (String, String) {
+        let key =
+            PersonKey { source: SourceName::parse("crm").unwrap(), id: LegacyId::parse("ann").unwrap() };
+        let tokens =
+            SessionTokens { id_token: String::new(), access_token: String::new(), refresh_token: None };
+        let person = (key, Origin::Legacy, UserId("usr_1".into()));
+        let opened = self.gate.sessions.open(person, SessionFacts::default(), None, &tokens, None);
+        let id = self.runtime.block_on(opened).unwrap().id;
+        (format!("{}={id}", self.gate.cookies.session), id)
+    }
+
+    fn is_live(&self, id: &str) -> bool {
+        self.runtime.block_on(self.gate.sessions.find(id)).unwrap().is_some()
+    }
+
+    fn users(&self) -> usize {
+        self.directory.users.lock().unwrap().len()
+    }
+}
+
+/// Lets everybody in whose form says `p=right`, and answers who-am-I with what it is given.
+fn application(who_am_i: &'static str) -> Application {
+    Application::run(move |guest| {
+        while let Some(request) = guest.request() {
+            guest.send(match () {
+                () if request.starts_with("GET /me") => who_am_i,
+                () if request.contains("p=right") => {
+                    "HTTP/1.1 302 Found\r\nSet-Cookie: sid=1\r\nLocation: /\r\nContent-Length: 0\r\n\r\n"
+                }
+                () => "HTTP/1.1 302 Found\r\nLocation: /login\r\nContent-Length: 0\r\n\r\n",
+            });
+        }
+    })
+}
+
+const NOBODY: &str = "HTTP/1.1 401 Unauthorized\r\nContent-Length: 2\r\n\r\n{}";
+const ANN: &str =
+    "HTTP/1.1 200 OK\r\nContent-Length: 38\r\n\r\n{\"id\":\"ann\",\"email\":\"ann@example.com\"}";
+
+#[test]
+fn a_success_in_which_who_am_i_names_nobody_is_no_proof() {
+    for (who_am_i, users) in [(NOBODY, 0), (ANN, 1)] {
+        let application = application(who_am_i);
+        let world = World::before(&application, &config("cutover: 0%, migrate: 100%", ""));
+        let reply = world.sign_in("l=ann%40example.com&p=right", "a=b");
+        assert_eq!((reply.status, reply.all("location")[..].to_vec()), (302, vec!["/"]));
+        assert_eq!(world.users(), users, "a second factor may still be due");
+    }
+}
+
+#[test]
+fn whoever_the_application_lets_in_ends_the_session_that_was_there() {
+    let app = || Some(HandOff::App { url: "/start".into() });
+    for (rollout, hand_off, body, ends) in [
+        // Ineligible in the new lane: the application goes on, and its yes counts.
+        ("cutover: 100%", None, "l=bob%40example.com&p=right", true),
+        ("cutover: 100%", None, "l=bob%40example.com&p=wrong", false),
+        // Proves nothing to us, and signs in all the same.
+        ("cutover: 100%", None, "l=bob%40example.com&p=right&p=right", true),
+        ("cutover: 0%", None, "l=bob%40example.com&p=right", true),
+        ("cutover: 0%", None, "l=bob%40example.com&p=wrong", false),
+        // Handed over to the application's own Scalekit sign-in: no callback of ours follows.
+        ("cutover: 100%", app(), "l=ann%40example.com&p=right", true),
+    ] {
+        let application = application(NOBODY);
+        let mut config = config(rollout, "");
+        if let Some(hand_off) = hand_off {
+            config.scalekit.hand_offs.default = hand_off;
+        }
+        let world = World::before(&application, &config);
+        world.store.records.lock().unwrap()[1].email.verified = Some(false);
+        let (cookie, id) = world.session();
+        let reply = world.sign_in(body, &cookie);
+        let cleared = reply.all("set-cookie").iter().any(|line| line.starts_with("__Host-crossfade=;"));
+        assert_eq!((cleared, world.is_live(&id)), (ends, !ends), "{rollout} {body}: {reply:?}");
+    }
+}
+
+#[test]
+fn who_could_not_be_named_in_time_is_not_created_on_signals_alone() {
+    let slow = Application::run(|guest| {
+        while let Some(request) = guest.request() {
+            if request.starts_with("GET /me") {
+                std::thread::sleep(std::time::Duration::from_millis(900));
+                guest.send(ANN);
+            } else {
+                guest.send(
+                    "HTTP/1.1 302 Found\r\nSet-Cookie: sid=1\r\nLocation: /\r\nContent-Length: 0\r\n\r\n",
+                );
+            }
+        }
+    });
+    let mut config = config("cutover: 0%, migrate: 100%", "");
+    config.migration.legacy_lane_budget = std::time::Duration::from_millis(300);
+    let world = World::before(&slow, &config);
+    let reply = world.sign_in("l=ann%40example.com&p=right", "a=b");
+    assert_eq!(reply.status, 302);
+    assert_eq!(world.users(), 0);
+}
+
+#[test]
+fn a_form_of_this_site_is_known_also_where_its_origin_is_withheld() {
+    let rules = Rules::of(&config("cutover: 0%", ""));
+    for (origin, site, same) in [
+        (Some("https://app.example.test"), None, true),
+        (Some("https://evil.example"), Some("same-origin"), false),
+        (Some("null"), Some("same-origin"), true),
+        (Some("null"), Some("cross-site"), false),
+        (Some("null"), Some("none"), false),
+        (Some("null"), None, false),
+        (None, Some("same-origin"), true),
+        (None, None, false),
+    ] {
+        let mut headers = HeaderMap::new();
+        if let Some(origin) = origin {
+            headers.insert("origin", origin.parse().unwrap());
+        }
+        if let Some(site) = site {
+            headers.insert("sec-fetch-site", site.parse().unwrap());
+        }
+        assert_eq!(is_same_origin(&headers, &rules), same, "{origin:?} {site:?}");
+    }
+}
+
+#[test]
+fn a_reload_sets_no_identity_field_that_the_edge_does_not_strip() {
+    let old = Rules::of(&config("cutover: 0%", ""));
+    let new = Rules::of(&config("cutover: 0%", "identity: {assertion: x-other, plain_headers: true}"));
+    let kept = new.keeping(&old);
+    assert_eq!(kept.identity.assertion, old.identity.assertion);
+    assert!(!kept.identity.plain_headers);
+}
