@@ -115,6 +115,20 @@ impl Stage {
         self.crossfade.take(&turned(&self.configuration, dial));
     }
 
+    /// Writes the file in place and sends SIGHUP, as scripts do; for a dial whose cutover is another one.
+    pub(crate) fn turn_by_signal(&self, dial: Dial) {
+        let admin = self.crossfade.admin_visitor();
+        let cutover = || {
+            let metrics = admin.get("/metrics").text();
+            let line =
+                metrics.lines().find(|line| line.starts_with("crossfade_rollout_cutover")).map(str::to_owned);
+            line.expect("the dial is among the metrics")
+        };
+        let before = cutover();
+        self.crossfade.reload(&turned(&self.configuration, dial));
+        wait::until("the dial is turned", || (cutover() != before).then_some(()));
+    }
+
     /// The same dial, and a database that cannot be reached.
     pub(crate) fn lose_the_database(&self, dial: Dial) {
         let text = Draft(turned(&self.configuration, dial));
