@@ -116,16 +116,15 @@ impl Scene {
         let back = at_provider.get(&inside(&submitted));
         back.location().strip_prefix(&self.origin).expect("the provider leads back").to_owned()
     }
+}
 
-    fn is_refused(&self, answer: &Answer) {
-        assert_eq!(answer.status, 400, "{}", answer.text());
-        assert!(answer.text().contains("This sign-in cannot be finished"), "{}", answer.text());
-        let opened = answer
-            .headers
-            .iter()
-            .any(|(name, value)| name == "set-cookie" && value.starts_with("crossfade="));
-        assert!(!opened, "a session was opened");
-    }
+/// Our page, and no session.
+fn assert_refused(answer: &Answer) {
+    assert_eq!(answer.status, 400, "{}", answer.text());
+    assert!(answer.text().contains("This sign-in cannot be finished"), "{}", answer.text());
+    let opened =
+        answer.headers.iter().any(|(name, value)| name == "set-cookie" && value.starts_with("crossfade="));
+    assert!(!opened, "a session was opened");
 }
 
 #[test]
@@ -172,7 +171,7 @@ fn a_new_signing_key_is_believed_once_it_may_be_fetched() {
         if answer.status == 303 {
             return Some((visitor, answer));
         }
-        scene.is_refused(&answer);
+        assert_refused(&answer);
         wait::within(PAUSE, || None)
     });
     assert_eq!(answer.location(), "/");
@@ -188,25 +187,25 @@ fn a_callback_that_does_not_fit_is_refused_before_the_code_goes_anywhere() {
     let callback = scene.to_callback(&visitor);
     let state = callback.split("state=").nth(1).unwrap().split('&').next().unwrap();
     let wrong = "A".repeat(state.len());
-    scene.is_refused(&visitor.get(&callback.replace(state, &wrong)));
-    scene.is_refused(&visitor.get("/.crossfade/callback?code=abc"));
-    scene.is_refused(&visitor.get(&callback.replace("iss=http", "iss=https")));
+    assert_refused(&visitor.get(&callback.replace(state, &wrong)));
+    assert_refused(&visitor.get("/.crossfade/callback?code=abc"));
+    assert_refused(&visitor.get(&callback.replace("iss=http", "iss=https")));
     assert_eq!(scene.token_requests(), 0);
 
     let another = scene.visitor();
     let callback = scene.to_callback(&visitor);
-    scene.is_refused(&another.get(&callback));
+    assert_refused(&another.get(&callback));
     // One that has a sign-in of its own under way, too.
     let callback = scene.to_callback(&visitor);
     scene.to_callback(&another);
-    scene.is_refused(&another.get(&callback));
+    assert_refused(&another.get(&callback));
     assert_eq!(scene.token_requests(), 0);
 
     let callback = scene.to_callback(&visitor);
     let answer = visitor.get(&callback);
     assert_eq!((answer.status, answer.location()), (303, "/"), "{}", answer.text());
     assert_eq!(scene.token_requests(), 1);
-    scene.is_refused(&visitor.get(&callback));
+    assert_refused(&visitor.get(&callback));
     assert_eq!(scene.token_requests(), 1);
     assert_eq!(visitor.get("/.crossfade/session").json()["signed_in"], true, "the session lives on");
 }

@@ -1,8 +1,12 @@
 //! Crossfade as a plain proxy before the real Django site: many at once, long and large, and on its way out.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, AtomicUsize, Ordering},
+use std::{
+    io::{BufRead as _, BufReader, Write as _},
+    net::TcpStream,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
 };
 
 use aws_lc_rs::digest::{SHA256, digest};
@@ -25,7 +29,7 @@ fn stage() -> Stage {
 }
 
 fn sha256(body: &[u8]) -> String {
-    digest(&SHA256, body).as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
+    digest(&SHA256, body).as_ref().iter().fold(String::new(), |text, byte| format!("{text}{byte:02x}"))
 }
 
 /// Sends all at once and gives every answer as status and body, in the order of sending.
@@ -107,9 +111,31 @@ fn an_upload_up_to_the_limit_arrives_whole_and_one_above_it_nowhere() {
     let (answer, hash) = send(BODY_MAX_BYTES);
     assert_eq!(answer.status, 200, "{}", answer.text());
     assert_eq!(answer.json()["body_sha256"], json!(hash));
-    let (answer, _) = send(BODY_MAX_BYTES + 1);
-    assert_eq!(answer.status, 413, "{}", answer.text());
+    // A client that asks first, as curl does, is told before it sends anything.
+    let host = stage.origin.trim_start_matches("http://");
+    let head = format!(
+        "POST /echo-headers/ HTTP/1.1\r\nhost: {host}\r\ncontent-length: {}\r\nexpect: 100-continue\r\n\r\n",
+        BODY_MAX_BYTES + 1
+    );
+    let mut stream = TcpStream::connect(stage.crossfade.public).unwrap();
+    stream.set_read_timeout(Some(wait::PATIENCE)).unwrap();
+    stream.write_all(head.as_bytes()).unwrap();
+    let mut line = String::new();
+    BufReader::new(&stream).read_line(&mut line).unwrap();
+    assert_eq!(line, "HTTP/1.1 413 Payload Too Large\r\n");
     assert_eq!(caller.get("/accounts/whoami/").status, 401, "the next request is served");
+}
+
+/// RFC 9112 §9.6: whoever closes while the client still sends takes the answer away from it again.
+#[test]
+fn a_client_that_sends_too_much_at_once_still_reads_why() {
+    let stage = stage();
+    let caller = stage.visitor();
+    for _ in 0..10 {
+        let body = vec![b'x'; BODY_MAX_BYTES + 1];
+        let answer = caller.visitor.send(caller.request(Method::POST, "/echo-headers/").body(body));
+        assert_eq!(answer.status, 413, "{}", answer.text());
+    }
 }
 
 #[test]
@@ -151,7 +177,7 @@ fn a_drain_under_load_fails_no_request_that_had_begun() {
         wait::until("the load is under way", || (answered.load(Ordering::Relaxed) > 200).then_some(()));
         stage.crossfade.process.signal("TERM");
         wait::until("nothing new is accepted", || {
-            std::net::TcpStream::connect(stage.crossfade.public).is_err().then_some(())
+            TcpStream::connect(stage.crossfade.public).is_err().then_some(())
         });
         // What had begun is still under way: it ends only now.
         assert_eq!(stage.direct().get("/release/drained/").status, 200);

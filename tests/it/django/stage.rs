@@ -225,8 +225,9 @@ impl Caller<'_> {
 
     pub(crate) fn request(&self, method: Method, path: &str) -> reqwest::RequestBuilder {
         let host = self.origin.trim_start_matches("http://").to_owned();
-        let request = self.visitor.request(method.clone(), path).header("host", host);
-        if method == Method::GET { request } else { request.header("origin", self.origin) }
+        let says_origin = method != Method::GET;
+        let request = self.visitor.request(method, path).header("host", host);
+        if says_origin { request.header("origin", self.origin) } else { request }
     }
 
     /// Opens the form and sends it.
