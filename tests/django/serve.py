@@ -21,6 +21,8 @@ def main():
         host="127.0.0.1",
         port=port,
         threads=16,
+        # A proxy keeps idle connections; at waitress' own 100 they would shut new ones out.
+        connection_limit=1000,
         clear_untrusted_proxy_headers=False,
     )
     print(json.dumps({"listening": f"127.0.0.1:{server.effective_port}"}), flush=True)

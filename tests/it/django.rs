@@ -1,7 +1,7 @@
 //! People of a real Django site, from its own user table, cross through Crossfade.
 
 mod other_databases;
-mod stage;
+pub(crate) mod stage;
 mod untouched;
 
 use serde_json::{Value, json};
@@ -49,6 +49,11 @@ fn people_of_djangos_table_cross_in_a_browser() {
     assert_eq!(stage.users(), Vec::<Value>::new());
     let asked = stage.scalekit.journal().to_string();
     assert!(!asked.contains("/api/v1"), "Scalekit was asked at 0 %: {asked}");
+
+    browser.click("button");
+    browser.wait_text("User name");
+    assert_eq!(browser.url(), stage.url("/accounts/login/"), "Django's own sign-out, untouched");
+    assert_eq!(stage.cookies(&mut browser), ["csrftoken"]);
 
     // Nobody answers for the addresses: nobody is created.
     stage.turn(Dial { addresses: Addresses::Unsigned, ..MIGRATING });
@@ -144,7 +149,7 @@ fn refusals_look_as_configured_and_create_nobody() {
         assert_eq!(browser.text("[role=alert]"), REFUSED, "Django's own words for {name}");
         assert_eq!(browser.value("input[name=next]"), "/berths/7/");
     }
-    stage.turn(CUT_OVER);
+    stage.turn_by_signal(CUT_OVER);
     let mut answers = Vec::new();
     for (name, password) in wrong {
         browser.fresh();

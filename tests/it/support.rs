@@ -12,6 +12,7 @@
 pub(crate) mod browser;
 pub(crate) mod crossfade;
 pub(crate) mod django;
+pub(crate) mod draft;
 pub(crate) mod http;
 pub(crate) mod mariadb;
 pub(crate) mod oidc;

@@ -44,6 +44,8 @@ ORIGINS = [origin.strip() for origin in os.environ.get("SITE_PUBLIC_ORIGINS", ""
 
 SECRET_KEY = os.environ.get("SITE_SECRET_KEY") or get_random_secret_key()
 DEBUG = False
+# The site takes what the proxy lets through, so that the proxy's limit is the one that shows.
+DATA_UPLOAD_MAX_MEMORY_SIZE = None
 # A leading dot takes every name below .localhost, which browsers resolve to this machine.
 ALLOWED_HOSTS = ["127.0.0.1", ".localhost", *{urlsplit(origin).hostname for origin in ORIGINS}]
 CSRF_TRUSTED_ORIGINS = ORIGINS

@@ -11,4 +11,6 @@ urlpatterns = [
     path("berths/<int:number>/", views.berth, name="berth"),
     path("identity/", views.identity, name="identity"),
     path("echo-headers/", views.echo, name="echo-headers"),
+    path("download/<slug:name>/<int:pieces>/", views.download, name="download"),
+    path("release/<slug:name>/", views.release, name="release"),
 ]

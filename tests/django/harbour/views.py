@@ -1,9 +1,11 @@
 """The site's pages, and a few doors through which tests see what reached it."""
 
 import hashlib
+import threading
+from collections import defaultdict
 
 from django.contrib.auth.decorators import login_required
-from django.http import JsonResponse
+from django.http import JsonResponse, StreamingHttpResponse
 from django.shortcuts import render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.csrf import csrf_exempt
@@ -66,3 +68,27 @@ def echo(request):
             "body_sha256": hashlib.sha256(request.body).hexdigest(),
         }
     )
+
+
+RELEASED = defaultdict(threading.Event)
+PIECE = b"".join(b"%015d\n" % number for number in range(4096))
+
+
+@never_cache
+def download(request, name, pieces):
+    """Pieces of 64 KiB; what follows the first waits until somebody releases the download by its name."""
+
+    def body():
+        yield PIECE
+        if not RELEASED[name].wait(60):
+            raise TimeoutError(name)
+        for _ in range(pieces - 1):
+            yield PIECE
+
+    return StreamingHttpResponse(body(), content_type="application/octet-stream")
+
+
+@never_cache
+def release(request, name):
+    RELEASED[name].set()
+    return JsonResponse({"released": name})

@@ -1,12 +1,19 @@
 //! The same site on MariaDB and on SQLite, with a visitor that is no browser.
 
+use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::{
     PASSWORD, person,
-    stage::{CUT_OVER, Caller, Draft, MIGRATING, Stage},
+    stage::{CUT_OVER, Caller, EXAMPLE, MIGRATING, Stage},
 };
-use crate::support::{django::Django, http::Visitor, mariadb::MariaDb, scratch::Scratch};
+use crate::support::{
+    django::Django,
+    draft::Draft,
+    http::{Answer, Visitor},
+    mariadb::MariaDb,
+    scratch::Scratch,
+};
 
 /// Signs in, goes through Scalekit's pages, and comes back.
 fn cross(stage: &Stage, visitor: &Caller<'_>, name: &str, email: &str) {
@@ -45,7 +52,7 @@ fn migrate(stage: &Stage, name: &str, id: &Value, email: &str) {
 #[test]
 fn people_of_a_mariadb_table_cross_and_its_collation_mixes_nobody_up() {
     let database = MariaDb::fresh();
-    let example = Draft::example()
+    let example = Draft::of(EXAMPLE)
         .put("dialect: postgres\n", "dialect: mysql\n")
         .put_everywhere("id::text AS id", "CAST(id AS CHAR) AS id")
         .put("username = $1 OR lower(email) = lower($1)", "? IN (username, email)")
@@ -83,7 +90,7 @@ fn people_of_a_mariadb_table_cross_and_its_collation_mixes_nobody_up() {
 fn people_of_a_sqlite_table_cross() {
     let scratch = Scratch::new();
     let file = scratch.path().join("site.db");
-    let example = Draft::example()
+    let example = Draft::of(EXAMPLE)
         .put("dialect: postgres\n", "dialect: sqlite\n")
         .put_everywhere("id::text", "CAST(id AS TEXT)")
         .put("username = $1 OR lower(email) = lower($1)", "? IN (username, email)")
@@ -99,4 +106,23 @@ fn people_of_a_sqlite_table_cross() {
     cross(&stage, &visitor, "maya", "maya@example.com");
     assert_eq!(stage.users().len(), 1);
     assert_eq!(visitor.get("/.crossfade/session").json()["user"], "maya");
+
+    // A script that signs out sees Django's own answer: it could not follow one to another site.
+    let answer = sign_out(&visitor, "cors");
+    assert_eq!((answer.status, answer.location()), (302, "/accounts/login/"));
+    assert_eq!(visitor.get("/.crossfade/session").json()["signed_in"], false);
+    // A browser that is led on anyway goes by Scalekit, whose session would sign in again unasked.
+    let visitor = stage.visitor();
+    cross(&stage, &visitor, "maya", "maya@example.com");
+    let answer = sign_out(&visitor, "navigate");
+    assert_eq!(answer.status, 303);
+    let farewell = format!("http://scalekit.localhost:{}/oidc/logout?", stage.scalekit.address.port());
+    assert!(answer.location().starts_with(&farewell), "{}", answer.location());
+    assert_eq!(visitor.get("/.crossfade/session").json()["signed_in"], false);
+}
+
+fn sign_out(visitor: &Caller<'_>, mode: &str) -> Answer {
+    let token = visitor.get("/").form_value("csrfmiddlewaretoken");
+    let request = visitor.request(Method::POST, "/accounts/logout/").header("sec-fetch-mode", mode);
+    visitor.visitor.send(request.form(&[("csrfmiddlewaretoken", token)]))
 }

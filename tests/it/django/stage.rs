@@ -10,6 +10,7 @@ use crate::support::{
     browser::Browser,
     crossfade::Crossfade,
     django::{Django, Site},
+    draft::Draft,
     http::{Answer, Visitor},
     ports,
     postgres::Postgres,
@@ -17,7 +18,7 @@ use crate::support::{
     wait,
 };
 
-const EXAMPLE: &str = include_str!("../../../config/postgres.yaml");
+pub(crate) const EXAMPLE: &str = include_str!("../../../config/postgres.yaml");
 const SECRET: &str = "simulated-scalekit-secret";
 /// A port where nobody listens.
 const CLOSED: &str = "postgres://reader@127.0.0.1:9/nothing";
@@ -41,28 +42,6 @@ pub(crate) const OFF: Dial = Dial { cutover: "0%", migrate: "0%", addresses: Add
 pub(crate) const MIGRATING: Dial = Dial { migrate: "100%", ..OFF };
 pub(crate) const CUT_OVER: Dial = Dial { cutover: "100%", ..MIGRATING };
 
-/// A text in which each change must find its place.
-pub(crate) struct Draft(pub(crate) String);
-
-impl Draft {
-    #[must_use]
-    pub(crate) fn put(self, old: &str, new: &str) -> Self {
-        assert_eq!(self.0.matches(old).count(), 1, "the example has not exactly one {old:?}");
-        Self(self.0.replace(old, new))
-    }
-
-    #[must_use]
-    pub(crate) fn put_everywhere(self, old: &str, new: &str) -> Self {
-        assert!(self.0.contains(old), "the example has no {old:?}");
-        Self(self.0.replace(old, new))
-    }
-
-    #[must_use]
-    pub(crate) fn example() -> Self {
-        Self(EXAMPLE.to_owned())
-    }
-}
-
 pub(crate) struct Stage {
     pub(crate) site: Site,
     pub(crate) scalekit: Simulator,
@@ -79,7 +58,7 @@ impl Stage {
         let name = database.url().rsplit('/').next().unwrap().to_owned();
         let reader = format!("reader_of_{name}");
         database.sql(&format!("create role {reader} login; grant select on auth_user to {reader}"));
-        Self::of(django, Draft::example(), &database.url_as(&reader, "any"))
+        Self::of(django, Draft::of(EXAMPLE), &database.url_as(&reader, "any"))
     }
 
     /// `example` is the configuration with its own queries, `database` what Crossfade reads.
@@ -104,7 +83,7 @@ impl Stage {
                 "  url: https://app.example.com\n  allowed_hosts: [app.example.com]\n",
                 &format!(
                     "  url: {origin}\n  listen: 127.0.0.1:{port}\n  allowed_hosts: [app.localhost:{port}]\n  \
-                     development: true\n  threads: 2\n  limits: {{drain_wait: 10ms}}\n\nadmin:\n  listen: \
+                     development: true\n  threads: 3\n  limits: {{drain_wait: 10ms}}\n\nadmin:\n  listen: \
                      127.0.0.1:0\n"
                 ),
             )
@@ -134,6 +113,20 @@ impl Stage {
 
     pub(crate) fn turn(&self, dial: Dial) {
         self.crossfade.take(&turned(&self.configuration, dial));
+    }
+
+    /// Writes the file in place and sends SIGHUP, as scripts do; for a dial whose cutover is another one.
+    pub(crate) fn turn_by_signal(&self, dial: Dial) {
+        let admin = self.crossfade.admin_visitor();
+        let cutover = || {
+            let metrics = admin.get("/metrics").text();
+            let line =
+                metrics.lines().find(|line| line.starts_with("crossfade_rollout_cutover")).map(str::to_owned);
+            line.expect("the dial is among the metrics")
+        };
+        let before = cutover();
+        self.crossfade.reload(&turned(&self.configuration, dial));
+        wait::until("the dial is turned", || (cutover() != before).then_some(()));
     }
 
     /// The same dial, and a database that cannot be reached.
@@ -232,8 +225,9 @@ impl Caller<'_> {
 
     pub(crate) fn request(&self, method: Method, path: &str) -> reqwest::RequestBuilder {
         let host = self.origin.trim_start_matches("http://").to_owned();
-        let request = self.visitor.request(method.clone(), path).header("host", host);
-        if method == Method::GET { request } else { request.header("origin", self.origin) }
+        let says_origin = method != Method::GET;
+        let request = self.visitor.request(method, path).header("host", host);
+        if says_origin { request.header("origin", self.origin) } else { request }
     }
 
     /// Opens the form and sends it.
