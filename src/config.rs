@@ -1,8 +1,8 @@
 //! The configuration: one YAML file, validated once into real types.
 //!
 //! `tree` reads the text, `raw` mirrors the file, `validate` turns it into [`Config`] and reports every problem
-//! together, each with its path. Start reading at [`load`]. After that nothing re-checks and nothing else reads the environment or the file. Every type below is the
-//! *validated* form: a value of it is safe to use as it stands.
+//! together, each with its path. After that nothing re-checks and nothing else reads the environment or the file.
+//! Every type below is the *validated* form: a value of it is safe to use as it stands. Start reading at [`load()`].
 
 mod effective;
 mod environment;

@@ -1,6 +1,6 @@
 //! Which lane one sign-in takes, and why: pure, from facts that others gathered.
 //!
-//! Never does I/O and never looks at the time: the same facts give the same [`Lane`] with the same [`Reason`] on
+//! Never does I/O and never looks at the time: the same facts give the same [`Lane`] with the same `Reason` on
 //! every replica. Start reading at [`decide()`].
 
 mod bucket;

@@ -52,7 +52,7 @@ pub(super) struct Args {
     /// People, organizations and settings at the start, in YAML or JSON
     #[arg(long, value_name = "FILE")]
     seed: Option<PathBuf>,
-    /// Something that goes wrong: kind[=number][@/path], for example slow=250, lost@/api/v1/organizations or
+    /// Something that goes wrong: `kind[=number][@/path]`, for example slow=250, lost@/api/v1/organizations or
     /// status=503@/oauth/token; may be given several times
     #[arg(long, value_name = "FAULT")]
     fault: Vec<Fault>,

@@ -181,10 +181,16 @@ pub(super) mod tests {
         assert_eq!(parsed["level"], "error");
     }
 
+    /// Marks the process that the test below starts.
+    const CHILD: &str = "CROSSFADE_TEST_CHILD";
+
     /// Runs in a process of its own, because logging and the panic hook belong to the whole process.
     #[test]
-    #[ignore = "started by the test below"]
     fn a_process_that_logs_and_panics() {
+        // Only as the child of the test below.
+        if config::environment().get(CHILD).is_none() {
+            return;
+        }
         let settings = config::Telemetry {
             log: "info".to_owned(),
             subject_key: crate::identity::Secret::new("canary-key".to_owned()),
@@ -202,7 +208,8 @@ pub(super) mod tests {
     fn a_whole_process_logs_json_lines_and_never_a_panics_text() {
         let child = std::process::Command::new(std::env::current_exe().unwrap())
             .args(["--exact", "telemetry::logs::tests::a_process_that_logs_and_panics"])
-            .args(["--ignored", "--nocapture", "--test-threads=1"])
+            .args(["--nocapture", "--test-threads=1"])
+            .env(CHILD, "1")
             .output()
             .unwrap();
         let logs = String::from_utf8(child.stderr).unwrap();

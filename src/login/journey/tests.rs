@@ -8,6 +8,7 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
+use proptest::prelude::Strategy as _;
 
 use super::*;
 use crate::{
@@ -80,6 +81,12 @@ fn cutover() -> World {
 }
 
 impl World {
+    fn turn_cutover(&self, points: u16) {
+        let mut settings = Settings::clone(&self.journeys.settings.load());
+        settings.dial.cutover = BasisPoints::new(points).unwrap();
+        self.journeys.settings.store(Arc::new(settings));
+    }
+
     async fn decide(&self, name: &str) -> Decided {
         self.journeys.decide(LoginName::parse(name).unwrap(), None).await.unwrap()
     }
@@ -617,4 +624,39 @@ async fn a_removed_persons_typed_name_is_not_born_anew() {
     world.ledger.rows.lock().unwrap().insert(key, gone);
     let user = world.directory.seed("gone@example.com", None, true);
     assert_eq!(world.arrives(&user, "gone@example.com").await, Err(Refused::Tombstone));
+}
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig::with_cases(64))]
+
+    /// Once a name was seen to be the person's, it takes the lane of every other name of theirs, on every device and
+    /// at every percentage; and raising the percentage takes nobody out of the new lane.
+    #[test]
+    fn a_person_has_one_lane_under_all_their_names(
+        names in proptest::sample::subsequence(
+            vec!["ann", "ann@example.com", "ANN@example.com", "Ann@Example.COM"], 1..=4,
+        ).prop_shuffle(),
+        percents in proptest::collection::vec(0_u16..=10_000, 1..6),
+    ) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let world = world(0, 10_000, HandOff::Hosted, OnDuplicate::Refuse);
+            for name in &names {
+                let _ = world.sign_in(name, "right").await;
+            }
+            let mut percents = percents.clone();
+            percents.sort_unstable();
+            let mut was_new = false;
+            for percent in percents {
+                world.turn_cutover(percent);
+                let mut lanes = Vec::new();
+                for name in &names {
+                    lanes.push(world.decide(name).await.decision.lane);
+                }
+                assert!(lanes.windows(2).all(|pair| pair[0] == pair[1]), "{names:?} at {percent}: {lanes:?}");
+                assert!(!was_new || lanes[0] == Lane::New, "moved back at {percent}");
+                was_new = lanes[0] == Lane::New;
+            }
+        });
+    }
 }
