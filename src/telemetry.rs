@@ -6,11 +6,13 @@
 //! one line, whatever bytes are in it. Start reading at [`logs::init`], [`Audit`] and [`Metrics`].
 
 mod audit;
+mod causes;
 pub(crate) mod logs;
 mod metrics;
 mod redact;
 
 pub(crate) use audit::{Audit, SignInEnd};
+pub(crate) use causes::with_causes;
 pub(crate) use metrics::{Counted, METRICS_CONTENT_TYPE, Metrics};
 pub(crate) use redact::AddressPolicy;
 

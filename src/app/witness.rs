@@ -6,6 +6,7 @@ use crate::{
     identity::{Assertion, Subject},
     login::{Moment, Row, RowState, Witness},
     proxy::Recorder,
+    telemetry::with_causes,
 };
 
 /// The witness of this process.
@@ -57,13 +58,13 @@ impl Witness for Recording {
         tracing::warn!(
             migration.step = step,
             login.subject = %self.recorder.subject_of(row),
-            error = %chain(error),
+            error = %with_causes(error),
             "a step of a migration failed"
         );
     }
 
     fn unavailable(&self, step: &'static str, error: &(dyn Error + 'static)) {
-        tracing::warn!(migration.step = step, error = %chain(error), "a dependency could not be asked");
+        tracing::warn!(migration.step = step, error = %with_causes(error), "a dependency could not be asked");
     }
 }
 
@@ -76,17 +77,6 @@ fn say_who_vouched(row: &Row, subject: &Subject) {
         None => return,
     };
     tracing::info!(subject = %subject, email.asserted_by = by, email.accepted_by = accepted_by, "e-mail vouched for");
-}
-
-/// An error with its causes, in one line.
-pub(super) fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
 }
 
 /// A step at which this process stops for good, so that a test can kill it there: `before:create`, `after:claim`.

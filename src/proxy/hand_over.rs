@@ -12,6 +12,7 @@ use crate::{
     login::{Closed, HandOver},
     pages::{Asked, Page, Pages},
     session::{Authorize, SessionError, SignInError},
+    telemetry::with_causes,
 };
 
 /// All that beginning a sign-in at Scalekit may take; the addresses there are usually known already.
@@ -78,20 +79,9 @@ impl Gate {
 
     /// Nobody could be handed over: said in the log, and "could not ask" to the person.
     pub(super) fn cannot_begin(&self, error: &CannotBegin, asked: &Asked) -> Page {
-        tracing::error!(error = %chain(error), request.id = %asked.id, "a sign-in at Scalekit cannot begin");
+        tracing::error!(error = %with_causes(error), request.id = %asked.id, "a sign-in at Scalekit cannot begin");
         self.pages.closed(Closed::Store, asked)
     }
-}
-
-/// An error with its causes, in one line.
-pub(super) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
 }
 
 /// The configured address of the application's own sign-in, filled in.

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use super::hand_over::{CannotBegin, chain};
+use super::hand_over::CannotBegin;
 use crate::{
     config::SignInRoute,
     identity::{Subject, SubjectKey},
@@ -10,7 +10,7 @@ use crate::{
     pages::Asked,
     rollout::Lane,
     session::Session,
-    telemetry::{Audit, Metrics, SignInEnd},
+    telemetry::{Audit, Metrics, SignInEnd, with_causes},
 };
 
 /// Records what happened at the gate.
@@ -61,11 +61,11 @@ impl Recorder {
     }
 
     pub(super) fn ledger_unavailable(error: &LedgerError) {
-        tracing::error!(error = %chain(error), "the ledger cannot be asked");
+        tracing::error!(error = %with_causes(error), "the ledger cannot be asked");
     }
 
     pub(super) fn cannot_begin(error: &CannotBegin) {
-        tracing::error!(error = %chain(error), "a person could not be handed over and goes to the application");
+        tracing::error!(error = %with_causes(error), "a person could not be handed over and goes to the application");
     }
 
     pub(super) fn callback_refused(&self, why: Refused, client: IpAddr) {

@@ -9,6 +9,7 @@ use super::limits::{self, Limit};
 use crate::{
     bulk::{Fields, Row},
     identity::CanonicalEmail,
+    telemetry::with_causes,
 };
 
 /// Which field (or dotted path) holds what.
@@ -200,14 +201,4 @@ fn fingerprint(id: &str) -> u64 {
     let mut hasher = DefaultHasher::new();
     id.hash(&mut hasher);
     hasher.finish()
-}
-
-fn with_causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
 }

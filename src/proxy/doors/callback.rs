@@ -7,11 +7,9 @@ use crate::{
     clock::Deadline,
     login::{Callback, Identified, Origin, Refused, UserId},
     pages::{Asked, Page, Pages, Problem},
-    proxy::{
-        gate::{Gate, Rules},
-        hand_over::chain,
-    },
+    proxy::gate::{Gate, Rules},
     session::{CookieJar, SessionFacts, SignInError, SignedIn, return_to},
+    telemetry::with_causes,
 };
 
 /// All that redeeming a code may take.
@@ -109,7 +107,7 @@ impl Gate {
                 self.pages.sign_in_broken(asked)
             }
             SignInError::Unavailable(..) | SignInError::Misconfigured(_) => {
-                tracing::error!(error = %chain(error), request.id = %asked.id, "a code cannot be redeemed");
+                tracing::error!(error = %with_causes(error), request.id = %asked.id, "a code cannot be redeemed");
                 self.pages.refused(Refused::TryAgain, asked)
             }
         }
@@ -136,7 +134,7 @@ impl Gate {
         let opened = match opened.await {
             Ok(opened) => opened,
             Err(error) => {
-                tracing::error!(error = %chain(&error), "a session cannot be opened");
+                tracing::error!(error = %with_causes(&error), "a session cannot be opened");
                 return self.pages.refused(Refused::TryAgain, asked);
             }
         };

@@ -9,11 +9,9 @@ use super::Knock;
 use crate::{
     clock::Deadline,
     pages::{Page, Pages, Problem},
-    proxy::{
-        gate::{Gate, Rules},
-        hand_over::chain,
-    },
+    proxy::gate::{Gate, Rules},
     session::{CookieJar, Digest, Session, SessionStoreError},
+    telemetry::with_causes,
 };
 
 /// Finding Scalekit's sign-out address may take this long; the person is signed out here in any case.
@@ -50,7 +48,7 @@ impl Gate {
             match gate.provider.end_session_url(hint.as_deref(), &after, deadline).await {
                 Ok(url) => Some(url),
                 Err(error) => {
-                    tracing::error!(error = %chain(&error), "Scalekit's session could not be ended");
+                    tracing::error!(error = %with_causes(&error), "Scalekit's session could not be ended");
                     None
                 }
             }
