@@ -91,7 +91,7 @@ impl FieldRules {
     pub(crate) fn pass_response(&self, headers: &mut HeaderMap, version: Version) {
         strip_hop_by_hop(headers);
         if headers.contains_key(SET_COOKIE) {
-            self.strip_set_cookies(headers);
+            strip_set_cookies(headers, &self.own_cookies);
         }
         headers.append(VIA, self.via_for(version));
     }
@@ -172,20 +172,21 @@ impl FieldRules {
             headers.append(COOKIE, line);
         }
     }
+}
 
-    fn strip_set_cookies(&self, headers: &mut HeaderMap) {
-        let goes = |value: &HeaderValue| {
-            let name = cookie_name(value.as_bytes());
-            self.own_cookies.iter().any(|known| known.as_bytes() == name)
-        };
-        if !headers.get_all(SET_COOKIE).iter().any(goes) {
-            return;
-        }
-        let Entry::Occupied(entry) = headers.entry(SET_COOKIE) else { return };
-        let kept: Vec<HeaderValue> = entry.remove_entry_mult().1.filter(|value| !goes(value)).collect();
-        for value in kept {
-            headers.append(SET_COOKIE, value);
-        }
+/// Removes the lines that set cookies of these names; the others keep their order.
+pub(super) fn strip_set_cookies(headers: &mut HeaderMap, names: &[String]) {
+    let goes = |value: &HeaderValue| {
+        let name = cookie_name(value.as_bytes());
+        names.iter().any(|known| known.as_bytes() == name)
+    };
+    if !headers.get_all(SET_COOKIE).iter().any(goes) {
+        return;
+    }
+    let Entry::Occupied(entry) = headers.entry(SET_COOKIE) else { return };
+    let kept: Vec<HeaderValue> = entry.remove_entry_mult().1.filter(|value| !goes(value)).collect();
+    for value in kept {
+        headers.append(SET_COOKIE, value);
     }
 }
 

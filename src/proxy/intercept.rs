@@ -13,13 +13,14 @@ use super::{
     doors::Knock,
     gate::{Gate, Rules},
     hand_over::leaving,
+    headers::strip_set_cookies,
     path::most_lenient,
     request::Asking,
     sign_in,
     visitor::Visitor,
 };
 use crate::{
-    config::{RoutePath, SignInRoute},
+    config::{RoutePath, SignIn, SignInRoute},
     identity::PersonKey,
     pages::{Page, Pages, Problem},
     session::{CookieJar, Session, return_to},
@@ -90,6 +91,10 @@ impl Gate {
         let stale = visitor.is_none() && self.has_stale_cookie(&request.parts.headers);
         let outgoing = Outgoing { extra: extra(visitor.as_deref(), rules), ..request.onward() };
         let mut answer = send(core, outgoing, asking).await;
+        if visitor.is_some() {
+            // The application's own session would otherwise come back to life when ours ends.
+            strip_set_cookies(answer.headers_mut(), &rules.session.legacy_cookies);
+        }
         if stale && let Some(cookie) = self.cookies.clear(&self.cookies.session) {
             answer.headers_mut().append(SET_COOKIE, cookie);
         }
@@ -188,6 +193,10 @@ impl Gate {
         request: Accepted,
         rules: &Arc<Rules>,
     ) -> Response<AnswerBody> {
+        // Another site's link or picture signs nobody out here; what the application makes of it is its own affair.
+        if is_read_from_elsewhere(&request.parts) {
+            return self.pass(core, request, rules).await;
+        }
         let (headers, asking) = (request.parts.headers.clone(), request.asking());
         // The application is told once more who it is; the session ends before it answers, since whoever signs out
         // may not wait for a slow answer.
@@ -242,6 +251,16 @@ fn is_navigation(headers: &HeaderMap) -> bool {
     matches!(mode, None | Some("navigate"))
 }
 
+/// Whether another site made the browser ask for this.
+fn is_read_from_elsewhere(head: &Parts) -> bool {
+    let site = head.headers.get("sec-fetch-site").map(HeaderValue::as_bytes);
+    reads(&head.method) && site == Some(b"cross-site")
+}
+
+fn reads(method: &Method) -> bool {
+    *method == Method::GET || *method == Method::HEAD
+}
+
 /// Forwards, and answers for an application that does not.
 pub(super) async fn send(core: &Core, outgoing: Outgoing, asking: Asking) -> Response<AnswerBody> {
     match core.forward(outgoing).await {
@@ -271,9 +290,10 @@ fn kind<'a>(request: &Accepted, rules: &'a Rules) -> Kind<'a> {
     {
         return Kind::SignIn(route);
     }
-    let reads = *method == Method::GET || *method == Method::HEAD;
     let is_page = |route: &&SignInRoute| route.page.as_ref().is_some_and(|page| request.path.matches(page));
-    if reads && let Some(route) = sign_in.routes.iter().find(is_page) {
+    if reads(method)
+        && let Some(route) = sign_in.routes.iter().find(is_page)
+    {
         return Kind::Page(route);
     }
     if sign_in.account_routes.iter().any(|path| request.path.matches(path)) {
@@ -282,7 +302,14 @@ fn kind<'a>(request: &Accepted, rules: &'a Rules) -> Kind<'a> {
     if sign_in.logout_routes.iter().any(|path| request.path.matches(path)) {
         return Kind::Logout;
     }
-    if request.path.as_str().is_none() && is_disguised(request.parts.uri.path(), rules) {
+    let raw = request.parts.uri.path();
+    let disguised = match request.path.as_str() {
+        None => is_disguised(raw, rules),
+        // A page is only looked at, and an application may well redirect such a path to the listed one.
+        Some(_) if reads(method) || *method == Method::OPTIONS => false,
+        Some(_) => is_loose_sign_in(&request.path, raw, sign_in),
+    };
+    if disguised {
         return Kind::Disguised;
     }
     Kind::Pass
@@ -298,11 +325,26 @@ fn sign_in_route<'a>(routes: &'a [SignInRoute], path: &NormalPath, head: &Parts)
 /// Whether an unmatchable path could be read as one that is listed, or as a door of ours.
 fn is_disguised(raw: &str, rules: &Rules) -> bool {
     let read = most_lenient(raw);
-    let sign_in = &rules.sign_in;
+    listed(&rules.sign_in).any(|path| is_loosely(path, &read))
+        || format!("{read}/").starts_with(&rules.public.prefix)
+}
+
+/// Whether a path that is not listed would be a sign-in's for an application that collapses doubled slashes and
+/// ignores path parameters or a trailing slash.
+fn is_loose_sign_in(path: &NormalPath, raw: &str, sign_in: &SignIn) -> bool {
+    let read = most_lenient(raw);
+    sign_in.routes.iter().any(|route| is_loosely(&route.path, &read))
+        && !listed(sign_in).any(|listed| path.matches(listed))
+}
+
+fn is_loosely(listed: &RoutePath, read: &str) -> bool {
+    listed.0.trim_end_matches('/') == read.trim_end_matches('/')
+}
+
+/// All paths that are ours to look at.
+fn listed(sign_in: &SignIn) -> impl Iterator<Item = &RoutePath> {
     let routes = sign_in.routes.iter().flat_map(|route| std::iter::once(&route.path).chain(&route.page));
-    let listed = routes.chain(&sign_in.account_routes).chain(&sign_in.logout_routes);
-    let same = |path: &RoutePath| path.0.trim_end_matches('/') == read;
-    listed.into_iter().any(same) || format!("{read}/").starts_with(&rules.public.prefix)
+    routes.chain(&sign_in.account_routes).chain(&sign_in.logout_routes)
 }
 
 /// The query field of the form's page that names the return target.

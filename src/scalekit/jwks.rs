@@ -2,7 +2,7 @@
 //!
 //! Only RSA keys for RS256 and P-256 keys for ES256 are taken in; a symmetric key in the set is never a key here. An
 //! unknown `kid` asks for the set again, at most once in 30 s (SEC-27): otherwise whoever can make up tokens makes
-//! us call. A key that left the set still verifies for a while, because tokens it signed are under way.
+//! us call. A regular fetch does not count, so that a rotation right after it fails no sign-in. A key that left the set still verifies for a while, because tokens it signed are under way.
 
 use std::time::Duration;
 

@@ -40,10 +40,20 @@ pub(super) struct Shelf<T> {
 
 struct State<T> {
     kept: Option<Kept<T>>,
-    /// Fetches that came to an end, and when the last one did.
+    /// Fetches that came to an end.
     attempts: u64,
-    attempted_at: Option<Duration>,
+    /// When the last one ended that was made although there was a value.
+    asked_again_at: Option<Duration>,
     failure: Option<(ErrorClass, String)>,
+}
+
+/// Why a value is fetched.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Reason {
+    /// There is none, or its end is near.
+    Due,
+    /// The one in hand was not enough for somebody.
+    AskedAgain,
 }
 
 struct Kept<T> {
@@ -54,7 +64,7 @@ struct Kept<T> {
 
 impl<T> Shelf<T> {
     pub(super) fn new(clock: SharedClock) -> Self {
-        let state = State { kept: None, attempts: 0, attempted_at: None, failure: None };
+        let state = State { kept: None, attempts: 0, asked_again_at: None, failure: None };
         Self { clock, state: Mutex::new(state), fetching: tokio::sync::Mutex::new(()) }
     }
 
@@ -73,14 +83,15 @@ impl<T> Shelf<T> {
                 if self.state().attempts != seen {
                     return Ok(self.peek().unwrap_or(value));
                 }
-                let fetched = self.run(fetch(deadline.at_most(EARLY_RENEWAL))).await;
+                let fetched = self.run(fetch(deadline.at_most(EARLY_RENEWAL)), Reason::Due).await;
                 Ok(fetched.unwrap_or(value))
             }
-            None => self.fetch_in_turn(seen, deadline, fetch).await,
+            None => self.fetch_in_turn(seen, deadline, fetch, Reason::Due).await,
         }
     }
 
-    /// Fetches although there is a value, unless that was tried within `pause`; `None` then.
+    /// Fetches although there is a value, unless that was tried within `pause`; `None` then. A regular fetch starts no
+    /// pause: what changes right after it must be found.
     pub(super) async fn fetch_again<F, Fut>(
         &self,
         pause: Duration,
@@ -92,14 +103,14 @@ impl<T> Shelf<T> {
         Fut: Future<Output = Result<Fetched<T>, Trouble>>,
     {
         let now = self.clock.monotonic();
-        let (seen, attempted_at) = {
+        let (seen, asked_again_at) = {
             let state = self.state();
-            (state.attempts, state.attempted_at)
+            (state.attempts, state.asked_again_at)
         };
-        if attempted_at.is_some_and(|at| now.saturating_sub(at) < pause) {
+        if asked_again_at.is_some_and(|at| now.saturating_sub(at) < pause) {
             return None;
         }
-        Some(self.fetch_in_turn(seen, deadline, fetch).await)
+        Some(self.fetch_in_turn(seen, deadline, fetch, Reason::AskedAgain).await)
     }
 
     /// Gives up a value the other side does not accept any more; a newer one stays.
@@ -125,7 +136,13 @@ impl<T> Shelf<T> {
     }
 
     /// Waits for its turn; a fetch that ended meanwhile, well or badly, counts for this caller, too.
-    async fn fetch_in_turn<F, Fut>(&self, seen: u64, deadline: Deadline, fetch: F) -> Result<Arc<T>, Trouble>
+    async fn fetch_in_turn<F, Fut>(
+        &self,
+        seen: u64,
+        deadline: Deadline,
+        fetch: F,
+        reason: Reason,
+    ) -> Result<Arc<T>, Trouble>
     where
         F: FnOnce(Deadline) -> Fut,
         Fut: Future<Output = Result<Fetched<T>, Trouble>>,
@@ -142,17 +159,23 @@ impl<T> Shelf<T> {
                 return Ok(value);
             }
         }
-        self.run(fetch(deadline)).await
+        self.run(fetch(deadline), reason).await
     }
 
     /// Runs a fetch and keeps what it brings. Cancelled, it leaves no trace.
-    async fn run(&self, fetch: impl Future<Output = Result<Fetched<T>, Trouble>>) -> Result<Arc<T>, Trouble> {
+    async fn run(
+        &self,
+        fetch: impl Future<Output = Result<Fetched<T>, Trouble>>,
+        reason: Reason,
+    ) -> Result<Arc<T>, Trouble> {
         let started = self.clock.monotonic();
         let result = fetch.await;
         let now = self.clock.monotonic();
         let mut state = self.state();
         state.attempts += 1;
-        state.attempted_at = Some(now);
+        if reason == Reason::AskedAgain {
+            state.asked_again_at = Some(now);
+        }
         match result {
             Ok(fetched) => {
                 let value = Arc::new(fetched.value);

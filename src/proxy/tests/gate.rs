@@ -11,7 +11,7 @@ use url::Url;
 use super::support::{Application, HOST, Reply, Running, cookies, has, identity, public, upstream};
 use crate::{
     clock::{Deadline, SystemClock},
-    config::{Config, Environment, HandOff, parse},
+    config::{Config, Environment, HandOff, RoutePath, parse},
     identity::{LegacyId, PersonKey, Secret, SourceName, SubjectKey},
     login::{
         Chain, Journeys, Moment, Origin, Row, RowState, Settings, UserId, Witness,
@@ -267,6 +267,80 @@ fn a_session_ends_although_nobody_waits_for_the_applications_sign_out() {
     assert!(silent.received().contains("x-crossfade-assertion: "), "the application is told who leaves");
     drop(client);
     assert!(!world.is_live(&id));
+}
+
+#[test]
+fn another_sites_link_signs_nobody_out() {
+    let application = application(NOBODY);
+    let world = World::before(&application, &config("cutover: 0%", ""));
+    for (method, site, ends) in [
+        ("GET", "Sec-Fetch-Site: cross-site\r\n", false),
+        ("GET", "Sec-Fetch-Site: same-site\r\n", true),
+        ("GET", "Sec-Fetch-Site: same-origin\r\n", true),
+        ("GET", "Sec-Fetch-Site: none\r\n", true),
+        ("GET", "", true),
+        ("POST", "Sec-Fetch-Site: same-origin\r\n", true),
+    ] {
+        let (cookie, id) = world.session();
+        let reply = world.running.ask(&format!(
+            "{method} /logout HTTP/1.1\r\nHost: {HOST}\r\n{site}Cookie: {cookie}\r\nContent-Length: 0\r\n\r\n"
+        ));
+        let cleared = reply.all("set-cookie").iter().any(|line| line.starts_with("__Host-crossfade=;"));
+        assert_eq!((cleared, world.is_live(&id)), (ends, !ends), "{method} {site}");
+    }
+    assert_eq!(application.received().matches(" /logout ").count(), 6, "forwarded every time");
+}
+
+#[test]
+fn the_applications_own_session_is_not_set_while_ours_lives() {
+    const LINES: [&str; 4] = ["a=1", "sid=1; Path=/", "b=2; note=sid", "old=; Max-Age=0"];
+    let application = Application::run(|guest| {
+        while guest.request().is_some() {
+            let lines: String = LINES.iter().map(|line| format!("Set-Cookie: {line}\r\n")).collect();
+            guest.send(format!("HTTP/1.1 200 OK\r\n{lines}Content-Length: 0\r\n\r\n"));
+        }
+    });
+    let mut config = config("cutover: 0%", "");
+    config.session.legacy_cookies = vec!["sid".into(), "old".into()];
+    let world = World::before(&application, &config);
+    let (cookie, _) = world.session();
+    let ask = |cookie: &str| {
+        world.running.ask(&format!("GET /x HTTP/1.1\r\nHost: {HOST}\r\nCookie: {cookie}\r\n\r\n"))
+    };
+    assert_eq!(ask(&cookie).all("set-cookie"), ["a=1", "b=2; note=sid"]);
+    assert_eq!(ask("a=b").all("set-cookie"), LINES, "whoever has no session of ours has the application's");
+}
+
+#[test]
+fn a_sign_in_by_a_loose_spelling_is_refused() {
+    let application = application(NOBODY);
+    let world = World::before(&application, &config("cutover: 0%", ""));
+    for (method, path, status) in [
+        ("POST", "//login", 400),
+        ("POST", "/login/", 400),
+        ("POST", "/login;x=1", 400),
+        ("POST", "//login//;x/", 400),
+        ("POST", "/log%69n/", 400),
+        ("PUT", "/login/", 400),
+        ("GET", "//login", 302),
+        ("GET", "/login/", 302),
+        ("HEAD", "/login;x=1", 302),
+        ("OPTIONS", "/login/", 302),
+        // Listed itself, or something else.
+        ("PUT", "/login", 302),
+        ("POST", "/logout/", 302),
+        ("POST", "/login/more", 302),
+        ("POST", "/", 302),
+    ] {
+        let mut client = world.running.connect();
+        client.send(format!("{method} {path} HTTP/1.1\r\nHost: {HOST}\r\nContent-Length: 0\r\n\r\n"));
+        assert_eq!(client.reply_to(method).status, status, "{method} {path}");
+    }
+    let mut config = config("cutover: 0%", "");
+    config.sign_in.logout_routes.push(RoutePath("/login/".into()));
+    let world = World::before(&application, &config);
+    let listed = format!("POST /login/ HTTP/1.1\r\nHost: {HOST}\r\nContent-Length: 0\r\n\r\n");
+    assert_eq!(world.running.ask(&listed).status, 302);
 }
 
 #[test]

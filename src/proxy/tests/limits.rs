@@ -1,6 +1,10 @@
 //! Refusals and limits (SEC-09 … SEC-13, REL-30).
 
-use std::{net::TcpListener, time::Duration};
+use std::{
+    net::TcpListener,
+    thread::sleep,
+    time::{Duration, Instant},
+};
 
 use super::support::{Application, Client, Guest, HOST, Running};
 
@@ -81,6 +85,78 @@ fn a_body_that_grows_too_large_is_cut_off() {
     assert!(client.is_closed());
     application.wait_for(|events| format!("{events:?}").contains("Closed"));
     assert!(!application.received().ends_with("0\r\n\r\n"), "an unfinished body must not look whole");
+}
+
+#[test]
+fn a_client_that_still_sends_reads_why_it_is_refused() {
+    const MIB: usize = 1024 * 1024;
+    let application = Application::run(Guest::read_to_end);
+    let running = Running::with(application.address, |public, _| public.limits.body_bytes = MIB as u64);
+    let body = |start: String, bytes: usize| [start.into_bytes(), vec![b'x'; bytes]].concat();
+    let post = |field: &str| format!("POST / HTTP/1.1\r\nHost: {HOST}\r\n{field}\r\n\r\n");
+    let announced = |bytes: usize| body(post(&format!("Content-Length: {bytes}")), bytes);
+    let chunked = "Transfer-Encoding: chunked";
+    let too_large = format!("{}{:x}\r\n", post(chunked), 8 * MIB);
+    for (what, request, status) in [
+        ("a byte too much", announced(MIB + 1), 413),
+        ("far too much", announced(10 * MIB + 1), 413),
+        ("too much unannounced", body(too_large, 8 * MIB), 413),
+        ("no chunk", body(format!("{}zz\r\n", post(chunked)), 4 * MIB), 400),
+        (
+            "another host",
+            body("POST / HTTP/1.1\r\nHost: a, b\r\nContent-Length: 4194304\r\n\r\n".into(), 4 * MIB),
+            400,
+        ),
+        ("an endless field", body(format!("GET / HTTP/1.1\r\nHost: {HOST}\r\nX: "), 4 * MIB), 431),
+    ] {
+        for turn in 0..20 {
+            let mut client = running.connect();
+            assert!(client.try_send(&request), "{what}, turn {turn}");
+            assert_eq!(client.reply().status, status, "{what}, turn {turn}");
+        }
+    }
+}
+
+#[test]
+fn a_late_sender_reads_its_408() {
+    let application = Application::run(Guest::read_to_end);
+    let running =
+        Running::with(application.address, |public, _| public.limits.body_pause = Duration::from_millis(100));
+    let mut client = running.connect();
+    client.send(format!("POST / HTTP/1.1\r\nHost: {HOST}\r\nContent-Length: 5000000\r\n\r\nhalf"));
+    sleep(Duration::from_millis(400));
+    client.send(vec![b'x'; 4_000_000]);
+    assert_eq!(client.reply().status, 408);
+}
+
+#[test]
+fn what_comes_after_the_last_answer_is_read_only_for_a_while_and_never_a_request() {
+    let application = Application::mirror();
+    let running = Running::before(application.address);
+    let refused = format!("POST / HTTP/1.1\r\nHost: {HOST}\r\nContent-Length: 99999999\r\n\r\n");
+    let mut flood = running.connect();
+    flood.send(&refused);
+    let piece = vec![b'x'; 1024 * 1024];
+    let taken = (0..99).take_while(|_| flood.try_send(&piece)).count();
+    assert!(taken < 60, "{taken} MiB and no end");
+
+    let mut trickle = running.connect();
+    trickle.send(&refused);
+    let began = Instant::now();
+    while trickle.try_send("x") {
+        assert!(began.elapsed() < Duration::from_secs(20), "it is still read");
+        sleep(Duration::from_millis(50));
+    }
+
+    let mut second = running.connect();
+    second.send(format!("GET /first HTTP/1.1\r\nHost: {HOST}\r\nConnection: close\r\n\r\n"));
+    assert_eq!(second.reply().status, 200);
+    // Longer than a connection that may go on is kept by its parser.
+    sleep(Duration::from_millis(1300));
+    second.try_send(format!("GET /second HTTP/1.1\r\nHost: {HOST}\r\n\r\n"));
+    assert!(second.is_closed());
+    sleep(Duration::from_millis(300));
+    assert!(!application.received().contains("/second"));
 }
 
 #[test]

@@ -323,25 +323,33 @@ async fn an_unknown_kid_asks_for_the_keys_once_in_30_seconds_and_old_keys_stay()
     play.put_on(&theatre.stage);
     redeem(&theatre, None).await.unwrap();
 
-    // The provider rotates: only the new key is in the set now.
+    // The provider rotates right after the first fetch: only the new key is in the set now.
     play.keys = json!({"keys": [rsa_jwk(&keys().other_rsa, "k3")]});
     play.header["kid"] = json!("k3");
     play.signer = Signer::OtherRsa;
     play.put_on(&theatre.stage);
+    redeem(&theatre, None).await.unwrap();
+    assert_eq!(theatre.stage.seen("GET", KEYS).len(), 2);
+
+    // Made-up ids ask no more before their time.
+    play.header["kid"] = json!("made-up");
+    play.put_on(&theatre.stage);
     for _ in 0..5 {
         assert!(matches!(redeem(&theatre, None).await, Err(SignInError::Refused(_))));
     }
-    assert_eq!(theatre.stage.seen("GET", KEYS).len(), 1, "not within 30 s");
+    assert_eq!(theatre.stage.seen("GET", KEYS).len(), 2, "not within 30 s");
     theatre.clock.advance(Duration::from_secs(31));
-    redeem(&theatre, None).await.unwrap();
-    assert_eq!(theatre.stage.seen("GET", KEYS).len(), 2);
+    for _ in 0..5 {
+        assert!(matches!(redeem(&theatre, None).await, Err(SignInError::Refused(_))));
+    }
+    assert_eq!(theatre.stage.seen("GET", KEYS).len(), 3, "and once after it");
 
     // A token signed just before the rotation.
     let mut before = Play::at(&theatre.stage.origin());
     before.keys = play.keys.clone();
     before.put_on(&theatre.stage);
     redeem(&theatre, None).await.unwrap();
-    assert_eq!(theatre.stage.seen("GET", KEYS).len(), 2);
+    assert_eq!(theatre.stage.seen("GET", KEYS).len(), 3);
 
     // An hour later the old key is gone for good.
     theatre.clock.advance(Duration::from_secs(3700));
