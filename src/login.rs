@@ -19,8 +19,8 @@ pub(crate) use machine::{Command, Event};
 pub(crate) use outcome::{Closed, HandOver, Identified, Outcome, Refused, Rejected, WhyForward};
 pub(crate) use ports::{
     Attempt, ClaimAnswer, ClientFacts, CreateError, Directory, DirectoryError, DirectoryUser, ErrorClass,
-    Ledger, LedgerError, LegacyError, LegacyStore, Membership, MembershipStatus, Moment, NewUser,
-    OrganizationId, Rejection, StayReason, Twins, UserId, Verdict, Witness,
+    Holders, Ledger, LedgerError, LegacyError, LegacyStore, Membership, MembershipStatus, Moment, NewUser,
+    OrganizationId, Rejection, StayReason, UserId, Verdict, Witness,
 };
 pub(crate) use row::{Alias, Claim, Ineligible, Origin, Row, RowState, SetAside};
 pub(crate) use settings::{Settings, SourceRules};

@@ -15,8 +15,8 @@ use crate::{
     clock::{Deadline, SharedClock},
     identity::{CanonicalEmail, ExternalId, LegacyId, LegacyRecord, LoginName, SourceName},
     login::{
-        Attempt, CreateError, Directory, DirectoryError, DirectoryUser, ErrorClass, LegacyError, LegacyStore,
-        NewUser, OrganizationId, Twins, UserId, Verdict,
+        Attempt, CreateError, Directory, DirectoryError, DirectoryUser, ErrorClass, Holders, LegacyError,
+        LegacyStore, NewUser, OrganizationId, UserId, Verdict,
     },
     telemetry::{Audit, Metrics},
 };
@@ -133,13 +133,13 @@ impl LegacyStore for ObservedStore {
         self.store.holds_records()
     }
 
-    async fn twins(&self, email: &CanonicalEmail, deadline: Deadline) -> Result<Twins, LegacyError> {
-        let outcome = |twins: &Twins| match twins {
-            Twins::None => "no_twin",
-            Twins::Found => "twins",
-            Twins::CannotTell => "cannot_tell",
+    async fn holders(&self, email: &CanonicalEmail, deadline: Deadline) -> Result<Holders, LegacyError> {
+        let outcome = |holders: &Holders| match holders {
+            Holders::Nobody | Holders::One(_) => "no_twin",
+            Holders::Several => "twins",
+            Holders::CannotTell => "cannot_tell",
         };
-        self.watch(self.store.twins(email, deadline), outcome).await
+        self.watch(self.store.holders(email, deadline), outcome).await
     }
 }
 

@@ -13,7 +13,7 @@ use std::{
 use async_trait::async_trait;
 
 use super::{
-    cells::{Cell, Fields, cell_of},
+    cells::{Cell, Fields, Unreadable, cell_of},
     names,
     passwords::{Found, Passwords},
     record::Reader,
@@ -23,7 +23,7 @@ use crate::{
     clock::Deadline,
     config::{HashFileKind, HashFileSource, Source},
     identity::{CanonicalEmail, LegacyId, LegacyRecord, LoginName, SourceName},
-    login::{Attempt, LegacyError, LegacyStore, Twins, Verdict},
+    login::{Attempt, Holders, LegacyError, LegacyStore, Verdict},
 };
 
 /// Reads a file and indexes its rows; blocks. A file that cannot be read to its end, or holds nobody, is refused:
@@ -201,8 +201,16 @@ impl Rows {
         self.all.get(*self.by_id.get(id)?)
     }
 
-    fn twins(&self, email: &CanonicalEmail) -> Twins {
-        if self.by_email.get(email).is_some_and(|rows| rows.len() > 1) { Twins::Found } else { Twins::None }
+    fn holders(&self, reader: &Reader, email: &CanonicalEmail) -> Result<Holders, Unreadable> {
+        let rows = self.by_email.get(email).map(Vec::as_slice).unwrap_or_default();
+        match rows {
+            [] => Ok(Holders::Nobody),
+            [at] => match self.all.get(*at) {
+                Some(fields) => reader.id(fields).map(Holders::One),
+                None => Ok(Holders::Nobody),
+            },
+            _ => Ok(Holders::Several),
+        }
     }
 }
 
@@ -273,8 +281,9 @@ impl LegacyStore for HashFile {
         true
     }
 
-    async fn twins(&self, email: &CanonicalEmail, _deadline: Deadline) -> Result<Twins, LegacyError> {
-        Ok(self.rows.twins(email))
+    async fn holders(&self, email: &CanonicalEmail, _deadline: Deadline) -> Result<Holders, LegacyError> {
+        let holders = self.rows.holders(&self.passwords.reader, email);
+        holders.map_err(|why| self.passwords.unreadable(&why))
     }
 }
 

@@ -31,7 +31,7 @@ use crate::{
     clock::Deadline,
     config::{MfaDeclaration, OktaSource, RoleMap, Source},
     identity::{CanonicalEmail, LegacyId, LegacyRecord, LoginName, SourceName},
-    login::{Attempt, ErrorClass, LegacyError, LegacyStore, Rejection, StayReason, Twins, Verdict},
+    login::{Attempt, ErrorClass, Holders, LegacyError, LegacyStore, Rejection, StayReason, Verdict},
     net::{ApiClient, ApiSettings},
 };
 
@@ -192,15 +192,19 @@ impl LegacyStore for Okta {
         true
     }
 
-    async fn twins(&self, email: &CanonicalEmail, deadline: Deadline) -> Result<Twins, LegacyError> {
+    async fn holders(&self, email: &CanonicalEmail, deadline: Deadline) -> Result<Holders, LegacyError> {
         let deadline = deadline.at_most(self.timeout);
         let mut url = self.api.url(["api", "v1", "users"])?;
         url.query_pairs_mut().append_pair("search", &search_for(email));
         let users: Option<Vec<User>> = self.api.read_all(url, deadline).await?;
         let users =
             users.ok_or_else(|| garbage(self.source_name(), "has no list of users at this address"))?;
-        let same = users.iter().filter(|user| user.has_email(email)).count();
-        Ok(if same > 1 { Twins::Found } else { Twins::None })
+        let mut same = users.iter().filter(|user| user.has_email(email));
+        match (same.next(), same.next()) {
+            (None, _) => Ok(Holders::Nobody),
+            (Some(user), None) => self.id_of(user).map(Holders::One),
+            (Some(_), Some(_)) => Ok(Holders::Several),
+        }
     }
 }
 

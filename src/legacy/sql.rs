@@ -27,7 +27,7 @@ use crate::{
     clock::Deadline,
     config::{Source, SqlDialect, SqlSource},
     identity::{CanonicalEmail, LegacyId, LegacyRecord, LoginName, SourceName},
-    login::{Attempt, ErrorClass, LegacyError, LegacyStore, Twins, Verdict},
+    login::{Attempt, ErrorClass, Holders, LegacyError, LegacyStore, Verdict},
 };
 
 /// How long a sign-in waits for a connection. The driver retries a refused connection for as long as this.
@@ -183,7 +183,7 @@ impl Sql {
 impl Sql {
     /// Who a row of the twins' query is, if it has this address: by id, since a join may return one person in several
     /// rows.
-    fn twin(&self, fields: &Fields, email: &CanonicalEmail) -> Result<Option<String>, LegacyError> {
+    fn holder(&self, fields: &Fields, email: &CanonicalEmail) -> Result<Option<LegacyId>, LegacyError> {
         let reader = &self.passwords.reader;
         let stored = reader.email(fields).map_err(|why| self.passwords.unreadable(&why))?;
         if stored.as_deref().is_some_and(|stored| CanonicalEmail::parse(stored).ok().as_ref() != Some(email))
@@ -195,8 +195,7 @@ impl Sql {
             let problem = "twins_query must return the id column, one row for each record";
             return Err(failure(self.source(), ErrorClass::Misconfigured, problem));
         }
-        let id = reader.id(fields).map_err(|why| self.passwords.unreadable(&why))?;
-        Ok(Some(id.as_str().to_owned()))
+        reader.id(fields).map(Some).map_err(|why| self.passwords.unreadable(&why))
     }
 }
 
@@ -285,16 +284,18 @@ impl LegacyStore for Sql {
         true
     }
 
-    async fn twins(&self, email: &CanonicalEmail, deadline: Deadline) -> Result<Twins, LegacyError> {
-        let Some(query) = &self.twins_query else { return Ok(Twins::CannotTell) };
+    async fn holders(&self, email: &CanonicalEmail, deadline: Deadline) -> Result<Holders, LegacyError> {
+        let Some(query) = &self.twins_query else { return Ok(Holders::CannotTell) };
         let rows = self.rows(query, email.as_str(), ROWS_FOR_TWINS, Wanted::Some, deadline).await?;
         let mut people = BTreeSet::new();
         for fields in &rows {
-            people.extend(self.twin(fields, email)?);
+            people.extend(self.holder(fields, email)?);
         }
         // An answer that was cut short may hide any number of them.
-        let full = rows.len() == ROWS_FOR_TWINS;
-        Ok(if full || people.len() > 1 { Twins::Found } else { Twins::None })
+        if rows.len() == ROWS_FOR_TWINS || people.len() > 1 {
+            return Ok(Holders::Several);
+        }
+        Ok(people.pop_first().map_or(Holders::Nobody, Holders::One))
     }
 }
 

@@ -8,7 +8,7 @@ use crate::{
     clock::Deadline,
     config::Source,
     identity::{CanonicalEmail, LegacyId, LegacyRecord, LoginName, SourceName},
-    login::{Attempt, ErrorClass, LegacyError, LegacyStore, Twins, Verdict},
+    login::{Attempt, ErrorClass, Holders, LegacyError, LegacyStore, Verdict},
 };
 
 /// The place of such an application in the chain.
@@ -57,7 +57,7 @@ impl LegacyStore for Upstream {
         false
     }
 
-    async fn twins(&self, _email: &CanonicalEmail, _deadline: Deadline) -> Result<Twins, LegacyError> {
-        Ok(Twins::CannotTell)
+    async fn holders(&self, _email: &CanonicalEmail, _deadline: Deadline) -> Result<Holders, LegacyError> {
+        Ok(Holders::CannotTell)
     }
 }

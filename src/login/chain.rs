@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use super::{Attempt, LegacyError, LegacyStore, Rejection, Twins, Verdict};
+use super::{Attempt, Holders, LegacyError, LegacyStore, Rejection, Verdict};
 use crate::{
     clock::Deadline,
-    identity::{CanonicalEmail, LegacyId, LegacyRecord, LoginName, SourceName},
+    identity::{CanonicalEmail, LegacyId, LegacyRecord, LoginName, PersonKey, SourceName},
 };
 
 /// Legacy stores in the order they are asked.
@@ -22,6 +22,12 @@ impl Chain {
     /// Whether any store serving this name can judge a password itself; if not, only the application can.
     pub(crate) fn verifies_passwords(&self, name: &LoginName) -> bool {
         self.serving(name).any(|store| store.verifies_passwords())
+    }
+
+    /// Whether a store serving this name leaves the judging to the application. Then nobody can be called unknown
+    /// before the application has been asked.
+    pub(crate) fn asks_the_application(&self, name: &LoginName) -> bool {
+        self.serving(name).any(|store| !store.verifies_passwords())
     }
 
     /// Judges a guess. The next store is asked only after "nobody of that name here": after a *no* nobody else
@@ -68,17 +74,32 @@ impl Chain {
         }
     }
 
-    /// Whether the source holds several records with this e-mail.
-    pub(crate) async fn twins(
+    /// Who holds this e-mail in the source.
+    pub(crate) async fn holders(
         &self,
         source: &SourceName,
         email: &CanonicalEmail,
         deadline: Deadline,
-    ) -> Result<Twins, LegacyError> {
+    ) -> Result<Holders, LegacyError> {
         match self.store(source) {
-            Some(store) => store.twins(email, deadline).await,
-            None => Ok(Twins::CannotTell),
+            Some(store) => store.holders(email, deadline).await,
+            None => Ok(Holders::CannotTell),
         }
+    }
+
+    /// Who holds this e-mail in any source with records. All are asked, whatever names they serve: people who sign
+    /// in by user name have addresses, too.
+    pub(crate) async fn holders_anywhere(
+        &self,
+        email: &CanonicalEmail,
+        deadline: Deadline,
+    ) -> Result<Holders<PersonKey>, LegacyError> {
+        let mut holders = Holders::Nobody;
+        for store in self.stores.iter().filter(|store| store.holds_records()) {
+            let here = store.holders(email, deadline).await?;
+            holders = holders.and(here.map(|id| PersonKey { source: store.source().clone(), id }));
+        }
+        Ok(holders)
     }
 
     fn store(&self, source: &SourceName) -> Option<&Arc<dyn LegacyStore>> {

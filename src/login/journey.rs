@@ -138,13 +138,16 @@ impl Journeys {
         let Some(attempt) = attempt else {
             return Outcome::Rejected(Rejected(Rejection::NoUsablePassword));
         };
-        if !self.chain.load().verifies_passwords(&decided.name) {
+        let chain = self.chain.load_full();
+        if !chain.verifies_passwords(&decided.name) {
             return Outcome::AskUpstream;
         }
         let deadline = Deadline::within(decided.settings.migration.legacy_budget);
-        let chain = self.chain.load_full();
         match chain.verify(attempt, deadline).await {
             Err(error) => self.legacy_closed(&error),
+            Ok(Verdict::Rejected(Rejection::Unknown)) if chain.asks_the_application(&decided.name) => {
+                Outcome::AskUpstream
+            }
             Ok(Verdict::Rejected(why)) => Outcome::Rejected(Rejected(why)),
             Ok(Verdict::StayOnLegacy(why)) => self.stays(&decided, why, deadline).await,
             Ok(Verdict::Verified(record)) => self.proven(decided, *record, ProofKind::Password).await,

@@ -104,14 +104,37 @@ impl StayReason {
     }
 }
 
-/// How many records of a store share one canonical e-mail (SEC-34).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Twins {
-    /// At most one.
-    None,
-    Found,
+/// Whose records have one canonical e-mail (SEC-34).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Holders<Id = LegacyId> {
+    Nobody,
+    One(Id),
+    /// Twins: which of them is meant cannot be known.
+    Several,
     /// The store cannot be searched by e-mail; the ledger's alias is the only guard.
     CannotTell,
+}
+
+impl<Id> Holders<Id> {
+    /// The same answer with another kind of id.
+    pub(crate) fn map<Other>(self, id: impl FnOnce(Id) -> Other) -> Holders<Other> {
+        match self {
+            Self::Nobody => Holders::Nobody,
+            Self::One(one) => Holders::One(id(one)),
+            Self::Several => Holders::Several,
+            Self::CannotTell => Holders::CannotTell,
+        }
+    }
+
+    /// The answer of two stores together. One person in each makes twins, and "nobody" needs both to be sure.
+    pub(crate) fn and(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::Several, _) | (_, Self::Several) | (Self::One(_), Self::One(_)) => Self::Several,
+            (Self::One(one), _) | (_, Self::One(one)) => Self::One(one),
+            (Self::CannotTell, _) | (_, Self::CannotTell) => Self::CannotTell,
+            (Self::Nobody, Self::Nobody) => Self::Nobody,
+        }
+    }
 }
 
 /// A legacy store could not be asked, or its answer cannot be understood.
@@ -154,8 +177,8 @@ pub(crate) trait LegacyStore: Send + Sync {
     /// Whether this store holds records at all; `false` for `upstream`, whose people only who-am-I can name.
     fn holds_records(&self) -> bool;
 
-    /// Whether several records of this store have this canonical e-mail.
-    async fn twins(&self, email: &CanonicalEmail, deadline: Deadline) -> Result<Twins, LegacyError>;
+    /// Who holds this canonical e-mail, whatever people sign in with.
+    async fn holders(&self, email: &CanonicalEmail, deadline: Deadline) -> Result<Holders, LegacyError>;
 }
 
 /// Scalekit's id of a user, `usr_…`.

@@ -281,6 +281,10 @@ pub(crate) struct FakeStore {
     pub(crate) verdicts: Mutex<HashMap<String, Verdict>>,
     pub(crate) asked: Mutex<usize>,
     pub(crate) down: Mutex<bool>,
+    /// Searching by e-mail fails.
+    pub(crate) no_search: Mutex<bool>,
+    /// The application judges its people's passwords, and it holds no records.
+    pub(crate) is_upstream: bool,
     /// It has no way to find a record by its id.
     pub(crate) no_ids: Mutex<bool>,
 }
@@ -315,11 +319,11 @@ impl LegacyStore for FakeStore {
     }
 
     fn verifies_passwords(&self) -> bool {
-        true
+        !self.is_upstream
     }
 
     fn holds_records(&self) -> bool {
-        true
+        !self.is_upstream
     }
 
     async fn verify(&self, attempt: &Attempt, deadline: Deadline) -> Result<Verdict, LegacyError> {
@@ -348,11 +352,23 @@ impl LegacyStore for FakeStore {
         self.answer(self.records.lock().unwrap().iter().find(|record| &record.id == id).cloned())
     }
 
-    async fn twins(&self, email: &CanonicalEmail, _: Deadline) -> Result<Twins, LegacyError> {
+    async fn holders(&self, email: &CanonicalEmail, _: Deadline) -> Result<Holders, LegacyError> {
+        if self.is_upstream {
+            return Ok(Holders::CannotTell);
+        }
+        if *self.no_search.lock().unwrap() {
+            let (class, problem) = (ErrorClass::Transient { retry_after: None }, "search failed".into());
+            return Err(LegacyError { source_name: source(), class, problem, cause: None });
+        }
         let records = self.records.lock().unwrap();
         let has = |r: &&LegacyRecord| {
             r.email.address.as_deref().and_then(|a| CanonicalEmail::parse(a).ok()).as_ref() == Some(email)
         };
-        self.answer(if records.iter().filter(has).count() > 1 { Twins::Found } else { Twins::None })
+        let mut same = records.iter().filter(has);
+        self.answer(match (same.next(), same.next()) {
+            (None, _) => Holders::Nobody,
+            (Some(one), None) => Holders::One(one.id.clone()),
+            (Some(_), Some(_)) => Holders::Several,
+        })
     }
 }

@@ -5,7 +5,7 @@
 use aws_lc_rs::digest::{SHA256, digest};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use jsonwebtoken::{Algorithm, DecodingKey, crypto};
-use serde::{Deserialize, de::DeserializeOwned};
+use serde::{Deserialize, Deserializer, de::DeserializeOwned};
 use serde_json::Value;
 use subtle::ConstantTimeEq as _;
 
@@ -71,8 +71,13 @@ pub(super) struct AccessClaims {
     exp: f64,
     nbf: Option<f64>,
     iat: Option<f64>,
-    #[serde(default)]
-    pub(super) roles: Vec<String>,
+    #[serde(default, deserialize_with = "said")]
+    pub(super) roles: Option<Vec<String>>,
+}
+
+/// A claim that is there: `null` is how an empty list may be written, and not a claim left out.
+fn said<'de, D: Deserializer<'de>>(claim: D) -> Result<Option<Vec<String>>, D::Error> {
+    Ok(Some(Option::deserialize(claim)?.unwrap_or_default()))
 }
 
 #[derive(Deserialize)]

@@ -204,7 +204,7 @@ impl Provider {
         Ok(token.verify(&keys.map_err(Trouble::into_sign_in)?))
     }
 
-    /// No roles where the access token is opaque or fails a check: fewer rights, never more.
+    /// What the access token says of roles: nothing where it is opaque, fails a check or has no such claim.
     async fn roles(
         &self,
         access_token: &str,
@@ -212,10 +212,10 @@ impl Provider {
         expected: &Expected<'_>,
         metadata: &Metadata,
         deadline: Deadline,
-    ) -> Vec<String> {
+    ) -> Option<Vec<String>> {
         match self.verified::<AccessClaims>(access_token, metadata, deadline).await {
             Ok(Ok(claims)) if claims.check(expected, subject).is_ok() => claims.roles,
-            _ => Vec::new(),
+            _ => None,
         }
     }
 }

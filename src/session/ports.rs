@@ -88,8 +88,9 @@ pub(crate) struct SignedIn {
     pub(crate) organization: Option<String>,
     /// Scalekit's session, claim `sid`.
     pub(crate) scalekit_session: Option<String>,
-    /// Role names from the access token's `roles`, when it is a JWT that passed the same checks; else empty.
-    pub(crate) roles: Vec<String>,
+    /// Role names from the access token's `roles`; an empty list says that the person has none. `None`: the token is
+    /// no JWT that passed the same checks, or does not speak of roles.
+    pub(crate) roles: Option<Vec<String>>,
     pub(crate) tokens: SessionTokens,
 }
 

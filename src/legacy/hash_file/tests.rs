@@ -119,10 +119,11 @@ async fn a_name_of_several_people_is_left_to_the_application() {
     for (typed, id) in [("Eve", "3"), ("eve", "4"), ("ann2", "2")] {
         assert_eq!(store.look_up(&name(typed), soon()).await.unwrap().unwrap().id.as_str(), id, "{typed}");
     }
-    let twins = |text: &str| CanonicalEmail::parse(text).unwrap();
-    assert_eq!(store.twins(&twins("ann@example.com"), soon()).await.unwrap(), Twins::Found);
-    assert_eq!(store.twins(&twins("eve@example.com"), soon()).await.unwrap(), Twins::None);
-    assert_eq!(store.twins(&twins("nobody@example.com"), soon()).await.unwrap(), Twins::None);
+    let holders =
+        async |text: &str| store.holders(&CanonicalEmail::parse(text).unwrap(), soon()).await.unwrap();
+    assert_eq!(holders("ann@example.com").await, Holders::Several);
+    assert_eq!(holders("eve@example.com").await, Holders::One(LegacyId::parse("3").unwrap()));
+    assert_eq!(holders("nobody@example.com").await, Holders::Nobody);
 }
 
 #[test]

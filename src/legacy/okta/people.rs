@@ -93,10 +93,14 @@ impl Okta {
         self.api.read(url, deadline).await
     }
 
+    pub(super) fn id_of(&self, user: &User) -> Result<LegacyId, LegacyError> {
+        LegacyId::parse(&user.id)
+            .ok_or_else(|| garbage(self.source_name(), "a user's id is not usable as a key"))
+    }
+
     /// The whole record of a user: roles from groups, second factor from factors.
     pub(super) async fn record(&self, user: User, deadline: Deadline) -> Result<LegacyRecord, LegacyError> {
-        let id = LegacyId::parse(&user.id)
-            .ok_or_else(|| garbage(self.source_name(), "a user's id is not usable as a key"))?;
+        let id = self.id_of(&user)?;
         let (roles, mfa) = tokio::try_join!(self.roles(&user.id, deadline), self.mfa(&user.id, deadline))?;
         let state = user.state();
         let profile = user.profile;

@@ -412,12 +412,13 @@ async fn twins_are_counted_by_canonical_address() {
         { "id": "5", "login": "ida2", "email": "ida@xn--bcher-kva.example" },
     ] }))
     .await;
-    let twins =
-        async |text: &str| org.store.twins(&CanonicalEmail::parse(text).unwrap(), soon()).await.unwrap();
-    assert_eq!(twins("ann@example.org").await, Twins::Found);
-    assert_eq!(twins("bob@example.org").await, Twins::None);
-    assert_eq!(twins("nobody@example.org").await, Twins::None);
-    assert_eq!(twins("ida@bücher.example").await, Twins::Found);
+    let one = |id: &str| Holders::One(LegacyId::parse(id).unwrap());
+    let holders =
+        async |text: &str| org.store.holders(&CanonicalEmail::parse(text).unwrap(), soon()).await.unwrap();
+    assert_eq!(holders("ann@example.org").await, Holders::Several);
+    assert_eq!(holders("bob@example.org").await, one("3"));
+    assert_eq!(holders("nobody@example.org").await, Holders::Nobody);
+    assert_eq!(holders("ida@bücher.example").await, Holders::Several);
 }
 
 #[tokio::test]

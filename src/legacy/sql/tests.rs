@@ -162,10 +162,11 @@ async fn a_record_is_read_again_by_its_own_query() {
 async fn twins_are_different_people_with_one_address() {
     let table = table().await;
     let email = |text: &str| CanonicalEmail::parse(text).unwrap();
-    let twins = async |table: &Table, text| table.store.twins(&email(text), soon()).await.unwrap();
-    assert_eq!(twins(&table, "twin@example.com").await, Twins::Found);
-    assert_eq!(twins(&table, "ann@example.com").await, Twins::None);
-    assert_eq!(twins(&table, "nobody@example.com").await, Twins::None);
+    let holders = async |table: &Table, text| table.store.holders(&email(text), soon()).await.unwrap();
+    let one = |id: &str| Holders::One(LegacyId::parse(id).unwrap());
+    assert_eq!(holders(&table, "twin@example.com").await, Holders::Several);
+    assert_eq!(holders(&table, "ann@example.com").await, one("1"));
+    assert_eq!(holders(&table, "nobody@example.com").await, Holders::Nobody);
     // One person in two rows of a join, and a neighbour that a loose comparison brings along.
     let joined = table_with(|settings| {
         settings.twins_query = Some(
@@ -174,16 +175,16 @@ async fn twins_are_different_people_with_one_address() {
         );
     })
     .await;
-    assert_eq!(twins(&joined, "ann@example.com").await, Twins::None);
-    assert_eq!(twins(&joined, "twin@example.com").await, Twins::Found);
+    assert_eq!(holders(&joined, "ann@example.com").await, one("1"));
+    assert_eq!(holders(&joined, "twin@example.com").await, Holders::Several);
     let counted = table_with(|settings| {
         settings.twins_query = Some("select count(*) as n from people where email = ?1".into());
     })
     .await;
-    let error = counted.store.twins(&email("twin@example.com"), soon()).await.unwrap_err();
+    let error = counted.store.holders(&email("twin@example.com"), soon()).await.unwrap_err();
     assert_eq!(error.class, ErrorClass::Misconfigured);
     let without = table_with(|settings| settings.twins_query = None).await;
-    assert_eq!(twins(&without, "twin@example.com").await, Twins::CannotTell);
+    assert_eq!(holders(&without, "twin@example.com").await, Holders::CannotTell);
 }
 
 #[tokio::test]

@@ -10,7 +10,10 @@ use crate::{
         CanonicalEmail, ExternalId, LegacyId, LegacyRecord, LoginName, PersonKey, Proof, ProofKind,
         SourceName,
     },
-    login::{Alias, ClaimAnswer, Identified, LedgerError, Origin, Refused, Row, RowState, UserId},
+    login::{
+        Alias, ClaimAnswer, ErrorClass, Holders, Identified, LedgerError, Origin, Refused, Row, RowState,
+        UserId,
+    },
 };
 
 /// The source name of people whom no legacy store knows; reserved, so no configured source may bear it.
@@ -43,12 +46,40 @@ impl Journeys {
         let name = LoginName::parse(email.as_str()).ok_or(Refused::EmailUnverified)?;
         let settings = self.settings.load_full();
         let deadline = Deadline::within(settings.migration.legacy_budget);
-        // Only where legacy surely knows nobody is a person born new; "could not ask" is not "nobody".
-        let record =
-            self.chain.load_full().find(&name, deadline).await.map_err(|error| self.try_again(&error))?;
-        match record {
+        match self.record_of_mailbox(&name, &email, deadline).await? {
             Some(record) => self.link_by_inbox(record, name, callback).await,
             None => self.born_new(&email, &name, callback).await,
+        }
+    }
+
+    /// The legacy record of somebody who proved a mailbox. `None`: legacy knows nobody, so they are born new; "could
+    /// not ask" and "which of them?" are never that.
+    async fn record_of_mailbox(
+        &self,
+        name: &LoginName,
+        email: &CanonicalEmail,
+        deadline: Deadline,
+    ) -> Result<Option<LegacyRecord>, Refused> {
+        let chain = self.chain.load_full();
+        if let Some(record) = chain.find(name, deadline).await.map_err(|error| self.try_again(&error))? {
+            return Ok(Some(record));
+        }
+        // Where people sign in by user name, no login is like the address: its holder is another question.
+        let holders = chain.holders_anywhere(email, deadline).await;
+        let key = match holders.map_err(|error| self.try_again(&error))? {
+            Holders::Nobody | Holders::CannotTell => return Ok(None),
+            Holders::Several => return Err(Refused::NotLinkable),
+            Holders::One(key) => key,
+        };
+        match chain.read(&key.source, &key.id, deadline).await {
+            Ok(Some(record)) => Ok(Some(record)),
+            // Removed a moment ago: the next try finds nobody.
+            Ok(None) => Err(Refused::TryAgain),
+            Err(error) => {
+                let refused = self.try_again(&error);
+                // A source that can never be read by id is no reason to try again.
+                Err(if error.class == ErrorClass::Misconfigured { Refused::NotLinkable } else { refused })
+            }
         }
     }
 

@@ -7,8 +7,8 @@ use crate::{
     clock::Deadline,
     identity::{CanonicalEmail, LegacyRecord, LoginName, Proof, VerifiedEmail},
     login::{
-        Alias, ClaimAnswer, Command, CreateError, Event, Ineligible, LedgerError, Moment, Row, RowState,
-        SetAside, Settings, Twins, eligibility,
+        Alias, ClaimAnswer, Command, CreateError, Event, Holders, Ineligible, LedgerError, Moment, Row,
+        RowState, SetAside, Settings, eligibility,
         machine::{Begin, Machine, Rules, Stop},
         settings::SourceRules,
     },
@@ -161,11 +161,11 @@ impl Journeys {
         settings: &Settings,
     ) -> Result<bool, TwinError> {
         let deadline = Deadline::within(settings.migration.legacy_budget);
-        let twins = self.chain.load_full().twins(&record.source, email.email(), deadline).await;
-        if twins.map_err(|error| {
-            self.witness.unavailable("twins", &error);
+        let holders = self.chain.load_full().holders(&record.source, email.email(), deadline).await;
+        if holders.map_err(|error| {
+            self.witness.unavailable("holders", &error);
             TwinError::Legacy
-        })? == Twins::Found
+        })? == Holders::Several
         {
             return Ok(true);
         }

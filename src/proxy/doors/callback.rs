@@ -153,15 +153,58 @@ impl Gate {
 fn facts(identified: &Identified, signed_in: &SignedIn) -> SessionFacts {
     let row = &identified.row;
     let record = row.record.as_ref().filter(|_| row.origin == Origin::Legacy);
-    let groups = match (signed_in.roles.is_empty(), record) {
-        (true, Some(record)) => record.roles.clone(),
-        _ => signed_in.roles.clone(),
-    };
+    // An empty list is an answer: whoever lost every role at Scalekit does not get the legacy ones back.
+    let legacy_roles = || record.map(|record| record.roles.clone());
+    let groups = signed_in.roles.clone().or_else(legacy_roles).unwrap_or_default();
     SessionFacts {
         legacy_login: record.map(|record| record.login.clone()),
         legacy_id: (row.origin == Origin::Legacy).then(|| row.key.id.as_str().to_owned()),
         email: identified.email.as_ref().map(|email| email.as_str().to_owned()),
         groups,
         organization: signed_in.organization.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        clock::Timestamp,
+        identity::LoginName,
+        login::{
+            Row,
+            tests::{record, rules},
+        },
+        rollout::BucketSalt,
+        session::SessionTokens,
+    };
+
+    #[test]
+    fn legacy_roles_count_only_where_scalekit_says_nothing_of_roles() {
+        let mut legacy = record("ann");
+        legacy.roles = vec!["admin".into()];
+        let bucket = BucketSalt::new(&[7; 32]).bucket(&LoginName::parse("ann").unwrap());
+        let external_id = rules().external_id.render(&legacy.key());
+        let mut row = Row::fresh(legacy.key(), bucket, external_id, Timestamp::from_seconds(1));
+        row.record = Some(legacy);
+        let user = UserId("usr_1".into());
+        let identified = Identified { row, user: user.clone(), email: None };
+        let groups = |roles: Option<&[&str]>| {
+            let roles = roles.map(|names| names.iter().map(|name| (*name).to_owned()).collect());
+            let (id_token, access_token) = ("id".to_owned(), "access".to_owned());
+            let signed_in = SignedIn {
+                user: user.clone(),
+                email: None,
+                email_verified: false,
+                organization: None,
+                scalekit_session: None,
+                roles,
+                tokens: SessionTokens { id_token, access_token, refresh_token: None },
+            };
+            facts(&identified, &signed_in).groups
+        };
+        assert_eq!(groups(None), ["admin"]);
+        assert_eq!(groups(Some(&["member"])), ["member"]);
+        assert_eq!(groups(Some(&[])), [""; 0], "revoked at Scalekit");
     }
 }

@@ -218,7 +218,7 @@ async fn a_code_becomes_a_signed_in_person() {
     assert!(signed_in.email_verified);
     assert_eq!(signed_in.organization.as_deref(), Some("org_1"));
     assert_eq!(signed_in.scalekit_session.as_deref(), Some("ses_1"));
-    assert_eq!(signed_in.roles, [""; 0], "an opaque access token has none");
+    assert_eq!(signed_in.roles, None, "an opaque access token says nothing");
     assert_eq!(signed_in.tokens.access_token, ACCESS_TOKEN);
     assert_eq!(signed_in.tokens.refresh_token.as_deref(), Some("canary-refresh"));
 
@@ -298,21 +298,29 @@ async fn roles_come_from_an_access_token_that_passes_the_same_checks() {
         claims[name] = value;
         claims
     };
-    for (what, header, claims, signer, has_roles) in [
-        ("good", &header, good.clone(), Signer::Rsa, true),
-        ("another key", &header, good.clone(), Signer::OtherRsa, false),
-        ("unsigned", &json!({"alg": "none"}), good.clone(), Signer::Nobody, false),
-        ("another person", &header, with("sub", json!("usr_2")), Signer::Rsa, false),
-        ("another issuer", &header, with("iss", json!("https://evil.test")), Signer::Rsa, false),
-        ("another client", &header, with("aud", json!(["other"])), Signer::Rsa, false),
-        ("expired", &header, with("exp", json!(NOW - 60)), Signer::Rsa, false),
-        ("roles of another type", &header, with("roles", json!("admin")), Signer::Rsa, false),
+    let mut silent = good.clone();
+    silent.as_object_mut().unwrap().remove("roles");
+    let admin: Option<&[&str]> = Some(&["admin"]);
+    for (what, header, claims, signer, roles) in [
+        ("good", &header, good.clone(), Signer::Rsa, admin),
+        ("another key", &header, good.clone(), Signer::OtherRsa, None),
+        ("unsigned", &json!({"alg": "none"}), good.clone(), Signer::Nobody, None),
+        ("another person", &header, with("sub", json!("usr_2")), Signer::Rsa, None),
+        ("another issuer", &header, with("iss", json!("https://evil.test")), Signer::Rsa, None),
+        ("another client", &header, with("aud", json!(["other"])), Signer::Rsa, None),
+        ("expired", &header, with("exp", json!(NOW - 60)), Signer::Rsa, None),
+        ("roles of another type", &header, with("roles", json!("admin")), Signer::Rsa, None),
+        ("no word of roles", &header, silent, Signer::Rsa, None),
+        ("all roles revoked", &header, with("roles", json!([])), Signer::Rsa, Some(&[])),
+        ("an empty list as null", &header, with("roles", Value::Null), Signer::Rsa, Some(&[])),
     ] {
         let mut play = Play::at(&origin);
         play.granted["access_token"] = json!(sign(signer, &header.to_string(), &claims.to_string()));
         play.put_on(&theatre.stage);
         let signed_in = redeem(&theatre, None).await.unwrap();
-        assert_eq!(!signed_in.roles.is_empty(), has_roles, "{what}");
+        let names =
+            signed_in.roles.as_ref().map(|roles| roles.iter().map(String::as_str).collect::<Vec<_>>());
+        assert_eq!(names.as_deref(), roles, "{what}");
     }
 }
 
