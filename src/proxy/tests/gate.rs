@@ -296,7 +296,7 @@ fn the_applications_own_session_is_not_set_while_ours_lives() {
     const LINES: [&str; 4] = ["a=1", "sid=1; Path=/", "b=2; note=sid", "old=; Max-Age=0"];
     let application = Application::run(|guest| {
         while guest.request().is_some() {
-            let lines: String = LINES.iter().map(|line| format!("Set-Cookie: {line}\r\n")).collect();
+            let lines = LINES.map(|line| format!("Set-Cookie: {line}\r\n")).concat();
             guest.send(format!("HTTP/1.1 200 OK\r\n{lines}Content-Length: 0\r\n\r\n"));
         }
     });
