@@ -135,7 +135,8 @@ pub(crate) struct SqlSource {
     /// One bind parameter, the typed login: `$1` (PostgreSQL) or `?`. Must return at most two rows.
     pub(crate) query: String,
     /// One bind parameter, a canonical e-mail; returns one row per record that has it, with at least the id column
-    /// (SEC-34). Without it twins inside this source are found only when `query` returns two rows.
+    /// (SEC-34). Without it twins inside this source are found only when `query` returns two rows, and a person who
+    /// comes by the mailbox sign-in is recognised only where `query` finds addresses, too.
     pub(crate) twins_query: Option<String>,
     /// One bind parameter, a legacy id as text; returns the same columns as `query`. Needed wherever a record is read
     /// again: by who-am-I, the sweeper, a callback. Compare as text (`id::text = $1`) or cast the parameter.

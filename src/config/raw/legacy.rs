@@ -162,7 +162,8 @@ pub(in crate::config) struct Sql {
     /// Finds a person by the name they typed, the one parameter: `$1` (PostgreSQL) or `?`.
     #[schemars(required, with = "String")]
     pub(in crate::config) query: Option<String>,
-    /// Finds every record with one e-mail (in lower case), the one parameter.
+    /// Finds every record with one e-mail (in lower case), the one parameter. Needed to notice twins, and to recognise
+    /// people who come by the mailbox sign-in where they otherwise sign in by a user name.
     pub(in crate::config) twins_query: Option<String>,
     /// Finds the record of one legacy id (as text), the one parameter; the same columns as `query`. Needed wherever a
     /// record is read again: after who-am-I, and when somebody comes back from Scalekit.

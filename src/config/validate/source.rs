@@ -173,6 +173,13 @@ impl Check<'_> {
                  Scalekit",
             );
         }
+        if twins_query.is_none() {
+            self.warn(
+                at,
+                "has no twins_query: two records with one address may go unnoticed, and people who sign in by a user \
+                 name are not recognised when they come by mailbox",
+            );
+        }
         if let Some(dialect) = dialect {
             for (key, query) in [("query", &query), ("twins_query", &twins_query), ("id_query", &id_query)] {
                 if let Some(query) = query {
