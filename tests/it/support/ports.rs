@@ -18,7 +18,7 @@ pub(crate) fn free() -> u16 {
         let turn = TRIED.fetch_add(1, Ordering::Relaxed);
         assert!(u32::from(turn) < all, "no port is free");
         // Two runs at once begin at different places.
-        let place = (std::process::id().wrapping_mul(977) + u32::from(turn)) % all;
+        let place = std::process::id().wrapping_mul(977).wrapping_add(u32::from(turn)) % all;
         let port = CHOICE.start + u16::try_from(place).unwrap();
         if TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {
             return port;
