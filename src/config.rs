@@ -29,7 +29,9 @@ pub(crate) use legacy::{
     AssumeVerified, Columns, HashCeilings, HashFileKind, HashFileSource, Legacy, MfaDeclaration, OktaSource,
     RoleMap, Source, SourceKind, SqlDialect, SqlSource,
 };
-pub(crate) use load::{HashFormatSetting, Loaded, examine, load, parse};
+#[cfg(any(test, feature = "simulate"))]
+pub(crate) use load::parse;
+pub(crate) use load::{HashFormatSetting, Loaded, examine, load};
 pub(crate) use network::{Admin, Limits, Public, Store, Telemetry, Upstream};
 pub(crate) use problem::{Problem, Problems, Warning};
 pub(crate) use rollout::{Migration, RolloutStart};

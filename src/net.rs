@@ -12,5 +12,6 @@ mod tracker;
 
 pub(crate) use client::{Answer, ApiClient, ApiSettings, CallError, ClientError};
 pub(crate) use listen::{listen, prepare};
+#[cfg(feature = "simulate")]
 pub(crate) use resolver::Resolver;
 pub(crate) use tracker::Tracker;

@@ -26,6 +26,15 @@ pub(super) struct Args {
     /// The configuration file (YAML)
     #[arg(long, value_name = "FILE")]
     config: PathBuf,
+    /// How log lines are written: json for machines, readable for a terminal
+    #[arg(long, value_name = "FORMAT", default_value = "json")]
+    log_format: LogFormat,
+}
+
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum LogFormat {
+    Json,
+    Readable,
 }
 
 pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
@@ -38,7 +47,11 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
             return Ok(Exit::BadInput);
         }
     };
-    logs::init(&loaded.config.telemetry, logs::Format::Json)?;
+    let format = match args.log_format {
+        LogFormat::Json => logs::Format::Json,
+        LogFormat::Readable => logs::Format::Readable,
+    };
+    logs::init(&loaded.config.telemetry, format)?;
     super::install_crypto();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(serve(&args.config, environment, loaded))

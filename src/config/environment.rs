@@ -21,6 +21,7 @@ pub(crate) fn environment() -> Environment {
 }
 
 impl Environment {
+    #[cfg(any(test, feature = "simulate"))]
     pub(crate) fn new(values: impl IntoIterator<Item = (String, String)>) -> Self {
         Self(values.into_iter().collect())
     }

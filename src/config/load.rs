@@ -70,6 +70,7 @@ pub(crate) fn load(path: &Path, environment: &Environment) -> Result<Loaded, Pro
 }
 
 /// Validates a text as if it stood in a file in `base`.
+#[cfg(any(test, feature = "simulate"))]
 pub(crate) fn parse(text: &str, base: &Path, environment: &Environment) -> Result<Loaded, Problems> {
     examine_text(text, base, environment).outcome
 }
