@@ -84,7 +84,7 @@ pub(crate) struct SignedIn {
     pub(crate) email: Option<CanonicalEmail>,
     /// `false` also where the token does not say (SEC-28).
     pub(crate) email_verified: bool,
-    /// Scalekit's organisation of this session, claim `oid`.
+    /// Scalekit's id of the organisation signed in to, claim `oid`.
     pub(crate) organization: Option<String>,
     /// Scalekit's session, claim `sid`.
     pub(crate) scalekit_session: Option<String>,

@@ -5,6 +5,7 @@
 //! a cookie's value: only whether one was there and how long it was. Start reading at [`Backstage::mount`].
 
 mod fault;
+pub(super) mod html;
 mod journal;
 mod wire;
 

@@ -2,11 +2,10 @@
 
 use std::fmt::Write as _;
 
-use axum::{
-    http::{StatusCode, header},
-    response::{Html, IntoResponse, Response},
-};
+use axum::{http::StatusCode, response::Response};
 use serde_json::Value;
+
+use crate::simulate::backstage::html::{self, escape};
 
 const STYLE: &str = "\
 :root{color-scheme:light dark;--ink:#1d2733;--soft:#5b6876;--paper:#f4f1ea;--card:#fff;--line:#d8d2c4;--accent:#0b6e75;\
@@ -171,7 +170,7 @@ fn form(action: &str, ticket: &str, fields: &str, button: &str) -> String {
     )
 }
 
-/// No `form-action` in the policy: browsers apply it to redirects too, and a sign-in may be sent on to Scalekit.
+/// One page in the common frame.
 fn page(site: &str, status: StatusCode, title: &str, body: &str) -> Response {
     let (site, title) = (escape(site), escape(title));
     let html = format!(
@@ -180,30 +179,5 @@ fn page(site: &str, status: StatusCode, title: &str, body: &str) -> Response {
          <title>{title} · {site}</title><style>{STYLE}</style></head>\
          <body><header><a href=\"/\">{site}</a></header><main><h1>{title}</h1>{body}</main></body></html>\n"
     );
-    let fields = [
-        (header::CACHE_CONTROL, "no-store"),
-        (
-            header::CONTENT_SECURITY_POLICY,
-            "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'",
-        ),
-        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
-        (header::REFERRER_POLICY, "same-origin"),
-    ];
-    (status, fields, Html(html)).into_response()
-}
-
-/// Text as HTML text or a quoted attribute.
-fn escape(text: &str) -> String {
-    let mut safe = String::with_capacity(text.len());
-    for letter in text.chars() {
-        match letter {
-            '&' => safe.push_str("&amp;"),
-            '<' => safe.push_str("&lt;"),
-            '>' => safe.push_str("&gt;"),
-            '"' => safe.push_str("&quot;"),
-            '\'' => safe.push_str("&#39;"),
-            other => safe.push(other),
-        }
-    }
-    safe
+    html::page(status, html)
 }

@@ -1,9 +1,8 @@
 //! The pages of the hosted login: plain, accessible HTML without scripts or outside assets.
 
-use axum::{
-    http::{StatusCode, header},
-    response::{Html, IntoResponse, Response},
-};
+use axum::{http::StatusCode, response::Response};
+
+use crate::simulate::backstage::html::{self, escape};
 
 const STYLE: &str = "\
 :root{color-scheme:light dark;--ink:#191c2b;--soft:#5d6274;--paper:#f3f3f8;--card:#fff;--line:#cfd1de;--accent:#4338a8;\
@@ -87,7 +86,7 @@ fn hidden(request: &str) -> String {
     format!("<input type=\"hidden\" name=\"request\" value=\"{}\">", escape(request))
 }
 
-/// No `form-action` in the policy: browsers apply it to redirects too, and the last form leads to the application.
+/// One page in the common frame.
 fn page(status: StatusCode, title: &str, body: &str) -> Response {
     let html = format!(
         "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\
@@ -96,30 +95,5 @@ fn page(status: StatusCode, title: &str, body: &str) -> Response {
          <body><main><h1>{title}</h1>{body}</main></body></html>\n",
         title = escape(title),
     );
-    let fields = [
-        (header::CACHE_CONTROL, "no-store"),
-        (
-            header::CONTENT_SECURITY_POLICY,
-            "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'",
-        ),
-        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
-        (header::REFERRER_POLICY, "same-origin"),
-    ];
-    (status, fields, Html(html)).into_response()
-}
-
-/// Text as HTML text or a quoted attribute.
-fn escape(text: &str) -> String {
-    let mut safe = String::with_capacity(text.len());
-    for letter in text.chars() {
-        match letter {
-            '&' => safe.push_str("&amp;"),
-            '<' => safe.push_str("&lt;"),
-            '>' => safe.push_str("&gt;"),
-            '"' => safe.push_str("&quot;"),
-            '\'' => safe.push_str("&#39;"),
-            other => safe.push(other),
-        }
-    }
-    safe
+    html::page(status, html)
 }
