@@ -102,7 +102,11 @@ impl Core {
         body: UploadBody,
         progress: Option<Rc<Progress>>,
     ) -> Result<(Lease, Response<Incoming>), ForwardError> {
-        let mut lease = self.upstream.lease().await?;
+        let mut lease = match self.upstream.kept() {
+            Some(lease) => lease,
+            // Rare among the requests of a thread, and large.
+            None => Box::pin(self.upstream.fresh()).await?,
+        };
         let again = (lease.reused && parts.method.is_idempotent() && matches!(body, UploadBody::Empty))
             .then(|| copy_of(&parts));
         let failed = match self.send(&mut lease, Request::from_parts(parts, body), progress.as_deref()).await
@@ -118,6 +122,14 @@ impl Core {
         let Some(request) = unsent.or_else(again).filter(|_| stale) else { return Err(failed.error) };
         self.metrics.request_retried();
         drop(lease);
+        Box::pin(self.exchange_once_more(request, progress)).await
+    }
+
+    async fn exchange_once_more(
+        &self,
+        request: Request<UploadBody>,
+        progress: Option<Rc<Progress>>,
+    ) -> Result<(Lease, Response<Incoming>), ForwardError> {
         let mut lease = self.upstream.fresh().await?;
         let answer =
             self.send(&mut lease, request, progress.as_deref()).await.map_err(|failed| failed.error)?;

@@ -100,7 +100,17 @@ impl Gate {
         if let Some(visitor) = self.visitors.recent(&digest, &self.clock) {
             return Ok(Some(visitor));
         }
-        let (gate, rules, id) = (Arc::clone(self), Arc::clone(rules), id.to_owned());
+        // Rare, and large: what passes with every request stays small.
+        Box::pin(self.look_up(digest, id.to_owned(), Arc::clone(rules))).await
+    }
+
+    async fn look_up(
+        self: &Arc<Self>,
+        digest: Digest,
+        id: String,
+        rules: Arc<Rules>,
+    ) -> Result<Option<Arc<Visitor>>, Problem> {
+        let gate = Arc::clone(self);
         let found = self.shared(async move {
             let session = gate.sessions.find(&id).await?;
             let now = gate.clock.now();

@@ -37,7 +37,13 @@ pub(crate) type Handled<'a> = Pin<Box<dyn Future<Output = Response<AnswerBody>> 
 
 impl Handler for Gate {
     fn handle(self: Arc<Self>, core: &Core, request: Accepted) -> Handled<'_> {
-        Box::pin(self.attend(core, request))
+        let rules = self.rules.load_full();
+        // A future is copied into its box at its full size, and that of a sign-in is some fifty times that of what
+        // most requests need.
+        if matches!(kind(&request, &rules), Kind::Pass) {
+            return Box::pin(async move { self.pass(core, request, &rules).await });
+        }
+        Box::pin(self.attend(core, request, rules))
     }
 }
 
@@ -56,8 +62,12 @@ enum Kind<'a> {
 }
 
 impl Gate {
-    async fn attend(self: Arc<Self>, core: &Core, request: Accepted) -> Response<AnswerBody> {
-        let rules = self.rules.load_full();
+    async fn attend(
+        self: Arc<Self>,
+        core: &Core,
+        request: Accepted,
+        rules: Arc<Rules>,
+    ) -> Response<AnswerBody> {
         let asking = request.asking();
         match kind(&request, &rules) {
             Kind::Door(route) => {
@@ -65,8 +75,7 @@ impl Gate {
                 let knock = Knock { head: &request.parts, client, asked: &asked, rules: &rules };
                 AnswerBody::page(self.door(&route, &knock).await)
             }
-            // Large, and rare among the requests of a connection.
-            Kind::SignIn(route) => Box::pin(sign_in::read(&self, core, &rules, route, asking, request)).await,
+            Kind::SignIn(route) => sign_in::read(&self, core, &rules, route, asking, request).await,
             Kind::Page(route) => self.page(core, request, &rules, route).await,
             Kind::Account => self.account(core, request, &rules).await,
             Kind::Logout => self.logout(core, request, &rules).await,
@@ -398,5 +407,16 @@ mod tests {
                 Request::builder().header("content-type", content_type).body(()).unwrap().into_parts().0;
             assert_eq!(sign_in_route(&routes, &path, &head).unwrap().name, name, "{content_type}");
         }
+    }
+
+    /// The bytes of an asynchronous function's future.
+    fn room_of<A, B, C, D, F>(_: impl FnOnce(A, B, C, D) -> F) -> usize {
+        size_of::<F>()
+    }
+
+    #[test]
+    fn a_request_that_passes_needs_little_room() {
+        let passing = room_of(Gate::pass);
+        assert!(passing < 4096, "{passing} bytes are copied for each request");
     }
 }

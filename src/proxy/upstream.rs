@@ -171,12 +171,9 @@ impl Upstream {
         Rc::new(Self { target, idle: RefCell::new(Vec::new()) })
     }
 
-    /// A connection from the pool, else a fresh one.
-    pub(super) async fn lease(self: &Rc<Self>) -> Result<Lease, ForwardError> {
-        match self.take_idle() {
-            Some(connection) => Ok(Lease { connection, pool: Rc::clone(self), reused: true }),
-            None => self.fresh().await,
-        }
+    /// A connection from the pool, if one is there.
+    pub(super) fn kept(self: &Rc<Self>) -> Option<Lease> {
+        Some(Lease { connection: self.take_idle()?, pool: Rc::clone(self), reused: true })
     }
 
     /// A connection that has carried nothing yet.
