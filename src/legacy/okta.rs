@@ -31,7 +31,9 @@ use crate::{
     clock::Deadline,
     config::{MfaDeclaration, OktaSource, RoleMap, Source},
     identity::{CanonicalEmail, LegacyId, LegacyRecord, LoginName, SourceName},
-    login::{Attempt, ErrorClass, Holders, LegacyError, LegacyStore, Rejection, StayReason, Verdict},
+    login::{
+        Attempt, ErrorClass, Holders, LegacyError, LegacyStore, Presence, Rejection, StayReason, Verdict,
+    },
     net::{ApiClient, ApiSettings},
 };
 
@@ -98,10 +100,7 @@ impl Okta {
             .ok_or_else(|| garbage(self.source_name(), "the user whose password it accepted is not there"))?;
         let same = user.id == proven.id
             && names::comparable(&user.profile.login) == names::comparable(&proven.login);
-        let login = user.profile.login.as_str();
-        let asked_for = names::is_asked_for(name, Some(login), user.profile.email.as_deref())
-            || is_short_name(name.as_typed(), login);
-        if same && asked_for {
+        if same && answers_to(&user, name) {
             return Ok(user);
         }
         Err(failure(
@@ -110,6 +109,13 @@ impl Okta {
             "accepted the password, but named another user than was asked for",
         ))
     }
+}
+
+/// Whether the typed name is one this user may sign in with.
+fn answers_to(user: &User, name: &LoginName) -> bool {
+    let login = user.profile.login.as_str();
+    names::is_asked_for(name, Some(login), user.profile.email.as_deref())
+        || is_short_name(name.as_typed(), login)
 }
 
 /// Okta lets people type what stands before the `@` of their login where only one has it.
@@ -162,6 +168,12 @@ impl LegacyStore for Okta {
             Some(verdict) => Ok(verdict),
             None => Ok(Verdict::Verified(Box::new(self.record(user, deadline).await?))),
         }
+    }
+
+    async fn presence(&self, name: &LoginName, deadline: Deadline) -> Result<Presence, LegacyError> {
+        let user = self.user(name.as_typed(), deadline.at_most(self.timeout)).await?;
+        let here = user.is_some_and(|user| answers_to(&user, name));
+        Ok(if here { Presence::Somebody } else { Presence::Nobody })
     }
 
     async fn look_up(
