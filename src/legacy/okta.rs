@@ -6,7 +6,6 @@
 
 mod api;
 mod authn;
-mod limits;
 mod paging;
 mod people;
 mod refusal;
@@ -224,12 +223,5 @@ impl LegacyStore for Okta {
 fn search_for(email: &CanonicalEmail) -> String {
     // Quoted as JSON text: a canonical address has no quote or backslash, and the search depends on that no more.
     let equals = |address: &str| format!("profile.email eq {}", serde_json::Value::from(address));
-    let canonical = equals(email.as_str());
-    let (local, domain) = email.as_str().rsplit_once('@').unwrap_or((email.as_str(), ""));
-    match idna::domain_to_unicode(domain) {
-        (unicode, Ok(())) if unicode != domain => {
-            format!("{canonical} or {}", equals(&format!("{local}@{unicode}")))
-        }
-        _ => canonical,
-    }
+    names::spellings(email).iter().map(|spelling| equals(spelling)).collect::<Vec<_>>().join(" or ")
 }
