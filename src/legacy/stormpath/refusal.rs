@@ -1,7 +1,8 @@
 //! What each answer of the service means (legacy-stores.md §2): 200 with the content asked for, or an error by status and
 //! code. What is not in the table is never a word about a guess.
 
-use serde::{Deserialize, de::DeserializeOwned};
+use serde::de::DeserializeOwned;
+use serde_json::Value;
 
 use crate::{
     legacy::{failure::TRANSIENT, limits},
@@ -20,10 +21,9 @@ pub(super) enum Refusal {
     Failed { class: ErrorClass, problem: String },
 }
 
-/// Only the code is read, since the texts may repeat what was sent.
-#[derive(Deserialize)]
-struct ErrorBody {
-    code: u32,
+/// The code of an error object. Nothing else of it is read, since the texts may repeat what was sent.
+fn code_of(answer: &Answer) -> Option<u64> {
+    serde_json::from_slice::<Value>(&answer.body).ok()?.get("code")?.as_u64()
 }
 
 /// The content of a 200, or what the error answer means.
@@ -35,7 +35,8 @@ pub(super) fn content<T: DeserializeOwned>(answer: &Answer) -> Result<T, Refusal
         class: TRANSIENT,
         problem: "answered 200 with something that is not what was asked for".to_owned(),
     };
-    if is_nested_too_deeply(&answer.body) {
+    // All it gives are objects; the parser would also take a list of an object's values for one.
+    if is_nested_too_deeply(&answer.body) || !answer.body.trim_ascii_start().starts_with(b"{") {
         return Err(garbage());
     }
     // The parser's message may quote the answer, so it is dropped.
@@ -58,7 +59,7 @@ pub(super) fn refusal(answer: &Answer) -> Refusal {
     if (300..400).contains(&status) {
         return failed(ErrorClass::Misconfigured, ": the address is not the service's own");
     }
-    let Ok(ErrorBody { code }) = serde_json::from_slice(&answer.body) else {
+    let Some(code) = code_of(answer) else {
         return failed(TRANSIENT, " without an error code");
     };
     match (status, code) {
@@ -120,8 +121,14 @@ mod tests {
 
     #[test]
     fn only_a_whole_200_is_content() {
-        let read = |status, body: &str| content::<serde_json::Value>(&answer(status, body)).is_ok();
-        assert!(read(200, "{}") && !read(201, "{}") && !read(200, "<html>") && !read(200, ""));
+        let read = |status, body: &str| content::<Value>(&answer(status, body)).is_ok();
+        assert!(
+            read(200, " {}")
+                && !read(200, "[]")
+                && !read(201, "{}")
+                && !read(200, "<html>")
+                && !read(200, "")
+        );
         assert!(!read(200, &format!("{}{}", "[".repeat(65), "]".repeat(65))));
     }
 
