@@ -14,6 +14,7 @@ mod raw;
 mod rollout;
 mod scalekit;
 mod schema;
+mod services;
 mod session;
 mod sign_in;
 #[cfg(test)]
@@ -21,6 +22,7 @@ pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 mod tree;
+mod url_template;
 mod validate;
 mod watch;
 
@@ -37,10 +39,14 @@ pub(crate) use problem::{Problem, Problems, Warning};
 pub(crate) use rollout::{Migration, RolloutStart};
 pub(crate) use scalekit::{HandOff, HandOffs, OnExisting, Organization, Scalekit};
 pub(crate) use schema::schema;
+pub(crate) use services::{
+    AccountStore, HttpAnswer, HttpAuth, HttpCheck, HttpFields, HttpMeaning, HttpSource, StormpathSource,
+};
 pub(crate) use session::{AssertionKey, IdentityHeaders, SessionSettings, UserValue};
 pub(crate) use sign_in::{
     Answer, ClientKind, FieldNames, Pointer, RoutePath, SignIn, SignInRoute, Signal, WhoAmI,
 };
+pub(crate) use url_template::UrlTemplate;
 pub(crate) use watch::Watch;
 
 /// The whole validated configuration.

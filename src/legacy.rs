@@ -1,29 +1,35 @@
 //! The legacy stores: what proves a person before they are in Scalekit.
 //!
-//! Each kind of source is a [`LegacyStore`]: `okta` asks an API, `sql` and `hash_file` find a row and judge its
-//! hash, `upstream` knows nothing because the application itself judges. What rows have in common is in `record`
-//! (columns to a record, from `cells`) and `passwords` (one hash for everybody, states after it). Nothing here may turn a fault
-//! into a yes or a no, or put a password, a hash or an address into a log. Start reading at [`build`].
+//! Each kind of source is a [`LegacyStore`]: `okta`, `stormpath` and `endpoint` ask a service, `sql` and `hash_file`
+//! find a row and judge its hash, `upstream` knows nothing because the application itself judges. What rows have in
+//! common is in `record` (columns to a record, from `cells`) and `passwords` (one hash for everybody, states after it),
+//! what services have in common in `failure` and `limits`. Nothing here may turn a fault into a yes or a no, or put a
+//! password, a hash or an address into a log. Start reading at [`build`].
 
 mod cells;
+mod endpoint;
 mod failure;
 mod hash_file;
+mod limits;
 mod names;
 mod okta;
 mod passwords;
 mod record;
 mod sql;
+mod stormpath;
 mod upstream;
 
 use std::{fmt, sync::Arc};
 
 pub(crate) use self::hash_file::RowProblem;
 use self::{
+    endpoint::Endpoint,
     hash_file::HashFile,
     okta::Okta,
     passwords::{Hashing, Passwords},
     record::Reader,
     sql::Sql,
+    stormpath::Stormpath,
     upstream::Upstream,
 };
 use crate::{
@@ -83,6 +89,10 @@ async fn build_one(source: &Source, hashing: &Arc<dyn Hashing>) -> Result<Store,
     let alone = |store: Arc<dyn LegacyStore>| (store, Vec::new());
     match &source.kind {
         SourceKind::Okta(settings) => Okta::new(source, settings).map(|store| alone(Arc::new(store))),
+        SourceKind::Stormpath(settings) => {
+            Stormpath::new(source, settings).map(|store| alone(Arc::new(store)))
+        }
+        SourceKind::Http(settings) => Endpoint::new(source, settings).map(|store| alone(Arc::new(store))),
         SourceKind::Sql(settings) => {
             let passwords = passwords(source, &settings.columns, &settings.hash_format, hashing)?;
             Sql::new(source, settings, passwords).map(|store| alone(Arc::new(store)))

@@ -6,11 +6,13 @@
 
 mod breaker;
 mod client;
+mod depth;
 mod listen;
 mod resolver;
 mod tracker;
 
 pub(crate) use client::{Answer, ApiClient, ApiSettings, CallError, ClientError};
+pub(crate) use depth::is_nested_too_deeply;
 pub(crate) use listen::{listen, prepare};
 #[cfg(feature = "simulate")]
 pub(crate) use resolver::Resolver;

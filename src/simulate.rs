@@ -2,5 +2,7 @@
 
 pub(crate) mod app;
 mod backstage;
+pub(crate) mod http_store;
 pub(crate) mod okta;
 pub(crate) mod scalekit;
+pub(crate) mod stormpath;

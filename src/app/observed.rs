@@ -16,7 +16,7 @@ use crate::{
     identity::{CanonicalEmail, ExternalId, LegacyId, LegacyRecord, LoginName, SourceName},
     login::{
         Attempt, CreateError, Directory, DirectoryError, DirectoryUser, ErrorClass, Holders, LegacyError,
-        LegacyStore, NewUser, OrganizationId, UserId, Verdict,
+        LegacyStore, NewUser, OrganizationId, Presence, UserId, Verdict,
     },
     telemetry::{Audit, Metrics},
 };
@@ -115,6 +115,15 @@ impl LegacyStore for ObservedStore {
             Verdict::StayOnLegacy(_) => "stay_on_legacy",
         };
         self.watch(self.store.verify(attempt, deadline), outcome).await
+    }
+
+    async fn presence(&self, name: &LoginName, deadline: Deadline) -> Result<Presence, LegacyError> {
+        let outcome = |presence: &Presence| match presence {
+            Presence::Nobody => "none",
+            Presence::Somebody => "found",
+            Presence::CannotTell => "cannot_tell",
+        };
+        self.watch(self.store.presence(name, deadline), outcome).await
     }
 
     async fn look_up(

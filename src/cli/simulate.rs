@@ -21,8 +21,9 @@ use super::{Exit, output};
 use crate::{
     clock::SystemClock,
     simulate::{
-        app, okta,
+        app, http_store, okta,
         scalekit::{self, Fault},
+        stormpath,
     },
 };
 
@@ -36,10 +37,20 @@ const GRACE: Duration = Duration::from_secs(5);
 Examples:
   crossfade simulate scalekit --listen 127.0.0.1:9400
   crossfade simulate okta --listen 127.0.0.1:0 --seed people.yaml
+  crossfade simulate stormpath --listen 127.0.0.1:9401 --seed accounts.yaml --fault rate_limited=7@/v1/accounts
+  crossfade simulate http-store --listen 127.0.0.1:9402 --seed users.yaml --fault status=503@/legacy/users
   crossfade simulate scalekit --listen 127.0.0.1:9400 --fault lost@/api/v1/organizations --fault slow=250
 
 When it listens it prints one line of JSON on standard output:
   {\"kind\":\"scalekit\",\"listening\":\"127.0.0.1:9400\"}
+
+Seeds, where PASSWORD is the person's:
+  okta        users: [{id: 00u1, login: ann@example.com, password: PASSWORD}]
+  stormpath   accounts: [{id: a1, email: ann@example.com, password: PASSWORD, email_verification_status: VERIFIED}]
+              (key 2SIMULATEDKEYID:simulated-stormpath-secret, href /v1/applications/1simulatedApplication)
+  http-store  users: [{id: '7', username: ann, email: ann@example.com, password: PASSWORD, email_verified: true}]
+              (bearer simulated-http-store-token; GET and POST /legacy/users/NAME and /legacy/by-id/ID,
+              GET /legacy/users?email=, POST /legacy/hooks/password and /legacy/check)
 
 Its side door is under /__simulator/: faults, journal, counts and reset everywhere; scalekit also has mails,
 users, settings, clients, keys/rotate, api_tokens and transcript.")]
@@ -64,6 +75,10 @@ enum Kind {
     Scalekit,
     /// An Okta organisation: primary authentication, users, factors
     Okta,
+    /// Stormpath's REST API: login attempts, accounts, groups, custom data
+    Stormpath,
+    /// An HTTP endpoint that finds people and checks passwords
+    HttpStore,
     /// A legacy application with its own sign-in form
     App,
 }
@@ -73,6 +88,8 @@ impl Kind {
         match self {
             Self::Scalekit => "scalekit",
             Self::Okta => "okta",
+            Self::Stormpath => "stormpath",
+            Self::HttpStore => "http-store",
             Self::App => "app",
         }
     }
@@ -120,6 +137,24 @@ async fn play(args: Args) -> anyhow::Result<Exit> {
             let state = okta::Okta::new(options, clock);
             let (listener, stopped) = (listen(&args).await?, stop.asked());
             stop.within(okta::serve(listener, state, stopped)).await
+        }
+        Kind::Stormpath => {
+            let Some(mut options) = seed::<stormpath::Options>(args.seed.as_deref()) else {
+                return Ok(Exit::BadInput);
+            };
+            options.faults.extend(args.fault.clone());
+            let state = stormpath::Stormpath::new(options, clock);
+            let (listener, stopped) = (listen(&args).await?, stop.asked());
+            stop.within(stormpath::serve(listener, state, stopped)).await
+        }
+        Kind::HttpStore => {
+            let Some(mut options) = seed::<http_store::Options>(args.seed.as_deref()) else {
+                return Ok(Exit::BadInput);
+            };
+            options.faults.extend(args.fault.clone());
+            let state = http_store::HttpStore::new(options, clock);
+            let (listener, stopped) = (listen(&args).await?, stop.asked());
+            stop.within(http_store::serve(listener, state, stopped)).await
         }
         Kind::App => {
             let Some(mut options) = seed::<app::Options>(args.seed.as_deref()) else {

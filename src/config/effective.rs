@@ -4,6 +4,7 @@
 
 mod legacy;
 mod sections;
+mod services;
 
 use std::path::Path;
 

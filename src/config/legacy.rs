@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 use url::Url;
 
+use super::{HttpSource, StormpathSource};
 use crate::identity::{ExternalIdTemplate, Secret, SourceName};
 
 /// Section `legacy`: sources in the order they are asked.
@@ -68,10 +69,23 @@ pub(crate) struct Source {
 #[derive(Clone, Debug)]
 pub(crate) enum SourceKind {
     Okta(OktaSource),
+    Stormpath(StormpathSource),
+    Http(Box<HttpSource>),
     HashFile(HashFileSource),
     Sql(SqlSource),
     /// An application without any API: the application itself judges the forwarded sign-in.
     Upstream,
+}
+
+impl SourceKind {
+    /// Whether such a source sees passwords before it can say whether it has the name. Then a name that it does not
+    /// have is a *no* like any other, and no source behind it is ever asked.
+    pub(crate) fn tries_unknown_names(&self) -> bool {
+        match self {
+            Self::Http(http) => http.find.is_none(),
+            Self::Okta(_) | Self::Stormpath(_) | Self::HashFile(_) | Self::Sql(_) | Self::Upstream => false,
+        }
+    }
 }
 
 /// An operator vouches for every address of a source, in writing.
@@ -85,7 +99,7 @@ pub(crate) struct AssumeVerified {
 pub(crate) enum MfaDeclaration {
     /// The source has no second factors at all.
     None,
-    /// The record carries it: a column or field name; for Okta the transaction state and the factor list.
+    /// The record carries it: a column, field or pointer; for Okta the transaction state and the factor list.
     Field(String),
     /// Not known: migrates nobody, unless somebody accepted that in writing.
     Unknown { accepted_by: Option<String> },

@@ -9,6 +9,7 @@ mod rollout;
 mod scalar;
 mod scalekit;
 mod secret;
+mod services;
 mod session;
 mod sign_in;
 
@@ -21,6 +22,10 @@ pub(super) use rollout::{Migration, RollbackMode, Rollout, Rule, Rules};
 pub(super) use scalar::{Percent, Size, Span};
 pub(super) use scalekit::{AppHandOff, HandOff, HandOffs, OnExisting, Organization, Scalekit};
 pub(super) use secret::SecretRef;
+pub(super) use services::{
+    AccountStore, HttpAnswer, HttpAuth, HttpBasic, HttpCheck, HttpEndpoint, HttpFields, HttpHeader,
+    HttpMeaning, Stormpath,
+};
 pub(super) use session::{AssertionKey, Identity, Session, UserValue};
 pub(super) use sign_in::{
     Answer, AnswerBody, Client, FormFields, JsonFields, JsonSignal, SignIn, SignInRoute, Signal, WhoAmI,

@@ -7,6 +7,7 @@ mod legacy;
 mod network;
 mod rollout;
 mod scalekit;
+mod services;
 mod session;
 mod sign_in;
 mod source;

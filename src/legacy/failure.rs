@@ -3,6 +3,7 @@
 use crate::{
     identity::SourceName,
     login::{ErrorClass, LegacyError},
+    net::CallError,
 };
 
 /// May work later.
@@ -16,4 +17,10 @@ pub(super) fn failure(source: &SourceName, class: ErrorClass, problem: impl Into
 /// The source answered, but not what it was asked.
 pub(super) fn garbage(source: &SourceName, problem: impl Into<String>) -> LegacyError {
     failure(source, TRANSIENT, problem)
+}
+
+/// No usable answer came: slow, cut off, too large, or nobody there.
+pub(super) fn unanswered(source: &SourceName, error: CallError) -> LegacyError {
+    let cause: Option<Box<dyn std::error::Error + Send + Sync>> = Some(Box::new(error));
+    LegacyError { cause, ..failure(source, TRANSIENT, "no usable answer") }
 }

@@ -23,7 +23,7 @@ use crate::{
     clock::Deadline,
     config::{HashFileKind, HashFileSource, Source},
     identity::{CanonicalEmail, LegacyId, LegacyRecord, LoginName, SourceName},
-    login::{Attempt, Holders, LegacyError, LegacyStore, Verdict},
+    login::{Attempt, Holders, LegacyError, LegacyStore, Presence, Verdict},
 };
 
 /// Reads a file and indexes its rows; blocks. A file that cannot be read to its end, or holds nobody, is refused:
@@ -260,6 +260,10 @@ impl LegacyStore for HashFile {
     async fn verify(&self, attempt: &Attempt, deadline: Deadline) -> Result<Verdict, LegacyError> {
         let found = self.rows.find(&self.passwords.reader, &attempt.name);
         self.passwords.verdict(found, attempt, deadline.at_most(self.timeout)).await
+    }
+
+    async fn presence(&self, name: &LoginName, _deadline: Deadline) -> Result<Presence, LegacyError> {
+        Ok(self.rows.find(&self.passwords.reader, name).presence())
     }
 
     async fn look_up(

@@ -19,6 +19,18 @@ pub(super) fn is_asked_for(typed: &LoginName, login: Option<&str>, email: Option
     [login, email].into_iter().flatten().any(|stored| comparable(stored) == typed)
 }
 
+/// The spellings in which a store may have this address: its canonical form, and the domain in its own script.
+pub(super) fn spellings(email: &CanonicalEmail) -> Vec<String> {
+    let (local, domain) = email.as_str().rsplit_once('@').unwrap_or((email.as_str(), ""));
+    let mut spellings = vec![email.as_str().to_owned()];
+    if let (unicode, Ok(())) = idna::domain_to_unicode(domain)
+        && unicode != domain
+    {
+        spellings.push(format!("{local}@{unicode}"));
+    }
+    spellings
+}
+
 /// Whether a source with these canonical domains is asked about the name; without domains it is asked about all.
 pub(super) fn is_served(domains: &[String], name: &LoginName) -> bool {
     domains.is_empty()

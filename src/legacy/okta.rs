@@ -6,7 +6,6 @@
 
 mod api;
 mod authn;
-mod limits;
 mod paging;
 mod people;
 mod refusal;
@@ -31,7 +30,9 @@ use crate::{
     clock::Deadline,
     config::{MfaDeclaration, OktaSource, RoleMap, Source},
     identity::{CanonicalEmail, LegacyId, LegacyRecord, LoginName, SourceName},
-    login::{Attempt, ErrorClass, Holders, LegacyError, LegacyStore, Rejection, StayReason, Verdict},
+    login::{
+        Attempt, ErrorClass, Holders, LegacyError, LegacyStore, Presence, Rejection, StayReason, Verdict,
+    },
     net::{ApiClient, ApiSettings},
 };
 
@@ -98,10 +99,7 @@ impl Okta {
             .ok_or_else(|| garbage(self.source_name(), "the user whose password it accepted is not there"))?;
         let same = user.id == proven.id
             && names::comparable(&user.profile.login) == names::comparable(&proven.login);
-        let login = user.profile.login.as_str();
-        let asked_for = names::is_asked_for(name, Some(login), user.profile.email.as_deref())
-            || is_short_name(name.as_typed(), login);
-        if same && asked_for {
+        if same && answers_to(&user, name) {
             return Ok(user);
         }
         Err(failure(
@@ -110,6 +108,13 @@ impl Okta {
             "accepted the password, but named another user than was asked for",
         ))
     }
+}
+
+/// Whether the typed name is one this user may sign in with.
+fn answers_to(user: &User, name: &LoginName) -> bool {
+    let login = user.profile.login.as_str();
+    names::is_asked_for(name, Some(login), user.profile.email.as_deref())
+        || is_short_name(name.as_typed(), login)
 }
 
 /// Okta lets people type what stands before the `@` of their login where only one has it.
@@ -164,6 +169,12 @@ impl LegacyStore for Okta {
         }
     }
 
+    async fn presence(&self, name: &LoginName, deadline: Deadline) -> Result<Presence, LegacyError> {
+        let user = self.user(name.as_typed(), deadline.at_most(self.timeout)).await?;
+        let here = user.is_some_and(|user| answers_to(&user, name));
+        Ok(if here { Presence::Somebody } else { Presence::Nobody })
+    }
+
     async fn look_up(
         &self,
         name: &LoginName,
@@ -212,12 +223,5 @@ impl LegacyStore for Okta {
 fn search_for(email: &CanonicalEmail) -> String {
     // Quoted as JSON text: a canonical address has no quote or backslash, and the search depends on that no more.
     let equals = |address: &str| format!("profile.email eq {}", serde_json::Value::from(address));
-    let canonical = equals(email.as_str());
-    let (local, domain) = email.as_str().rsplit_once('@').unwrap_or((email.as_str(), ""));
-    match idna::domain_to_unicode(domain) {
-        (unicode, Ok(())) if unicode != domain => {
-            format!("{canonical} or {}", equals(&format!("{local}@{unicode}")))
-        }
-        _ => canonical,
-    }
+    names::spellings(email).iter().map(|spelling| equals(spelling)).collect::<Vec<_>>().join(" or ")
 }

@@ -13,7 +13,7 @@ use crate::{
     clock::Deadline,
     hash::{HashError, HashFormat, HashPool, Judgement, PoolError, StoredHash},
     identity::{AccountState, LegacyRecord, Password, SourceName},
-    login::{Attempt, ErrorClass, LegacyError, Rejection, StayReason, Verdict},
+    login::{Attempt, ErrorClass, LegacyError, Presence, Rejection, StayReason, Verdict},
 };
 
 /// How long a caller is to wait when the hashing threads are busy.
@@ -51,6 +51,15 @@ pub(super) enum Found {
     One(Fields),
     /// Several rows: nobody can say which one is meant.
     Several,
+}
+
+impl Found {
+    pub(super) fn presence(&self) -> Presence {
+        match self {
+            Self::Nobody => Presence::Nobody,
+            Self::One(_) | Self::Several => Presence::Somebody,
+        }
+    }
 }
 
 /// Judges guesses for one source of rows.

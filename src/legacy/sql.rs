@@ -27,7 +27,7 @@ use crate::{
     clock::Deadline,
     config::{Source, SqlDialect, SqlSource},
     identity::{CanonicalEmail, LegacyId, LegacyRecord, LoginName, SourceName},
-    login::{Attempt, ErrorClass, Holders, LegacyError, LegacyStore, Verdict},
+    login::{Attempt, ErrorClass, Holders, LegacyError, LegacyStore, Presence, Verdict},
 };
 
 /// How long a sign-in waits for a connection. The driver retries a refused connection for as long as this.
@@ -254,6 +254,10 @@ impl LegacyStore for Sql {
         let deadline = deadline.at_most(self.timeout);
         let found = self.find(&attempt.name, deadline).await?;
         self.passwords.verdict(found, attempt, deadline).await
+    }
+
+    async fn presence(&self, name: &LoginName, deadline: Deadline) -> Result<Presence, LegacyError> {
+        Ok(self.find(name, deadline).await?.presence())
     }
 
     async fn look_up(

@@ -26,6 +26,7 @@ use crate::{
     hash::{HashError, HashFormat, HashPool, Judgement, PoolError, StoredHash},
     identity::{ExternalIdTemplate, LoginName, Password, Secret, SourceName},
     login::{Attempt, ClientFacts},
+    net::{ApiClient, ApiSettings},
 };
 
 /// Hashes that are `right:` and the password, so that a test sees what was asked and how often.
@@ -132,6 +133,19 @@ pub(super) fn attempt(typed: &str, password: &str) -> Attempt {
 
 pub(super) fn soon() -> Deadline {
     Deadline::within(Duration::from_secs(5))
+}
+
+/// What a stand-in's side door shows.
+pub(super) async fn side_door(address: std::net::SocketAddr, door: &str) -> serde_json::Value {
+    let settings = ApiSettings {
+        name: "test",
+        timeout: Duration::from_secs(5),
+        connect_timeout: Duration::from_secs(1),
+    };
+    let client = ApiClient::new(&settings).unwrap();
+    let url = format!("http://{address}/__simulator/{door}").parse().unwrap();
+    let answer = client.send(client.request(reqwest::Method::GET, url), soon()).await.unwrap();
+    serde_json::from_slice(&answer.body).unwrap()
 }
 
 fn legacy(sources: Vec<Source>) -> Legacy {

@@ -8,7 +8,7 @@ use crate::{
     clock::Deadline,
     config::Source,
     identity::{CanonicalEmail, LegacyId, LegacyRecord, LoginName, SourceName},
-    login::{Attempt, ErrorClass, Holders, LegacyError, LegacyStore, Verdict},
+    login::{Attempt, ErrorClass, Holders, LegacyError, LegacyStore, Presence, Verdict},
 };
 
 /// The place of such an application in the chain.
@@ -39,6 +39,10 @@ impl LegacyStore for Upstream {
 
     async fn verify(&self, _attempt: &Attempt, _deadline: Deadline) -> Result<Verdict, LegacyError> {
         Err(failure(&self.source, ErrorClass::Misconfigured, "only the application itself judges passwords"))
+    }
+
+    async fn presence(&self, _name: &LoginName, _deadline: Deadline) -> Result<Presence, LegacyError> {
+        Ok(Presence::CannotTell)
     }
 
     async fn look_up(

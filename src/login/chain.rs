@@ -1,8 +1,16 @@
 //! The legacy stores in order: one form, one guess (SEC-42).
+//!
+//! Where several stores could know a name, they are asked for the name first; the password goes to the one that has
+//! it and to no other.
+
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 
-use super::{Attempt, Holders, LegacyError, LegacyStore, Rejection, Verdict};
+use futures_util::future::join_all;
+
+use super::{Attempt, Holders, LegacyError, LegacyStore, Presence, Rejection, StayReason, Verdict};
 use crate::{
     clock::Deadline,
     identity::{CanonicalEmail, LegacyId, LegacyRecord, LoginName, PersonKey, SourceName},
@@ -30,30 +38,36 @@ impl Chain {
         self.serving(name).any(|store| !store.verifies_passwords())
     }
 
-    /// Judges a guess. The next store is asked only after "nobody of that name here": after a *no* nobody else
-    /// sees the password, and a store that cannot be asked closes the chain, since it might have said *no*.
+    /// Judges a guess, at one store: the only one that serves the name, or the first that has it. A store that cannot
+    /// be asked closes the chain for the names that no store before it has, since it might have said *no*.
     pub(crate) async fn verify(&self, attempt: &Attempt, deadline: Deadline) -> Result<Verdict, LegacyError> {
-        for store in self.serving(&attempt.name).filter(|store| store.verifies_passwords()) {
-            match store.verify(attempt, deadline).await? {
-                Verdict::Rejected(Rejection::Unknown) => {}
-                decided => return Ok(decided),
-            }
+        let stores: Vec<_> = self.serving(&attempt.name).filter(|store| store.verifies_passwords()).collect();
+        match stores.as_slice() {
+            [] => Ok(Verdict::Rejected(Rejection::Unknown)),
+            [only] if !self.asks_the_application(&attempt.name) => only.verify(attempt, deadline).await,
+            several => verify_where_known(several, attempt, deadline).await,
         }
-        Ok(Verdict::Rejected(Rejection::Unknown))
     }
 
-    /// The record of a name, from the first store that has one.
+    /// The record of a name. `None` also where several records answer to it, in one store or in two: which of them
+    /// is meant cannot be known.
     pub(crate) async fn find(
         &self,
         name: &LoginName,
         deadline: Deadline,
     ) -> Result<Option<LegacyRecord>, LegacyError> {
-        for store in self.serving(name) {
-            if let Some(record) = store.look_up(name, deadline).await? {
-                return Ok(Some(record));
+        let stores: Vec<_> = self.serving(name).collect();
+        let mut found = None;
+        for store in &stores {
+            match store.look_up(name, deadline).await? {
+                Some(_) if found.is_some() => return Ok(None),
+                Some(record) => found = Some(record),
+                // A store that has several of that name gives none of them.
+                None if stores.len() > 1 && is_known(store, name, deadline).await? => return Ok(None),
+                None => {}
             }
         }
-        Ok(None)
+        Ok(found)
     }
 
     /// Whether the source can be asked for records (all but `upstream` can).
@@ -74,19 +88,6 @@ impl Chain {
         }
     }
 
-    /// Who holds this e-mail in the source.
-    pub(crate) async fn holders(
-        &self,
-        source: &SourceName,
-        email: &CanonicalEmail,
-        deadline: Deadline,
-    ) -> Result<Holders, LegacyError> {
-        match self.store(source) {
-            Some(store) => store.holders(email, deadline).await,
-            None => Ok(Holders::CannotTell),
-        }
-    }
-
     /// Who holds this e-mail in any source with records. All are asked, whatever names they serve: people who sign
     /// in by user name have addresses, too.
     pub(crate) async fn holders_anywhere(
@@ -94,12 +95,12 @@ impl Chain {
         email: &CanonicalEmail,
         deadline: Deadline,
     ) -> Result<Holders<PersonKey>, LegacyError> {
-        let mut holders = Holders::Nobody;
-        for store in self.stores.iter().filter(|store| store.holds_records()) {
+        let here = async |store: &Arc<dyn LegacyStore>| {
             let here = store.holders(email, deadline).await?;
-            holders = holders.and(here.map(|id| PersonKey { source: store.source().clone(), id }));
-        }
-        Ok(holders)
+            Ok(here.map(|id| PersonKey { source: store.source().clone(), id }))
+        };
+        let asked = join_all(self.stores.iter().filter(|store| store.holds_records()).map(here)).await;
+        asked.into_iter().try_fold(Holders::Nobody, |all, here| Ok(all.and(here?)))
     }
 
     fn store(&self, source: &SourceName) -> Option<&Arc<dyn LegacyStore>> {
@@ -109,4 +110,48 @@ impl Chain {
     fn serving(&self, name: &LoginName) -> impl Iterator<Item = &Arc<dyn LegacyStore>> {
         self.stores.iter().filter(|store| store.serves(name))
     }
+}
+
+/// Judges a guess where several stores, or a store and the application, could know the name. All are asked for the
+/// name, whatever the first says: how long that takes tells nobody who is where.
+async fn verify_where_known(
+    stores: &[&Arc<dyn LegacyStore>],
+    attempt: &Attempt,
+    deadline: Deadline,
+) -> Result<Verdict, LegacyError> {
+    // Half of the time is kept for the check itself: one slow store may not use up everybody's.
+    let for_names = deadline.at_most(deadline.remaining() / 2);
+    let asked = join_all(stores.iter().map(|store| store.presence(&attempt.name, for_names))).await;
+    let is_there = |presence: &Result<Presence, _>| matches!(presence, Ok(Presence::Somebody));
+    // Two people of one name: only the application knows whom it means (SEC-34). Nothing is tried.
+    if asked.iter().filter(|presence| is_there(presence)).count() > 1 {
+        return Ok(Verdict::StayOnLegacy(StayReason::Ambiguous));
+    }
+    let mut tried = false;
+    for (store, presence) in stores.iter().zip(asked) {
+        match presence? {
+            Presence::Nobody => {}
+            Presence::Somebody => return store.verify(attempt, deadline).await,
+            Presence::CannotTell => match store.verify(attempt, deadline).await? {
+                Verdict::Rejected(Rejection::Unknown) => tried = true,
+                decided => return Ok(decided),
+            },
+        }
+    }
+    match stores.first() {
+        // A name that nobody has costs a check, too (SEC-40).
+        Some(store) if !tried => match store.verify(attempt, deadline).await? {
+            Verdict::Rejected(_) => Ok(Verdict::Rejected(Rejection::Unknown)),
+            decided => Ok(decided),
+        },
+        _ => Ok(Verdict::Rejected(Rejection::Unknown)),
+    }
+}
+
+async fn is_known(
+    store: &Arc<dyn LegacyStore>,
+    name: &LoginName,
+    deadline: Deadline,
+) -> Result<bool, LegacyError> {
+    Ok(store.presence(name, deadline).await? == Presence::Somebody)
 }

@@ -104,6 +104,16 @@ impl StayReason {
     }
 }
 
+/// Whether somebody in a store answers to a name, asked before anything is tried there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Presence {
+    Nobody,
+    /// One or several.
+    Somebody,
+    /// The store has no way to look a name up.
+    CannotTell,
+}
+
 /// Whose records have one canonical e-mail (SEC-34).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Holders<Id = LegacyId> {
@@ -163,6 +173,9 @@ pub(crate) trait LegacyStore: Send + Sync {
 
     /// Judges one guess. Never retried once sent (SEC-42). Unknown names cost the same work as known ones.
     async fn verify(&self, attempt: &Attempt, deadline: Deadline) -> Result<Verdict, LegacyError>;
+
+    /// Whether somebody here answers to a login name, without a guess. A name that `verify` would judge is somebody's.
+    async fn presence(&self, name: &LoginName, deadline: Deadline) -> Result<Presence, LegacyError>;
 
     /// The record of a login name, without a guess: exact match only, `None` when there is none or several.
     async fn look_up(

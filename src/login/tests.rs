@@ -338,6 +338,14 @@ impl LegacyStore for FakeStore {
         })
     }
 
+    async fn presence(&self, name: &LoginName, deadline: Deadline) -> Result<Presence, LegacyError> {
+        Ok(match self.look_up(name, deadline).await? {
+            _ if self.is_upstream => Presence::CannotTell,
+            Some(_) => Presence::Somebody,
+            None => Presence::Nobody,
+        })
+    }
+
     async fn look_up(&self, name: &LoginName, _: Deadline) -> Result<Option<LegacyRecord>, LegacyError> {
         let records = self.records.lock().unwrap();
         let wanted = name.canonical();

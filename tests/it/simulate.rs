@@ -71,7 +71,13 @@ fn json_of(answer: &str) -> Value {
 
 #[test]
 fn every_stand_in_says_where_it_listens_and_stops_when_told() {
-    for (kind, path) in [("scalekit", "/.well-known/openid-configuration"), ("okta", "/"), ("app", "/")] {
+    for (kind, path) in [
+        ("scalekit", "/.well-known/openid-configuration"),
+        ("okta", "/"),
+        ("stormpath", "/"),
+        ("http-store", "/"),
+        ("app", "/"),
+    ] {
         let mut running = Running::start(&[kind, "--listen", "127.0.0.1:0"]);
         assert!(running.ask(&format!("GET {path}"), "").unwrap().starts_with("HTTP/1.1 "), "{kind}");
         assert_eq!(running.end().code(), Some(0), "{kind}");

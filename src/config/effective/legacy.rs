@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::whole;
+use super::{services, whole};
 use crate::config::{
     Columns, HashFileKind, Legacy, MfaDeclaration, Source, SourceKind, SqlDialect,
     raw::{self, Size, Span},
@@ -59,6 +59,10 @@ fn source(source: &Source, raw: &raw::Source, base: &Path) -> raw::Source {
                 organization_attribute: okta.organization_attribute.clone(),
             });
         }
+        SourceKind::Stormpath(stormpath) => {
+            filled.stormpath = Some(services::stormpath(stormpath, raw.stormpath.as_ref(), base));
+        }
+        SourceKind::Http(http) => filled.http = Some(services::http(http, raw.http.as_ref(), base)),
         SourceKind::HashFile(file) => {
             filled.hash_file = Some(raw::HashFile {
                 path: Some(file.path.display().to_string()),

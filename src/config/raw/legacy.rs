@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{SecretRef, Size, Span};
+use super::{HttpEndpoint, SecretRef, Size, Span, Stormpath};
 
 /// The legacy sources that can prove a person.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
@@ -45,11 +45,12 @@ pub(in crate::config) struct HashCeilings {
     pub(in crate::config) digest_iterations: Option<u32>,
 }
 
-/// One legacy source. It has exactly one of `okta`, `hash_file`, `sql`, `upstream`.
+/// One legacy source. It has exactly one of `okta`, `stormpath`, `http`, `hash_file`, `sql`, `upstream`.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(extend("oneOf" = [
-    {"required": ["okta"]}, {"required": ["hash_file"]}, {"required": ["sql"]}, {"required": ["upstream"]}
+    {"required": ["okta"]}, {"required": ["stormpath"]}, {"required": ["http"]}, {"required": ["hash_file"]},
+    {"required": ["sql"]}, {"required": ["upstream"]}
 ]))]
 pub(in crate::config) struct Source {
     /// Small letters, digits, `_` and `-`, at most 32. Never changed later: it is part of every person's key.
@@ -58,6 +59,12 @@ pub(in crate::config) struct Source {
     /// Okta's primary authentication.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(in crate::config) okta: Option<Okta>,
+    /// Stormpath's REST API.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(in crate::config) stormpath: Option<Stormpath>,
+    /// An HTTP endpoint of your own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(in crate::config) http: Option<HttpEndpoint>,
     /// Password hashes in a file.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(in crate::config) hash_file: Option<HashFile>,
@@ -101,7 +108,8 @@ pub(in crate::config) enum Mfa {
     None,
     /// Not known: nobody moves.
     Unknown,
-    /// The record says it: a column, a field, or for Okta `factors`.
+    /// The record says it: a column, a pointer (`http`, and for Stormpath into the custom data), or for Okta
+    /// `factors`.
     Field(String),
     /// Not known, and somebody accepted in writing that a second factor may be lost: who, and where it is written.
     UnknownAcceptedBy(String),

@@ -32,6 +32,7 @@ impl Check<'_> {
                 sources.push(source);
             }
         }
+        self.who_is_never_asked(&at.key("sources"), &sources);
         if count == 0 {
             self.warn(&at.key("sources"), "is empty: nobody can be proven, so nobody moves");
         }
@@ -75,10 +76,31 @@ impl Check<'_> {
         }
     }
 
+    /// Says which sources keep those behind them from being asked: ones that see a password before it is known whether
+    /// they have the name, as their *no* is the last word (SEC-42).
+    fn who_is_never_asked(&mut self, at: &At, sources: &[Source]) {
+        for (n, source) in sources.iter().enumerate().filter(|(_, source)| source.kind.tries_unknown_names())
+        {
+            let mut behind = sources.iter().skip(n + 1);
+            if let Some(other) = behind.find(|other| serve_one_name(source, other)) {
+                self.warn(
+                    &at.index(n),
+                    format!(
+                        "cannot be asked for a name before a password is tried, and stands before {}: whoever it does \
+                         not know is refused here and never gets there; set http.find, put it last, or give it domains",
+                        other.name
+                    ),
+                );
+            }
+        }
+    }
+
     /// Says why nobody, or nobody for good, can move from a source that is otherwise in order.
     fn what_keeps_people(&mut self, at: &At, source: &Source, who_am_i: Option<&raw::WhoAmI>) {
         let verified = match &source.kind {
             SourceKind::Okta(okta) => okta.email_verified_attribute.is_some(),
+            SourceKind::Stormpath(_) => true,
+            SourceKind::Http(http) => http.fields.email_verified.is_some(),
             SourceKind::HashFile(file) => file.columns.email_verified.is_some(),
             SourceKind::Sql(sql) => sql.columns.email_verified.is_some(),
             SourceKind::Upstream => who_am_i.is_some_and(|who| who.email_verified.is_some()),
@@ -172,6 +194,11 @@ impl Check<'_> {
             ),
         }
     }
+}
+
+/// Whether there is a name that both are asked for: one with domains of its own keeps only those from the other.
+fn serve_one_name(one: &Source, other: &Source) -> bool {
+    one.domains.is_empty() || one.domains.iter().any(|domain| other.domains.contains(domain))
 }
 
 /// Whether two ids exist that make two sources write the same external id.

@@ -13,6 +13,16 @@ use crate::{
     identity::{ExternalIdTemplate, Secret},
 };
 
+/// What a source may be; exactly one of them is there.
+struct Kinds {
+    okta: Option<raw::Okta>,
+    stormpath: Option<raw::Stormpath>,
+    http: Option<raw::HttpEndpoint>,
+    hash_file: Option<raw::HashFile>,
+    sql: Option<raw::Sql>,
+    upstream: Option<raw::UpstreamSource>,
+}
+
 impl Check<'_> {
     /// `sources` is their number; `who_am_i` is there when it speaks for this source.
     pub(super) fn source(
@@ -24,7 +34,15 @@ impl Check<'_> {
     ) -> Option<Source> {
         let name = self.text(&at.key("name"), raw.name);
         let name = name.and_then(|name| self.source_name(&at.key("name"), &name));
-        let kind = self.kind(at, raw.okta, raw.hash_file, raw.sql, raw.upstream);
+        let kinds = Kinds {
+            okta: raw.okta,
+            stormpath: raw.stormpath,
+            http: raw.http,
+            hash_file: raw.hash_file,
+            sql: raw.sql,
+            upstream: raw.upstream,
+        };
+        let kind = self.kind(at, kinds);
         let domains_at = at.key("domains");
         let domains = raw.domains.unwrap_or_default().into_iter().enumerate();
         let domains =
@@ -35,6 +53,9 @@ impl Check<'_> {
             accepted_by.map(|accepted_by| AssumeVerified { accepted_by })
         });
         let mfa = self.mfa(&at.key("mfa"), raw.mfa, kind.as_ref(), who_am_i);
+        if let Some(mfa) = &mfa {
+            self.mfa_pointer(&at.key("mfa"), kind.as_ref(), mfa);
+        }
         let roles = raw.roles.unwrap_or_default();
         if roles.iter().any(|(from, to)| from.trim().is_empty() || to.trim().is_empty()) {
             self.problem(&at.key("roles"), "has an empty name: give every legacy role a Scalekit role");
@@ -52,24 +73,28 @@ impl Check<'_> {
         })
     }
 
-    fn kind(
-        &mut self,
-        at: &At,
-        okta: Option<raw::Okta>,
-        hash_file: Option<raw::HashFile>,
-        sql: Option<raw::Sql>,
-        upstream: Option<raw::UpstreamSource>,
-    ) -> Option<SourceKind> {
-        let kinds = [okta.is_some(), hash_file.is_some(), sql.is_some(), upstream.is_some()];
+    fn kind(&mut self, at: &At, raw: Kinds) -> Option<SourceKind> {
+        let kinds = [
+            raw.okta.is_some(),
+            raw.stormpath.is_some(),
+            raw.http.is_some(),
+            raw.hash_file.is_some(),
+            raw.sql.is_some(),
+            raw.upstream.is_some(),
+        ];
         if kinds.into_iter().filter(|there| *there).count() != 1 {
-            self.problem(at, "must have exactly one of okta, hash_file, sql, upstream");
+            self.problem(at, "must have exactly one of okta, stormpath, http, hash_file, sql, upstream");
         }
-        let okta = okta.map(|raw| self.okta(&at.key("okta"), raw).map(SourceKind::Okta));
+        let okta = raw.okta.map(|raw| self.okta(&at.key("okta"), raw).map(SourceKind::Okta));
+        let stormpath =
+            raw.stormpath.map(|raw| self.stormpath(&at.key("stormpath"), raw).map(SourceKind::Stormpath));
+        let http = raw.http.map(|raw| self.http_endpoint(&at.key("http"), raw));
+        let http = http.map(|source| source.map(Box::new).map(SourceKind::Http));
         let hash_file =
-            hash_file.map(|raw| self.hash_file(&at.key("hash_file"), raw).map(SourceKind::HashFile));
-        let sql = sql.map(|raw| self.sql(&at.key("sql"), raw).map(SourceKind::Sql));
-        let upstream = upstream.map(|_| Some(SourceKind::Upstream));
-        okta.or(hash_file).or(sql).or(upstream).flatten()
+            raw.hash_file.map(|raw| self.hash_file(&at.key("hash_file"), raw).map(SourceKind::HashFile));
+        let sql = raw.sql.map(|raw| self.sql(&at.key("sql"), raw).map(SourceKind::Sql));
+        let upstream = raw.upstream.map(|_| Some(SourceKind::Upstream));
+        okta.or(stormpath).or(http).or(hash_file).or(sql).or(upstream).flatten()
     }
 
     fn external_id(&mut self, at: &At, raw: Option<String>, sources: usize) -> Option<ExternalIdTemplate> {

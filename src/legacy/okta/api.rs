@@ -14,7 +14,7 @@ use super::{
 use crate::{
     clock::Deadline,
     identity::SourceName,
-    legacy::failure::{TRANSIENT, failure, garbage},
+    legacy::failure::{failure, garbage, unanswered},
     login::{ClientFacts, ErrorClass, LegacyError},
     net::{Answer, ApiClient},
 };
@@ -127,12 +127,7 @@ impl Api {
     }
 
     async fn send(&self, request: RequestBuilder, deadline: Deadline) -> Result<Answer, LegacyError> {
-        self.client.send(request, deadline).await.map_err(|error| LegacyError {
-            source_name: self.source.clone(),
-            class: TRANSIENT,
-            problem: "no usable answer".to_owned(),
-            cause: Some(Box::new(error)),
-        })
+        self.client.send(request, deadline).await.map_err(|error| unanswered(&self.source, error))
     }
 
     /// A refusal of a call that carried no guess.

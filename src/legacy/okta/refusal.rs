@@ -5,11 +5,10 @@ use std::time::Duration;
 
 use serde::{Deserialize, de::DeserializeOwned};
 
-use super::limits;
 use crate::{
-    legacy::failure::TRANSIENT,
+    legacy::{failure::TRANSIENT, limits},
     login::{ErrorClass, Rejection, StayReason},
-    net::Answer,
+    net::{Answer, is_nested_too_deeply},
 };
 
 /// An error answer.
@@ -39,11 +38,15 @@ pub(super) fn content<T: DeserializeOwned>(answer: &Answer) -> Result<T, Refusal
     if answer.status != http::StatusCode::OK {
         return Err(refusal(answer));
     }
-    // The parser's message may quote the answer, so it is dropped.
-    serde_json::from_slice(&answer.body).map_err(|_| Refusal::Failed {
+    let garbage = || Refusal::Failed {
         class: TRANSIENT,
         problem: "answered 200 with something that is not what was asked for".to_owned(),
-    })
+    };
+    if is_nested_too_deeply(&answer.body) {
+        return Err(garbage());
+    }
+    // The parser's message may quote the answer, so it is dropped.
+    serde_json::from_slice(&answer.body).map_err(|_| garbage())
 }
 
 /// What an answer other than 200 means (legacy-stores.md §1, second half of the table).

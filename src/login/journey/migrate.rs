@@ -153,7 +153,7 @@ impl Journeys {
         run.go_on(Event::Begin(Box::new(begin)), deadline).await
     }
 
-    /// SEC-34: within the person's own store, and across stores through the ledger's e-mail alias.
+    /// SEC-34: in every store, and through the ledger's e-mail alias. A store that cannot be asked may hold a twin.
     async fn has_twin(
         &self,
         record: &LegacyRecord,
@@ -161,13 +161,15 @@ impl Journeys {
         settings: &Settings,
     ) -> Result<bool, TwinError> {
         let deadline = Deadline::within(settings.migration.legacy_budget);
-        let holders = self.chain.load_full().holders(&record.source, email.email(), deadline).await;
-        if holders.map_err(|error| {
+        let holders = self.chain.load_full().holders_anywhere(email.email(), deadline).await;
+        let holders = holders.map_err(|error| {
             self.witness.unavailable("holders", &error);
             TwinError::Legacy
-        })? == Holders::Several
-        {
-            return Ok(true);
+        })?;
+        match holders {
+            Holders::Several => return Ok(true),
+            Holders::One(key) if key != record.key() => return Ok(true),
+            Holders::One(_) | Holders::Nobody | Holders::CannotTell => {}
         }
         let alias =
             self.ledger.find(&Alias::Email(email.email().clone())).await.map_err(TwinError::Ledger)?;
@@ -230,7 +232,7 @@ enum Claimed {
 
 enum TwinError {
     Ledger(LedgerError),
-    /// The store that just said yes does not answer any more: open to legacy, tried again next time.
+    /// A store does not say whether it has the address, too: open to legacy, tried again next time.
     Legacy,
 }
 

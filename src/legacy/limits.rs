@@ -1,4 +1,4 @@
-//! How long to leave the organisation alone, from the fields it sends.
+//! How long to leave a service alone, from the fields it sends.
 
 use std::time::Duration;
 
@@ -19,9 +19,13 @@ pub(super) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     }
 }
 
-/// `Retry-After` in seconds.
+/// `Retry-After`, in seconds or as a date by the service's own clock.
 pub(super) fn retry_after_field(headers: &HeaderMap) -> Option<Duration> {
-    number(headers, "retry-after").map(clamped)
+    let until = || {
+        let date = |name| epoch_seconds(headers.get(name)?.to_str().ok()?);
+        Some(date(header::RETRY_AFTER)?.saturating_sub(date(header::DATE)?))
+    };
+    number(headers, "retry-after").or_else(until).map(clamped)
 }
 
 fn clamped(seconds: u64) -> Duration {
@@ -93,5 +97,8 @@ mod tests {
         assert_eq!(wait("999999999", date, None), Some(60));
         assert_eq!(wait("784111807", None, Some("7")), Some(7));
         assert_eq!(wait("soon", date, None), None);
+        assert_eq!(wait("soon", date, Some("Sun, 06 Nov 1994 08:50:07 GMT")), Some(30));
+        assert_eq!(wait("soon", date, Some("Sun, 06 Nov 1994 09:50:07 GMT")), Some(60));
+        assert_eq!(wait("soon", None, Some("Sun, 06 Nov 1994 08:50:07 GMT")), None);
     }
 }

@@ -1,0 +1,201 @@
+//! Calls to the endpoint, each sent once and below the configured address alone.
+
+use std::time::Duration;
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use http::{HeaderName, HeaderValue, StatusCode, header};
+use reqwest::{Method, RequestBuilder};
+use serde_json::{Map, Value};
+use url::Url;
+
+use crate::{
+    clock::Deadline,
+    config::{HttpAuth, HttpCheck, HttpMeaning, HttpSource, Pointer, Source, UrlTemplate},
+    identity::SourceName,
+    legacy::{
+        failure::{TRANSIENT, failure, garbage, unanswered},
+        limits,
+    },
+    login::{ErrorClass, LegacyError},
+    net::{Answer, ApiClient, ApiSettings, is_nested_too_deeply},
+};
+
+/// The endpoint's addresses and how it is spoken to.
+pub(super) struct Calls {
+    source: SourceName,
+    base: Url,
+    list: Option<Pointer>,
+    nobody: Vec<u16>,
+    check: HttpCheck,
+    authorization: Option<(HeaderName, HeaderValue)>,
+    client: ApiClient,
+}
+
+/// The answer to a password check, and what the configuration says it means.
+pub(super) struct Checked {
+    pub(super) means: HttpMeaning,
+    /// The body, where it is a JSON object.
+    pub(super) document: Option<Value>,
+}
+
+impl Calls {
+    pub(super) fn new(source: &Source, settings: &HttpSource) -> Result<Self, String> {
+        let authorization = settings.auth.as_ref().map(authorization).transpose()?;
+        let client = ApiClient::new(&ApiSettings {
+            name: "http",
+            timeout: source.timeout,
+            connect_timeout: Duration::from_secs(1),
+        })
+        .map_err(|error| error.to_string())?;
+        Ok(Self {
+            source: source.name.clone(),
+            base: settings.url.clone(),
+            list: settings.list.clone(),
+            nobody: settings.nobody.clone(),
+            check: settings.check.clone(),
+            authorization,
+            client,
+        })
+    }
+
+    /// Whether it is the id that `find` gave whose password is checked.
+    pub(super) fn checks_by_id(&self) -> bool {
+        self.check.path.place() == Some("id")
+    }
+
+    /// One person; `None` when there is no such person, or no such address can be asked for.
+    pub(super) async fn one(
+        &self,
+        template: &UrlTemplate,
+        value: &str,
+        deadline: Deadline,
+    ) -> Result<Option<Value>, LegacyError> {
+        let found = self.get(template, value, deadline).await?;
+        if found.as_ref().is_some_and(|document| !document.is_object()) {
+            return Err(garbage(&self.source, "answered 200 with something that is not a person"));
+        }
+        Ok(found)
+    }
+
+    /// Everybody that fits; nobody is no error.
+    pub(super) async fn list(
+        &self,
+        template: &UrlTemplate,
+        value: &str,
+        deadline: Deadline,
+    ) -> Result<Vec<Value>, LegacyError> {
+        let Some(mut document) = self.get(template, value, deadline).await? else { return Ok(Vec::new()) };
+        let list = match &self.list {
+            Some(pointer) => document.pointer_mut(&pointer.0).map(Value::take),
+            None => Some(document),
+        };
+        match list {
+            Some(Value::Array(people)) => Ok(people),
+            _ => Err(garbage(&self.source, "answered 200 without a list where find_by_email has one")),
+        }
+    }
+
+    async fn get(
+        &self,
+        template: &UrlTemplate,
+        value: &str,
+        deadline: Deadline,
+    ) -> Result<Option<Value>, LegacyError> {
+        let Some(url) = template.fill(&self.base, value) else { return Ok(None) };
+        let answer = self.send(self.request(Method::GET, url), deadline).await?;
+        if self.nobody.contains(&answer.status.as_u16()) {
+            return Ok(None);
+        }
+        if answer.status != StatusCode::OK {
+            return Err(self.unexpected(&answer));
+        }
+        json(&answer)
+            .map(Some)
+            .ok_or_else(|| garbage(&self.source, "answered 200 with something that is not JSON"))
+    }
+
+    /// One password check; sent once, never again (SEC-42). `None` when nobody can have such a name or id.
+    pub(super) async fn check(
+        &self,
+        name: &str,
+        id: &str,
+        password: &str,
+        deadline: Deadline,
+    ) -> Result<Option<Checked>, LegacyError> {
+        let value = if self.checks_by_id() { id } else { name };
+        let Some(url) = self.check.path.fill(&self.base, value) else { return Ok(None) };
+        let mut body = Map::from_iter([(self.check.password.clone(), Value::from(password))]);
+        if let Some(member) = &self.check.name {
+            body.insert(member.clone(), Value::from(name));
+        }
+        let request = self.request(Method::POST, url).json(&Value::Object(body));
+        let answer = self.send(request, deadline).await?;
+        let document = json(&answer);
+        let status = answer.status.as_u16();
+        let fits = |wanted: &Option<(Pointer, Value)>| match (wanted, &document) {
+            (None, _) => true,
+            (Some((pointer, equals)), Some(document)) => document.pointer(&pointer.0) == Some(equals),
+            (Some(_), None) => false,
+        };
+        let mut answers = self.check.answers.iter();
+        match answers.find(|known| known.status.contains(&status) && fits(&known.json)) {
+            Some(known) => {
+                Ok(Some(Checked { means: known.means, document: document.filter(Value::is_object) }))
+            }
+            None => Err(self.unexpected(&answer)),
+        }
+    }
+
+    fn request(&self, method: Method, url: Url) -> RequestBuilder {
+        let request = self.client.request(method, url).header(header::ACCEPT, "application/json");
+        match &self.authorization {
+            Some((name, value)) => request.header(name, value),
+            None => request,
+        }
+    }
+
+    async fn send(&self, request: RequestBuilder, deadline: Deadline) -> Result<Answer, LegacyError> {
+        self.client.send(request, deadline).await.map_err(|error| unanswered(&self.source, error))
+    }
+
+    /// An answer that the configuration does not name.
+    fn unexpected(&self, answer: &Answer) -> LegacyError {
+        let status = answer.status.as_u16();
+        let wait = limits::retry_after_field(&answer.headers);
+        let (class, more) = match status {
+            429 => (ErrorClass::Transient { retry_after: wait.or(Some(limits::LEAST_WAIT)) }, ""),
+            500.. => (ErrorClass::Transient { retry_after: wait }, ""),
+            300..=399 => (
+                ErrorClass::Misconfigured,
+                ": redirects are not followed, so `url` must be the final address",
+            ),
+            401 | 403 => (ErrorClass::Misconfigured, ": `auth` is not accepted"),
+            200..=299 => (TRANSIENT, " with nothing that the configuration gives a meaning"),
+            _ => (ErrorClass::Permanent, ", which the configuration gives no meaning"),
+        };
+        failure(&self.source, class, format!("answered {status}{more}"))
+    }
+}
+
+/// The JSON of an answer, unless it is none or nested too deeply.
+fn json(answer: &Answer) -> Option<Value> {
+    if is_nested_too_deeply(&answer.body) {
+        return None;
+    }
+    serde_json::from_slice(&answer.body).ok()
+}
+
+fn authorization(auth: &HttpAuth) -> Result<(HeaderName, HeaderValue), String> {
+    let (setting, text) = match auth {
+        HttpAuth::Header { name, value } => return Ok((name.clone(), value.clone())),
+        HttpAuth::Bearer(token) => ("auth.bearer", format!("Bearer {}", token.expose())),
+        HttpAuth::Basic { user, password } => {
+            let pair = STANDARD.encode(format!("{user}:{}", password.expose()));
+            ("auth.basic", format!("Basic {pair}"))
+        }
+    };
+    let mut value = HeaderValue::from_str(&text)
+        .map_err(|_| format!("{setting}: holds characters that cannot be sent"))?;
+    value.set_sensitive(true);
+    Ok((header::AUTHORIZATION, value))
+}
