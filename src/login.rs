@@ -16,8 +16,8 @@ mod settings;
 
 pub(crate) use chain::Chain;
 pub(crate) use guessing::{
-    Allowance, Count, CountKey, CountKeys, Failures, Guess, Limit, Limited, Settled, Spent, Tally, Ticket, Tried,
-    TryCounter,
+    Allowance, Count, CountKey, CountKeys, Failures, Guess, Limit, Limited, Settled, Spent, Tally, Ticket,
+    Tried, TryCounter,
 };
 pub(crate) use journey::{Callback, Decided, Journeys, Upstream};
 pub(crate) use machine::{Command, Event};

@@ -315,7 +315,10 @@ mod tests {
         let pages = Pages::new("/.crossfade/");
         for (json, wait, seconds) in [(false, 1, "1"), (true, 500, "1"), (false, 899_001, "900")] {
             let page = pages.limited(Duration::from_millis(wait), &asked(json));
-            assert_eq!((page.status().as_u16(), &page.headers()[RETRY_AFTER]), (429, &seconds.parse().unwrap()));
+            assert_eq!(
+                (page.status().as_u16(), &page.headers()[RETRY_AFTER]),
+                (429, &seconds.parse().unwrap())
+            );
             let text = text(page).await;
             assert!(text.contains("/.crossfade/initiate"), "{text}");
         }

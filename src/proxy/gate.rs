@@ -12,9 +12,7 @@ use super::{
 };
 use crate::{
     clock::SharedClock,
-    config::{
-        Config, Guessing, IdentityHeaders, Lockout, MfaDeclaration, Public, SessionSettings, SignIn,
-    },
+    config::{Config, Guessing, IdentityHeaders, Lockout, MfaDeclaration, Public, SessionSettings, SignIn},
     identity::{LoginName, PersonKey, SourceName},
     login::{CountKeys, Journeys, TryCounter},
     net::Tracker,

@@ -209,4 +209,3 @@ pub(super) fn tried_by_application(said_yes: bool, status: http::StatusCode) -> 
         false => Tried::Wrong,
     }
 }
-

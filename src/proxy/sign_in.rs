@@ -8,7 +8,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::{
     HeaderMap, Method, Request, Response,
-    header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, HOST, ORIGIN, SET_COOKIE, TRANSFER_ENCODING, USER_AGENT},
+    header::{
+        ACCEPT, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, HOST, ORIGIN, SET_COOKIE, TRANSFER_ENCODING, USER_AGENT,
+    },
     request::Parts,
 };
 use tokio::time::timeout;
@@ -437,6 +439,7 @@ pub(super) async fn read(
     let mut asked = asking.asked();
     asked.json |= wants_json(route, &request.parts);
     let (head, client, id) = (request.parts, request.client, request.id);
-    let sign_in = SignIn { gate, core, rules, route, asking, asked: &asked, head, body, client, id, granted: None };
+    let sign_in =
+        SignIn { gate, core, rules, route, asking, asked: &asked, head, body, client, id, granted: None };
     Box::pin(sign_in.answer()).await
 }

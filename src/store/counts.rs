@@ -115,7 +115,8 @@ impl All {
     fn settle(&mut self, ticket: &Ticket, tried: Tried, rules: &Guessing, now: Timestamp) -> Settled {
         let mut settled = Settled::default();
         let guess = &ticket.guess;
-        let mut counts = guess.accounts.iter().filter_map(|account| self.failures.0.get(&own(*account, guess)));
+        let mut counts =
+            guess.accounts.iter().filter_map(|account| self.failures.0.get(&own(*account, guess)));
         if !counts.any(|failures| failures.is_open(ticket.id)) {
             return settled;
         }
@@ -182,7 +183,10 @@ impl<T: Count> Bounded<T> {
                 for (_, _, key) in worth.iter().take(self.0.len() - wanted) {
                     self.0.remove(key);
                 }
-                tracing::warn!(most, "counts of sign-in tries were forgotten for want of room (guessing.entries)");
+                tracing::warn!(
+                    most,
+                    "counts of sign-in tries were forgotten for want of room (guessing.entries)"
+                );
             }
         }
         &mut self.0

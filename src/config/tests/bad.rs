@@ -392,7 +392,10 @@ guessing:
     expect_changed(
         "upstream: {}\n",
         "upstream: {}\n      lockout: {failures: 2, window: 0s}\n",
-        &["legacy.sources[0].lockout.failures: must be 0", "legacy.sources[0].lockout.window: must be longer"],
+        &[
+            "legacy.sources[0].lockout.failures: must be 0",
+            "legacy.sources[0].lockout.window: must be longer",
+        ],
     );
 }
 

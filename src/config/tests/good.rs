@@ -4,7 +4,7 @@ use std::{path::Path, time::Duration};
 
 use crate::{
     config::{
-        Guessing, Limits, Loaded, Lockout,  MfaDeclaration, SourceKind, Store, load, parse,
+        Guessing, Limits, Loaded, Lockout, MfaDeclaration, SourceKind, Store, load, parse,
         testing::{MINIMAL, Scratch, environment, environment_with},
     },
     rollout::BasisPoints,
@@ -49,7 +49,8 @@ fn values_mean_what_they_say() {
     assert_eq!(config.rollout.dial.migrate(), BasisPoints::new(5000).unwrap());
     assert_eq!(config.session.idle, Duration::from_secs(90));
     assert_eq!((config.public.limits.body_bytes, config.public.limits.head_bytes), (1 << 30, 4096));
-    let guessing = "guessing: {account: {failures: 5}, address: {tries: 9}, storm: {share: 50%, address: {per: 2m}}}";
+    let guessing =
+        "guessing: {account: {failures: 5}, address: {tries: 9}, storm: {share: 50%, address: {per: 2m}}}";
     let guessing = good(&format!("{MINIMAL}{guessing}\n")).config.guessing;
     let default = Guessing::default();
     assert_eq!((guessing.account.failures, guessing.account.window), (5, default.account.window));
@@ -68,7 +69,10 @@ fn a_source_locks_at_what_it_says_and_okta_at_ten() {
         (okta.to_owned(), Some((10, day))),
         (format!("{okta}\n      lockout: {{failures: 5}}"), Some((5, day))),
         (format!("{okta}\n      lockout: {{failures: 0}}"), None),
-        ("upstream: {}\n      lockout: {failures: 3, window: 10m}".to_owned(), Some((3, Duration::from_mins(10)))),
+        (
+            "upstream: {}\n      lockout: {failures: 3, window: 10m}".to_owned(),
+            Some((3, Duration::from_mins(10))),
+        ),
         ("upstream: {}".to_owned(), None),
     ] {
         let found = good(&MINIMAL.replace("upstream: {}", &lines)).config.legacy.sources[0].lockout;

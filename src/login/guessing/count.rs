@@ -87,7 +87,8 @@ impl Failures {
     /// The password was right: what came from the same address before was the person, too. Failures from elsewhere
     /// stay, or an attacker could have them forgiven by waiting for the person (SEC-41).
     pub(crate) fn forgive(&mut self, ticket: u64) {
-        let Some(address) = self.recent.iter().find(|failure| failure.ticket == ticket).map(|one| one.address)
+        let Some(address) =
+            self.recent.iter().find(|failure| failure.ticket == ticket).map(|one| one.address)
         else {
             return;
         };
