@@ -6,6 +6,7 @@
 
 mod effective;
 mod environment;
+mod guessing;
 mod legacy;
 mod load;
 mod network;
@@ -27,6 +28,7 @@ mod validate;
 mod watch;
 
 pub(crate) use environment::{Environment, environment};
+pub(crate) use guessing::{AccountLimit, Guessing, Lockout, Rate, Storm};
 pub(crate) use legacy::{
     AssumeVerified, Columns, HashCeilings, HashFileKind, HashFileSource, Legacy, MfaDeclaration, OktaSource,
     RoleMap, Source, SourceKind, SqlDialect, SqlSource,
@@ -56,6 +58,7 @@ pub(crate) struct Config {
     pub(crate) admin: Admin,
     pub(crate) upstream: Upstream,
     pub(crate) sign_in: SignIn,
+    pub(crate) guessing: Guessing,
     pub(crate) legacy: Legacy,
     pub(crate) scalekit: Scalekit,
     pub(crate) migration: Migration,

@@ -19,6 +19,7 @@ mod format;
 mod gigya;
 mod identify;
 mod keycloak;
+mod kinds;
 mod ldap;
 mod magento;
 mod md5_crypt;
@@ -41,7 +42,7 @@ mod yescrypt;
 
 use std::{
     fmt,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use serde_json::Value;
@@ -53,6 +54,7 @@ pub(crate) use pool::{HashPool, PoolError};
 
 use crate::{config::HashCeilings, identity::Password};
 use format::Format;
+use kinds::Kinds;
 use recipe::{Arena, Recipe};
 
 /// The longest password that is hashed at all; the sign-in path refuses far shorter ones.
@@ -88,8 +90,8 @@ impl fmt::Debug for StoredHash {
 #[derive(Clone)]
 pub(crate) struct HashFormat {
     format: Arc<Format>,
-    /// What the last hash of this source cost; unknown names are made to cost the same.
-    recent: Arc<Mutex<Option<Recipe>>>,
+    /// The kinds of hashes that this source has shown.
+    kinds: Arc<Mutex<Kinds>>,
 }
 
 /// Keys and peppers are among the settings.
@@ -193,7 +195,7 @@ impl HashFormat {
 
     /// The same, keeping what kind of error it is.
     pub(crate) fn read(settings: &Value) -> Result<Self, Refusal> {
-        Ok(Self { format: Arc::new(Format::read(settings)?), recent: Arc::default() })
+        Ok(Self { format: Arc::new(Format::read(settings)?), kinds: Arc::default() })
     }
 
     /// The format's name.
@@ -211,6 +213,15 @@ impl HashFormat {
         Ok(Inspection { costs: recipe.costs(), refused: recipe.check(ceilings).err() })
     }
 
+    /// Takes note of what kind of hash a source holds, if it may be computed at all.
+    pub(crate) fn meet(&self, stored: &StoredHash, ceilings: &HashCeilings) {
+        let recipe = self.format.parse(stored);
+        if let Some(recipe) = recipe.ok().filter(|recipe| recipe.check(ceilings).is_ok()) {
+            self.kinds().meet(&recipe);
+        }
+    }
+
+    /// Judges a password, and does the work of every other kind of hash that the source holds, too.
     fn judge(
         &self,
         stored: &StoredHash,
@@ -218,25 +229,50 @@ impl HashFormat {
         ceilings: &HashCeilings,
         arena: &mut Arena,
     ) -> Result<Judgement, HashError> {
+        let recipe = self.recipe(stored, password, ceilings)?;
+        let others = {
+            let mut kinds = self.kinds();
+            kinds.meet(&recipe);
+            kinds.beside(&recipe)
+        };
+        let judgement = recipe.judge(password.expose(), ceilings, arena)?;
+        for other in others {
+            let _ = other.judge(password.expose(), ceilings, arena);
+        }
+        Ok(judgement)
+    }
+
+    fn recipe(
+        &self,
+        stored: &StoredHash,
+        password: &Password,
+        ceilings: &HashCeilings,
+    ) -> Result<Recipe, HashError> {
         if password.expose().len() > LONGEST_PASSWORD {
             return Err(HashError::PasswordTooLong);
         }
         let recipe = self.format.parse(stored)?;
         recipe.check(ceilings)?;
-        *self.recent.lock().unwrap_or_else(PoisonError::into_inner) = Some(recipe.without_result());
-        recipe.judge(password.expose(), ceilings, arena)
+        Ok(recipe)
     }
 
-    /// Does the work that the last hash of this source took, or a typical one before there was any, for nobody.
+    /// Does the work of every kind of hash that the source holds, or of a typical one before any was met, for nobody.
     fn judge_nobody(&self, password: &Password, ceilings: &HashCeilings, arena: &mut Arena) -> Judgement {
-        let recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        if let Some(recipe) = recent.or_else(|| self.format.sample().ok())
-            && password.expose().len() <= LONGEST_PASSWORD
-        {
-            // Whatever comes out: there is nobody it could match.
-            let _ = recipe.judge(password.expose(), ceilings, arena);
+        let mut kinds = self.kinds().all().to_vec();
+        if kinds.is_empty() {
+            kinds.extend(self.format.sample().ok());
+        }
+        if password.expose().len() <= LONGEST_PASSWORD {
+            for recipe in kinds {
+                // Whatever comes out: there is nobody it could match.
+                let _ = recipe.judge(password.expose(), ceilings, arena);
+            }
         }
         Judgement::NoMatch
+    }
+
+    fn kinds(&self) -> MutexGuard<'_, Kinds> {
+        self.kinds.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -247,7 +283,8 @@ pub(crate) fn verify(
     password: &Password,
     ceilings: &HashCeilings,
 ) -> Result<Judgement, HashError> {
-    format.judge(stored, password, ceilings, &mut Arena::default())
+    let recipe = format.recipe(stored, password, ceilings)?;
+    recipe.judge(password.expose(), ceilings, &mut Arena::default())
 }
 
 /// The fields of a text separated by `$`: exactly as many as are asked for.

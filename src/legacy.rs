@@ -33,7 +33,7 @@ use self::{
     upstream::Upstream,
 };
 use crate::{
-    config::{Columns, HashFileSource, Legacy, Source, SourceKind},
+    config::{Columns, HashCeilings, HashFileSource, Legacy, Source, SourceKind},
     hash::{HashFormat, HashPool},
     identity::SourceName,
     login::LegacyStore,
@@ -70,7 +70,7 @@ pub(crate) async fn build(legacy: &Legacy, pool: &HashPool) -> Result<Built, Vec
     let mut built = Built { stores: Vec::new(), left_out: Vec::new() };
     let mut problems = Vec::new();
     for source in &legacy.sources {
-        match build_one(source, &hashing).await {
+        match build_one(source, &hashing, &legacy.hash_ceilings).await {
             Ok((store, left_out)) => {
                 built.stores.push(store);
                 if !left_out.is_empty() {
@@ -85,7 +85,11 @@ pub(crate) async fn build(legacy: &Legacy, pool: &HashPool) -> Result<Built, Vec
 
 type Store = (Arc<dyn LegacyStore>, Vec<RowProblem>);
 
-async fn build_one(source: &Source, hashing: &Arc<dyn Hashing>) -> Result<Store, String> {
+async fn build_one(
+    source: &Source,
+    hashing: &Arc<dyn Hashing>,
+    ceilings: &HashCeilings,
+) -> Result<Store, String> {
     let alone = |store: Arc<dyn LegacyStore>| (store, Vec::new());
     match &source.kind {
         SourceKind::Okta(settings) => Okta::new(source, settings).map(|store| alone(Arc::new(store))),
@@ -99,7 +103,9 @@ async fn build_one(source: &Source, hashing: &Arc<dyn Hashing>) -> Result<Store,
         }
         SourceKind::HashFile(settings) => {
             let passwords = passwords(source, &settings.columns, &settings.hash_format, hashing)?;
-            let rows = Arc::new(load(settings.clone(), passwords.reader.clone()).await?);
+            let rows = load(settings.clone(), passwords.reader.clone()).await?;
+            rows.meet_hashes(&passwords.reader, &passwords.format, ceilings);
+            let rows = Arc::new(rows);
             let left_out = rows.problems().to_vec();
             Ok((Arc::new(HashFile::new(source, rows, passwords)), left_out))
         }

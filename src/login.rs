@@ -6,6 +6,7 @@
 
 mod chain;
 mod eligibility;
+mod guessing;
 mod journey;
 mod machine;
 mod outcome;
@@ -14,6 +15,10 @@ mod row;
 mod settings;
 
 pub(crate) use chain::Chain;
+pub(crate) use guessing::{
+    Allowance, Count, CountKey, CountKeys, Failures, Guess, Limit, Limited, Settled, Spent, Tally, Ticket,
+    Tried, TryCounter,
+};
 pub(crate) use journey::{Callback, Decided, Journeys, Upstream};
 pub(crate) use machine::{Command, Event};
 pub(crate) use outcome::{Closed, HandOver, Identified, Outcome, Refused, Rejected, WhyForward};

@@ -16,6 +16,7 @@ mod doors;
 mod failure;
 mod forward;
 mod gate;
+mod guessing;
 mod hand_over;
 mod headers;
 mod intercept;

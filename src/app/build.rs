@@ -17,7 +17,7 @@ use crate::{
     hash::HashPool,
     identity::{SourceName, SubjectKey},
     legacy,
-    login::{Chain, Journeys, Ledger, Settings},
+    login::{Chain, CountKeys, Journeys, Ledger, Settings},
     net::Tracker,
     pages::Pages,
     proxy::{Gate, Recorder, Rules, Visitors},
@@ -26,7 +26,7 @@ use crate::{
         AssertionSigner, Cookies, FlowStore, Flows, IdentityProvider, KeyRing, Purpose, SessionStore,
         Sessions, SigningKey,
     },
-    store::Embedded,
+    store::{Embedded, LocalCounts},
     telemetry::{AddressPolicy, Audit, Metrics},
 };
 
@@ -106,6 +106,8 @@ pub(super) async fn parts(
         tracker: tracker.clone(),
         clock: clock.clone(),
         visitors: Visitors::default(),
+        counts: Arc::new(LocalCounts::new(clock.clone())),
+        count_keys: CountKeys::new(&config.telemetry.subject_key),
     };
     metrics.dial_stands(&config.rollout.dial);
     Ok(Parts { gate: Arc::new(gate), pages: Arc::new(pages), store, hashes, observer, metrics })

@@ -2,6 +2,7 @@
 //!
 //! Secrets come from what the file said, so that their content cannot get here.
 
+mod guessing;
 mod legacy;
 mod sections;
 mod services;
@@ -20,6 +21,7 @@ pub(super) fn fill(config: &Config, raw: &Raw, base: &Path) -> Raw {
         admin: Some(sections::admin(&config.admin)),
         upstream: Some(sections::upstream(&config.upstream)),
         sign_in: Some(sections::sign_in(&config.sign_in)),
+        guessing: Some(guessing::guessing(&config.guessing)),
         legacy: Some(legacy::legacy(&config.legacy, raw.legacy.as_ref(), base)),
         scalekit: Some(sections::scalekit(&config.scalekit, raw.scalekit.as_ref(), base)),
         migration: Some(sections::migration(&config.migration)),

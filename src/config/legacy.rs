@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 use url::Url;
 
-use super::{HttpSource, StormpathSource};
+use super::{HttpSource, Lockout, StormpathSource};
 use crate::identity::{ExternalIdTemplate, Secret, SourceName};
 
 /// Section `legacy`: sources in the order they are asked.
@@ -61,6 +61,8 @@ pub(crate) struct Source {
     pub(crate) assume_verified: Option<AssumeVerified>,
     pub(crate) mfa: MfaDeclaration,
     pub(crate) roles: RoleMap,
+    /// What it locks an account at; `None` where it locks nobody.
+    pub(crate) lockout: Option<Lockout>,
     /// All one check may take, SEC/REL-30: 5 s.
     pub(crate) timeout: Duration,
 }

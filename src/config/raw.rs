@@ -3,6 +3,7 @@
 //! Every value is optional here, so that a file can be read to its end whatever it lacks; `validate` knows what is
 //! required. Unknown keys are errors at every level. The doc comments are the descriptions in the JSON schema.
 
+mod guessing;
 mod legacy;
 mod network;
 mod rollout;
@@ -13,6 +14,7 @@ mod services;
 mod session;
 mod sign_in;
 
+pub(super) use guessing::{AccountLimit, Guessing, Lockout, Rate, Storm};
 pub(super) use legacy::{
     AssumeVerified, Columns, HashCeilings, HashFile, HashFileKind, Legacy, Mfa, Okta, Source, Sql,
     SqlDialect, UpstreamSource,
@@ -49,6 +51,8 @@ pub(super) struct Raw {
     pub(super) upstream: Option<Upstream>,
     /// Which requests are sign-ins, and how the application answers them.
     pub(super) sign_in: Option<SignIn>,
+    /// How often a sign-in may be tried.
+    pub(super) guessing: Option<Guessing>,
     /// The legacy sources that can prove a person.
     pub(super) legacy: Option<Legacy>,
     /// The target.

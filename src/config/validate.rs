@@ -3,6 +3,7 @@
 //! Each section's function looks at all of its values before it gives up, so that nothing hides behind something
 //! else. Looking at files is part of it: a secret that cannot be read is a problem at its path.
 
+mod guessing;
 mod legacy;
 mod network;
 mod rollout;
@@ -73,6 +74,7 @@ impl<'a> Check<'a> {
         let upstream = self.upstream(raw.upstream);
         let legacy = self.legacy(raw.legacy.unwrap_or_default(), raw.sign_in.as_ref());
         let sign_in = self.sign_in(raw.sign_in.unwrap_or_default(), public.as_ref());
+        let guessing = self.guessing(raw.guessing.unwrap_or_default());
         let scalekit = self.scalekit(raw.scalekit);
         let migration = self.migration(raw.migration.unwrap_or_default());
         let rollout = self.rollout(raw.rollout);
@@ -88,6 +90,7 @@ impl<'a> Check<'a> {
             admin,
             upstream: upstream?,
             sign_in,
+            guessing,
             legacy: legacy?,
             scalekit: scalekit?,
             migration,

@@ -94,9 +94,8 @@ impl HashPool {
         Self { jobs, places, ceilings: Arc::new(ceilings), metrics }
     }
 
-    /// Judges a password on one of the threads. `None` for `stored` does the work of the last hash that the format
-    /// has met, or of a typical one, and answers "no match": an unknown name must cost what a known one does
-    /// (SEC-40).
+    /// Judges a password on one of the threads. `None` for `stored` does the same work and answers "no match": an
+    /// unknown name must cost what a known one does (SEC-40).
     pub(crate) async fn verify(
         &self,
         format: &HashFormat,

@@ -201,6 +201,12 @@ impl Recipe {
     pub(super) fn costs(&self) -> Vec<(&'static str, u64)> {
         self.work.costs()
     }
+
+    /// Whether another hash takes the same work, as far as its parameters tell.
+    pub(super) fn is_like(&self, other: &Self) -> bool {
+        let shape = |recipe: &Self| (recipe.costs(), recipe.expected.len(), recipe.steps.len());
+        shape(self) == shape(other)
+    }
 }
 
 /// The rule of every counted parameter: at least one, at most the ceiling.

@@ -115,7 +115,7 @@ proptest! {
     ) {
         let password = Password::unchecked(password);
         for format in every_format() {
-            let format = HashFormat { format: Arc::new(format), recent: Arc::default() };
+            let format = HashFormat { format: Arc::new(format), kinds: Arc::default() };
             let stored = StoredHash { text: text.clone(), salt: salt.clone() };
             prop_assert_ne!(verify(&format, &stored, &password, &low_ceilings()), Ok(Judgement::Match));
         }
@@ -162,7 +162,7 @@ fn nothing_falls_through_to_another_format() {
     let bcrypt = "$2b$04$8oTTnIJNueziAg8aQIeWCeTWwvsoTuEtGZzF659liNMDn.S2svHPW";
     let password = Password::unchecked(b"correct horse battery staple".to_vec());
     for format in every_format() {
-        let format = HashFormat { format: Arc::new(format), recent: Arc::default() };
+        let format = HashFormat { format: Arc::new(format), kinds: Arc::default() };
         let found = verify(&format, &StoredHash::new(bcrypt, None), &password, &HashCeilings::default());
         let known = matches!(format.name(), "auto" | "bcrypt");
         assert_eq!(found == Ok(Judgement::Match), known, "{}: {found:?}", format.name());

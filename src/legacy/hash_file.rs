@@ -21,7 +21,8 @@ use super::{
 use crate::{
     bulk,
     clock::Deadline,
-    config::{HashFileKind, HashFileSource, Source},
+    config::{HashCeilings, HashFileKind, HashFileSource, Source},
+    hash::HashFormat,
     identity::{CanonicalEmail, LegacyId, LegacyRecord, LoginName, SourceName},
     login::{Attempt, Holders, LegacyError, LegacyStore, Presence, Verdict},
 };
@@ -161,6 +162,13 @@ impl Rows {
         }
         self.by_id.insert(id, at);
         self.all.push(fields);
+    }
+
+    /// Shows the format every kind of hash there is, so that a first guess costs what all others do.
+    pub(super) fn meet_hashes(&self, reader: &Reader, format: &HashFormat, ceilings: &HashCeilings) {
+        for stored in self.all.iter().filter_map(|fields| reader.stored_hash(fields).ok().flatten()) {
+            format.meet(&stored, ceilings);
+        }
     }
 
     /// Rows left out, in the order of the file.

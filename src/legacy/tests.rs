@@ -78,6 +78,7 @@ pub(super) fn source(kind: SourceKind) -> Source {
         assume_verified: None,
         mfa: MfaDeclaration::Field("mfa".into()),
         roles: RoleMap(BTreeMap::from([("staff".into(), "member".into()), ("root".into(), "admin".into())])),
+        lockout: None,
         timeout: Duration::from_secs(5),
     }
 }

@@ -225,7 +225,14 @@ impl Journeys {
         let lane = decided.decision.lane;
         let proven = Proven { record, proof, typed: Some(decided.name.clone()), bucket: decided.bucket };
         match self.migrate(&decided.settings, proven).await {
-            Migrated::Done { row, now } if lane == Lane::New => self.hand_over(&decided, *row, now).await,
+            Migrated::Done { row, now } if lane == Lane::New => {
+                match self.hand_over(&decided, *row, now).await {
+                    Outcome::HandOver(over) => {
+                        Outcome::HandOver(Box::new(HandOver { proven: true, ..*over }))
+                    }
+                    other => other,
+                }
+            }
             Migrated::Done { .. } => Outcome::Forward(WhyForward::LaneLegacy),
             Migrated::Conflict(why) => Outcome::Forward(WhyForward::Conflict(why)),
             Migrated::Ineligible(why) => Outcome::Forward(WhyForward::Ineligible(why)),
@@ -270,7 +277,14 @@ impl Journeys {
             },
             HandOff::Hosted => {}
         }
-        Outcome::HandOver(Box::new(HandOver { hand_off, login_hint, key, migrated_now, crossed }))
+        Outcome::HandOver(Box::new(HandOver {
+            hand_off,
+            login_hint,
+            key,
+            migrated_now,
+            proven: false,
+            crossed,
+        }))
     }
 
     /// Sets `crossed_at` once. Somebody else's write in between must not lose it (REL-08), nor may it bring back a

@@ -33,6 +33,8 @@ pub(crate) struct HandOver {
     pub(crate) key: PersonKey,
     /// Whether this sign-in created or finished the person (for logs and metrics).
     pub(crate) migrated_now: bool,
+    /// Whether this sign-in proved the person; else Scalekit does it, and the typed name only led there.
+    pub(crate) proven: bool,
     /// Whether the person crossed before: then there is no way back to the application's own form.
     pub(crate) crossed: bool,
 }

@@ -130,6 +130,21 @@ impl Pages {
         }
     }
 
+    /// Too many tries: one answer for every account there is or is not. The mailbox sign-in is offered to everybody,
+    /// so that nobody is kept out by what others type.
+    pub(crate) fn limited(&self, wait: Duration, asked: &Asked) -> Page {
+        let words = Words {
+            title: "Too many tries",
+            paragraphs: &["Your password was not checked. Please wait a while, then try again."],
+        };
+        let offer = Some(("Sign in by e-mail", self.mailbox_sign_in.as_str()));
+        let status = StatusCode::TOO_MANY_REQUESTS;
+        let mut page = self.answer(status, "too_many_tries", &words, offer, None, asked);
+        let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+        page.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds.max(1)));
+        page
+    }
+
     /// "Could not ask": never "wrong password". Everybody is offered the mailbox sign-in, since offering it to some
     /// would tell who is who (design, "Settled").
     pub(crate) fn closed(&self, closed: Closed, asked: &Asked) -> Page {
@@ -293,6 +308,20 @@ mod tests {
         assert!(!html.to_lowercase().contains("wrong"), "{html}");
         let json = text(pages.closed(Closed::Store, &asked(true))).await;
         assert!(json.contains("sign_in_unavailable"), "{json}");
+    }
+
+    #[tokio::test]
+    async fn too_many_tries_is_one_answer_with_the_whole_wait() {
+        let pages = Pages::new("/.crossfade/");
+        for (json, wait, seconds) in [(false, 1, "1"), (true, 500, "1"), (false, 899_001, "900")] {
+            let page = pages.limited(Duration::from_millis(wait), &asked(json));
+            assert_eq!(
+                (page.status().as_u16(), &page.headers()[RETRY_AFTER]),
+                (429, &seconds.parse().unwrap())
+            );
+            let text = text(page).await;
+            assert!(text.contains("/.crossfade/initiate"), "{text}");
+        }
     }
 
     #[tokio::test]

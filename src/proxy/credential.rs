@@ -83,6 +83,46 @@ pub(super) fn read(fields: &FieldNames, head: &Parts, body: &[u8]) -> Result<Cre
     }
 }
 
+/// The names that a request which proves nothing may still try a password for: an application may take what we do
+/// not. Every reading counts; empty where there is none, or no password beside it.
+pub(super) fn loose_names(fields: &FieldNames, head: &Parts, body: &[u8]) -> Vec<LoginName> {
+    let mut names = match fields {
+        FieldNames::Form { login, password, .. } => {
+            let query = head.uri.query().unwrap_or_default().as_bytes();
+            let of = |field: &str| -> Vec<Vec<u8>> {
+                let values = pairs(query).chain(pairs(body)).filter(|(name, _)| name == field.as_bytes());
+                values.map(|(_, value)| value).chain(multipart(body, field)).collect()
+            };
+            if of(password).is_empty() { Vec::new() } else { of(login) }
+        }
+        FieldNames::Json { login, password, .. } => {
+            // The lenient reader takes the last of two; the application may, too.
+            let document: Value = serde_json::from_slice(body).unwrap_or_default();
+            let has_password = document.pointer(&password.0).is_some();
+            let name = document.pointer(&login.0).and_then(Value::as_str).filter(|_| has_password);
+            name.map(|name| name.as_bytes().to_vec()).into_iter().collect()
+        }
+    };
+    if names.len() > LOOSE_NAMES {
+        // The first or the last is what a reader takes.
+        names.drain(LOOSE_NAMES / 2..names.len() - LOOSE_NAMES / 2);
+    }
+    let texts = names.into_iter().filter_map(|name| String::from_utf8(name).ok());
+    texts.filter_map(|text| LoginName::parse(&text)).collect()
+}
+
+/// The most names that one request is counted for.
+const LOOSE_NAMES: usize = 4;
+
+/// The values of a field of a `multipart/form-data` body, whatever its boundary is: up to the line's end.
+fn multipart(body: &[u8], field: &str) -> Vec<Vec<u8>> {
+    let text = String::from_utf8_lossy(body);
+    let marks = [format!("name=\"{field}\""), format!("name={field}\r")];
+    let parts = marks.iter().flat_map(|mark| text.split(mark.as_str()).skip(1));
+    let values = parts.filter_map(|part| part.split_once("\r\n\r\n")?.1.split("\r\n").next());
+    values.map(|value| value.as_bytes().to_vec()).collect()
+}
+
 fn credential(typed: &str, secret: Vec<u8>, return_to: Option<String>) -> Result<Credential, NoProof> {
     let name = LoginName::parse(typed).ok_or(NoProof::NotAName)?;
     Ok(Credential { name, password: Password::for_sign_in(secret).map(Arc::new), return_to })

@@ -76,8 +76,12 @@ impl Gate {
     async fn initiate(self: &Arc<Self>, knock: &Knock<'_>) -> Result<Page, Problem> {
         let login_hint = knock.field("login_hint").and_then(|text| CanonicalEmail::parse(&text).ok());
         let leaving = leaving(self, &knock.head.headers, knock.return_to(), false);
-        let (gate, asked) = (Arc::clone(self), knock.asked.clone());
+        let (gate, rules, asked) = (Arc::clone(self), Arc::clone(knock.rules), knock.asked.clone());
+        let client = knock.client.address;
         self.shared(async move {
+            if let Err(limited) = gate.may_begin("initiate", client, &rules).await {
+                return gate.limited(limited, &asked);
+            }
             let begun = gate.begin(login_hint.as_ref(), None, &leaving).await;
             begun.unwrap_or_else(|error| gate.cannot_begin(&error, &asked))
         })

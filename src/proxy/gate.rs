@@ -12,9 +12,9 @@ use super::{
 };
 use crate::{
     clock::SharedClock,
-    config::{Config, IdentityHeaders, MfaDeclaration, Public, SessionSettings, SignIn},
+    config::{Config, Guessing, IdentityHeaders, Lockout, MfaDeclaration, Public, SessionSettings, SignIn},
     identity::{LoginName, PersonKey, SourceName},
-    login::Journeys,
+    login::{CountKeys, Journeys, TryCounter},
     net::Tracker,
     pages::{Page, Pages, Problem},
     rollout::Forced,
@@ -29,6 +29,9 @@ use crate::{
 pub(crate) struct Rules {
     pub(super) public: Public,
     pub(super) sign_in: SignIn,
+    pub(super) guessing: Guessing,
+    /// What legacy sources lock at, and the domains they are asked for.
+    pub(super) lockouts: Vec<(Vec<String>, Lockout)>,
     pub(super) session: SessionSettings,
     pub(super) identity: IdentityHeaders,
     pub(super) force: Option<ForceTokens>,
@@ -37,10 +40,14 @@ pub(crate) struct Rules {
 
 impl Rules {
     pub(crate) fn of(config: &Config) -> Self {
+        let lockouts = config.legacy.sources.iter();
+        let lockouts = lockouts.filter_map(|source| Some((source.domains.clone(), source.lockout?)));
         let mfa = config.legacy.sources.iter().map(|source| (source.name.clone(), source.mfa.clone()));
         Self {
             public: config.public.clone(),
             sign_in: config.sign_in.clone(),
+            guessing: config.guessing.clone(),
+            lockouts: lockouts.collect(),
             session: config.session.clone(),
             identity: config.identity.clone(),
             force: config.rollout.force_key.as_ref().map(ForceTokens::new),
@@ -71,6 +78,8 @@ pub(crate) struct Gate {
     pub(crate) tracker: Tracker,
     pub(crate) clock: SharedClock,
     pub(crate) visitors: Visitors,
+    pub(crate) counts: Arc<dyn TryCounter>,
+    pub(crate) count_keys: CountKeys,
 }
 
 /// What the device cookie holds, sealed: a crossed person who signed in here.

@@ -5,8 +5,8 @@ use std::net::IpAddr;
 use super::hand_over::CannotBegin;
 use crate::{
     config::SignInRoute,
-    identity::{Subject, SubjectKey},
-    login::{Decided, LedgerError, Outcome, Refused, Rejected, Row, WhyForward},
+    identity::{LoginName, Subject, SubjectKey},
+    login::{Decided, LedgerError, Limited, Outcome, Refused, Rejected, Row, Settled, WhyForward},
     pages::Asked,
     rollout::Lane,
     session::Session,
@@ -48,6 +48,33 @@ impl Recorder {
             client,
         });
         self.metrics.sign_in_ended(&route.name, decided.decision, end.outcome);
+    }
+
+    /// A try was refused by a limit; `route` is a configured name or a word of ours.
+    pub(super) fn limited(&self, route: &str, name: Option<&LoginName>, limited: Limited, client: IpAddr) {
+        let subject = name.map(|name| self.subjects.subject(name.canonical()));
+        let limit = limited.by.as_str();
+        self.audit.sign_in_limited(subject.as_ref(), route, limit, limited.wait, client);
+        self.metrics.sign_in_limited(limit);
+    }
+
+    /// What a finished try changed for those that follow.
+    pub(super) fn settled(
+        &self,
+        route: &str,
+        name: Option<&LoginName>,
+        settled: Settled,
+        known_device: bool,
+        client: IpAddr,
+    ) {
+        if settled.locked_out {
+            let subject = name.map(|name| self.subjects.subject(name.canonical()));
+            self.audit.lockout(subject.as_ref(), route, known_device, client);
+        }
+        if let Some(is_storm) = settled.storm {
+            self.audit.storm_changed(is_storm);
+            self.metrics.storm_changed(is_storm);
+        }
     }
 
     /// A request at a sign-in route whose credential cannot prove anything.

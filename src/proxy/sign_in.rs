@@ -8,7 +8,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::{
     HeaderMap, Method, Request, Response,
-    header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, HOST, ORIGIN, TRANSFER_ENCODING, USER_AGENT},
+    header::{
+        ACCEPT, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, HOST, ORIGIN, SET_COOKIE, TRANSFER_ENCODING, USER_AGENT,
+    },
     request::Parts,
 };
 use tokio::time::timeout;
@@ -18,6 +20,7 @@ use super::{
     credential::{self, Credential},
     failure::ForwardError,
     gate::{Gate, Rules},
+    guessing::{Aims, Granted, tried_by, tried_by_application},
     hand_over::{Leaving, leaving},
     intercept::send,
     recorder::End,
@@ -28,7 +31,7 @@ use super::{
 use crate::{
     config::{ClientKind, FieldNames, HandOff, SignInRoute, WhoAmI},
     identity::LegacyRecord,
-    login::{Attempt, ClientFacts, Closed, Decided, HandOver, Outcome, Upstream},
+    login::{Attempt, ClientFacts, Closed, Decided, HandOver, Outcome, Tried, Upstream},
     pages::{Asked, Pages, Problem},
     rollout::Lane,
     session::{CookieJar, return_to},
@@ -46,6 +49,8 @@ pub(super) struct SignIn<'a> {
     pub(super) body: Bytes,
     pub(super) client: Client,
     pub(super) id: RequestId,
+    /// The try that the limits granted; `None` until they are asked.
+    pub(super) granted: Option<Granted>,
 }
 
 /// Whether the form was sent from a page of this site (SEC-24). A browser says so; what does not say so is no
@@ -64,17 +69,32 @@ pub(super) fn is_same_origin(headers: &HeaderMap, rules: &Rules) -> bool {
 
 impl SignIn<'_> {
     /// The answer to the request.
-    pub(super) async fn answer(self) -> Response<AnswerBody> {
+    pub(super) async fn answer(mut self) -> Response<AnswerBody> {
         let credential = match credential::read(&self.route.fields, &self.head, &self.body) {
             Ok(credential) => credential,
             Err(why) => {
                 Recorder::no_proof(self.route, why.as_str(), self.asked);
-                return self.pass_on(None).await;
+                return self.without_proof().await;
             }
         };
         let forced = self.gate.forced(&self.head.headers, self.rules, &credential.name);
-        let (gate, name) = (Arc::clone(self.gate), credential.name.clone());
-        let decided = self.gate.shared(async move { gate.journeys.decide(name, forced).await }).await;
+        let (gate, rules, name) = (Arc::clone(self.gate), Arc::clone(self.rules), credential.name.clone());
+        let (headers, route, client) = (self.head.headers.clone(), self.route.clone(), self.client.address);
+        let decided = self.gate.shared(async move {
+            let decided = gate.journeys.decide(name.clone(), forced).await;
+            let row = decided.as_ref().ok().and_then(|decided| decided.row.as_ref());
+            let aims = Aims { names: &[name], row };
+            let granted = gate.may_try(&headers, aims, &route, client, &rules).await;
+            granted.map(|granted| (granted, decided))
+        });
+        let decided = match decided.await {
+            Ok(Ok((granted, decided))) => {
+                self.granted = Some(granted);
+                Ok(decided)
+            }
+            Ok(Err(limited)) => return AnswerBody::page(self.gate.limited(limited, self.asked)),
+            Err(problem) => Err(problem),
+        };
         match decided {
             Ok(Ok(decided)) => {
                 self.gate.recorder.decided(self.route, &decided, self.client.address);
@@ -91,13 +111,39 @@ impl SignIn<'_> {
         }
     }
 
+    /// Nothing that we could try, and the application may: it is counted for whomever it may be about.
+    async fn without_proof(mut self) -> Response<AnswerBody> {
+        let names = credential::loose_names(&self.route.fields, &self.head, &self.body);
+        let (gate, rules) = (Arc::clone(self.gate), Arc::clone(self.rules));
+        let (headers, route, client) = (self.head.headers.clone(), self.route.clone(), self.client.address);
+        let granted = self.gate.shared(async move {
+            let aims = Aims { names: &names, row: None };
+            gate.may_try(&headers, aims, &route, client, &rules).await
+        });
+        match granted.await {
+            Ok(Ok(granted)) => self.granted = Some(granted),
+            Ok(Err(limited)) => return AnswerBody::page(self.gate.limited(limited, self.asked)),
+            Err(problem) => return self.core.refuse(problem, &self.asking),
+        }
+        self.pass_on(None).await
+    }
+
+    /// Takes down what came of the try.
+    async fn tried(&self, tried: Tried) {
+        let Some(granted) = self.granted.clone() else { return };
+        let (gate, rules) = (Arc::clone(self.gate), Arc::clone(self.rules));
+        // A panic there is logged, and the try goes on to count as a failure.
+        let _ = self.gate.shared(async move { gate.tried(&granted, tried, &rules).await }).await;
+    }
+
     /// Store down: sign-ins go to the application and nobody migrates, except for people whom this device knows as
     /// crossed: their legacy password must open nothing (design, "Settled").
     async fn without_ledger(self) -> Response<AnswerBody> {
         if self.gate.device(&self.head.headers).is_some() || !self.rules.sign_in.passthrough {
+            self.tried(Tried::NotTried).await;
             return AnswerBody::page(self.gate.pages.closed(Closed::Store, self.asked));
         }
-        self.forward().await
+        self.ask_application().await.0
     }
 
     /// Lane `legacy`: the application decides first, and its answer never waits longer than a small budget.
@@ -148,8 +194,12 @@ impl SignIn<'_> {
         let leaving = leaving(self.gate, &self.head.headers, target, json);
         let (gate, decided_for) = (Arc::clone(self.gate), decided.clone());
         let (route, address) = (self.route.clone(), self.client.address);
+        let (granted, rules) = (self.granted.clone(), Arc::clone(self.rules));
         let outcome = self.gate.shared(async move {
             let outcome = gate.journeys.new_lane(decided_for.clone(), attempt.as_ref()).await;
+            if let (Some(granted), Some(tried)) = (&granted, tried_by(&outcome)) {
+                gate.tried(granted, tried, &rules).await;
+            }
             // Recorded here: a client that goes away does not keep its guess off the record (SEC-51).
             if outcome != Outcome::AskUpstream {
                 gate.recorder.ended(&route, &decided_for, End::of(&outcome), address);
@@ -213,9 +263,13 @@ impl SignIn<'_> {
     ) -> Response<AnswerBody> {
         let (gate, rules) = (Arc::clone(self.gate), Arc::clone(self.rules));
         let crossed = over.crossed;
+        let known = self.granted.as_ref().filter(|_| over.proven);
+        let known =
+            known.and_then(|granted| self.gate.remember_known(&self.head.headers, granted, self.rules));
         let begins_elsewhere = matches!(over.hand_off, HandOff::App { .. });
         let sent = self.gate.shared(async move { gate.hand_over(&rules, &over, &leaving).await });
-        match sent.await {
+        let sent = sent.await.map(|sent| sent.map(|page| Gate::with_cookies(page, [known])));
+        match sent {
             // No callback of ours follows that would end the session of whoever was here before (SEC-20).
             Ok(Ok(page)) if begins_elsewhere => self.end_old_session(AnswerBody::page(page)).await,
             Ok(Ok(page)) => AnswerBody::page(page),
@@ -234,7 +288,6 @@ impl SignIn<'_> {
     async fn pass_on(self, answer: Option<Response<AnswerBody>>) -> Response<AnswerBody> {
         let (answer, said_yes) = match answer {
             Some(answer) => (answer, true),
-            None if !self.has_session() => return self.forward().await,
             None => self.ask_application().await,
         };
         if said_yes { self.end_old_session(answer).await } else { answer }
@@ -248,13 +301,20 @@ impl SignIn<'_> {
         self.gate.recorder.ended(self.route, decided, end, self.client.address);
     }
 
-    /// Sends the form on as it came.
-    async fn forward(self) -> Response<AnswerBody> {
-        send(self.core, self.outgoing(), self.asking).await
+    /// Sends the form on as it came, judges the answer by the route's signals, and takes down what it says of the try.
+    async fn ask_application(&self) -> (Response<AnswerBody>, bool) {
+        let (mut answer, said_yes) = self.judge_application().await;
+        self.tried(tried_by_application(said_yes, answer.status())).await;
+        let granted = self.granted.as_ref().filter(|_| said_yes);
+        let known =
+            granted.and_then(|granted| self.gate.remember_known(&self.head.headers, granted, self.rules));
+        if let Some(cookie) = known {
+            answer.headers_mut().append(SET_COOKIE, cookie);
+        }
+        (answer, said_yes)
     }
 
-    /// Sends the form on, and judges the answer by the route's signals.
-    async fn ask_application(&self) -> (Response<AnswerBody>, bool) {
+    async fn judge_application(&self) -> (Response<AnswerBody>, bool) {
         let answer = send(self.core, self.outgoing(), self.asking).await;
         let (head, body) = answer.into_parts();
         let (seen, body) = if signals::need_body(self.route) {
@@ -319,7 +379,7 @@ impl SignIn<'_> {
             // An error is logged there; the cookie goes in any case.
             let _ = self.gate.end_session(&self.head.headers, "signed_in_again").await;
             if let Some(cookie) = self.gate.cookies.clear(&self.gate.cookies.session) {
-                answer.headers_mut().append(http::header::SET_COOKIE, cookie);
+                answer.headers_mut().append(SET_COOKIE, cookie);
             }
         }
         answer
@@ -379,6 +439,7 @@ pub(super) async fn read(
     let mut asked = asking.asked();
     asked.json |= wants_json(route, &request.parts);
     let (head, client, id) = (request.parts, request.client, request.id);
-    let sign_in = SignIn { gate, core, rules, route, asking, asked: &asked, head, body, client, id };
+    let sign_in =
+        SignIn { gate, core, rules, route, asking, asked: &asked, head, body, client, id, granted: None };
     Box::pin(sign_in.answer()).await
 }

@@ -15,6 +15,8 @@ pub(crate) struct Cookies {
     pub(crate) browser: String,
     /// Which crossed person this device belongs to.
     pub(crate) device: String,
+    /// Which accounts somebody has signed in to in this browser.
+    pub(crate) known: String,
     /// A verified force token.
     pub(crate) force: String,
     secure: bool,
@@ -28,14 +30,15 @@ impl Cookies {
             session: name(""),
             browser: name("-browser"),
             device: name("-device"),
+            known: name("-known"),
             force: name("-force"),
             secure: !public.development,
         }
     }
 
     /// All names, for stripping them from what the upstream gets and sets.
-    pub(crate) fn names(&self) -> [&str; 4] {
-        [&self.session, &self.browser, &self.device, &self.force]
+    pub(crate) fn names(&self) -> [&str; 5] {
+        [&self.session, &self.browser, &self.device, &self.known, &self.force]
     }
 
     /// A `Set-Cookie` value; without `max_age` the cookie ends with the browser.
@@ -123,6 +126,7 @@ mod tests {
             session: "__Host-cf".into(),
             browser: String::new(),
             device: String::new(),
+            known: String::new(),
             force: String::new(),
             secure: true,
         };

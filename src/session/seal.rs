@@ -13,6 +13,7 @@ use crate::identity::Secret;
 pub(crate) enum Purpose {
     Tokens,
     Device,
+    Known,
     Flow,
     SigningKey,
 }
@@ -22,6 +23,7 @@ impl Purpose {
         match self {
             Self::Tokens => b"crossfade tokens 1",
             Self::Device => b"crossfade device 1",
+            Self::Known => b"crossfade known device 1",
             Self::Flow => b"crossfade flow 1",
             Self::SigningKey => b"crossfade signing key 1",
         }

@@ -1,5 +1,7 @@
 //! What every store has to keep, as suites that each implementation passes.
 
+mod counts;
+
 use std::time::Duration;
 
 use crate::{

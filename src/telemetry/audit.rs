@@ -2,7 +2,7 @@
 //!
 //! Classes are fixed words, people are subjects, names are configured ones. Nothing typed or received gets in.
 
-use std::net::IpAddr;
+use std::{net::IpAddr, time::Duration};
 
 use tracing::{info, warn};
 
@@ -67,6 +67,47 @@ impl Audit {
             client.address = self.addresses.show(end.client),
             "sign-in ended: {}", end.outcome,
         );
+    }
+
+    /// A sign-in was refused for being one too many; `limit` says which kind. No `subject` where no name could be
+    /// read, and no `route` of the application where it was one of ours.
+    pub(crate) fn sign_in_limited(
+        self,
+        subject: Option<&Subject>,
+        route: &str,
+        limit: &'static str,
+        wait: Duration,
+        client: IpAddr,
+    ) {
+        info!(
+            target: AUDIT,
+            event = "sign_in_limited",
+            login.subject = subject.map(tracing::field::display),
+            login.route = route,
+            login.limit = limit,
+            login.wait_seconds = wait.as_secs(),
+            client.address = self.addresses.show(client),
+            "sign-in refused by the limit per {limit}",
+        );
+    }
+
+    /// An account has had so many failures that sign-ins have to wait, in one known browser or in all others.
+    pub(crate) fn lockout(self, subject: Option<&Subject>, route: &str, known_device: bool, client: IpAddr) {
+        warn!(
+            target: AUDIT,
+            event = "lockout",
+            login.subject = subject.map(tracing::field::display),
+            login.route = route,
+            login.known_device = known_device,
+            client.address = self.addresses.show(client),
+            "sign-ins of an account have to wait",
+        );
+    }
+
+    /// Many sign-ins fail and few succeed, over all accounts; or that is over.
+    pub(crate) fn storm_changed(self, is_storm: bool) {
+        let state = if is_storm { "begun" } else { "over" };
+        warn!(target: AUDIT, event = "guessing_storm", guessing.storm = state, "a storm of failing sign-ins is {state}");
     }
 
     /// A row went from one ledger state to another, and that is stored.
@@ -258,6 +299,9 @@ mod tests {
             };
             audit.sign_in_ended(&end);
             audit.sign_in_ended(&SignInEnd { subject: None, class: None, ..end });
+            audit.sign_in_limited(Some(&subject), "form", "account", Duration::from_secs(30), client);
+            audit.lockout(Some(&subject), "form", false, client);
+            audit.storm_changed(true);
             audit.migration_moved(&subject, &source, "claimed", "created");
             audit.conflict(&subject, &source, "twins");
             audit.ineligible(&subject, &source, "mfa");
@@ -277,7 +321,7 @@ mod tests {
     #[test]
     fn no_event_shows_a_person_or_a_whole_address() {
         let text = every_event(AddressPolicy::Network);
-        assert_eq!(text.lines().count(), 16);
+        assert_eq!(text.lines().count(), 19);
         assert!(!text.contains("canary") && !text.contains("203.0.113.77"), "{text}");
         assert!(!text.contains('@'), "{text}");
         assert!(text.contains("203.0.113.0/24"));
@@ -295,7 +339,7 @@ mod tests {
             assert!(event["event"].is_string() && event["time"].as_str().unwrap().ends_with('Z'), "{line}");
             people += usize::from(event["login.subject"] == subject.as_str());
         }
-        assert_eq!(people, 8);
+        assert_eq!(people, 10);
     }
 
     #[test]

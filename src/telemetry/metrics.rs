@@ -31,6 +31,8 @@ pub(crate) struct Metrics(Arc<Catalogue>);
 struct Catalogue {
     registry: Registry,
     sign_ins: Family<SignInLabels, Counter>,
+    limited_sign_ins: Family<LimitLabel, Counter>,
+    guessing_storm: Gauge,
     migrations: Family<MigrationLabels, Counter>,
     legacy_calls: Family<LegacyLabels, Counter>,
     legacy_call_duration: Family<SourceLabel, Histogram>,
@@ -68,6 +70,7 @@ labels! {
     MigrationLabels { source: String, result: &'static str }
     LegacyLabels { source: String, outcome: &'static str }
     SourceLabel { source: String }
+    LimitLabel { limit: &'static str }
     ScalekitLabels { operation: &'static str, outcome: &'static str }
     OperationLabel { operation: &'static str }
     OutcomeLabel { outcome: &'static str }
@@ -94,6 +97,18 @@ impl Metrics {
         let proxy_requests = STATUS_CLASSES.map(|class| proxied.get_or_create(&ClassLabel { class }).clone());
         let catalogue = Catalogue {
             sign_ins: add(list, "sign_ins", "Sign-ins by lane, why, and how they ended", Family::default()),
+            limited_sign_ins: add(
+                list,
+                "limited_sign_ins",
+                "Sign-ins answered with 429, by the limit",
+                Family::default(),
+            ),
+            guessing_storm: add(
+                list,
+                "guessing_storm_active",
+                "1 while many sign-ins fail and few succeed",
+                Gauge::default(),
+            ),
             migrations: add(list, "migrations", "Attempts to move a person", Family::default()),
             legacy_calls: add(list, "legacy_calls", "Calls to legacy stores", Family::default()),
             legacy_call_duration: add_unit(
@@ -172,6 +187,16 @@ impl Metrics {
         let (lane, reason) = (lane_name(decision.lane), decision.reason.as_str());
         let labels = SignInLabels { route: route.to_owned(), lane, reason, outcome };
         self.0.sign_ins.get_or_create(&labels).inc();
+    }
+
+    /// A sign-in was refused for being one too many.
+    pub(crate) fn sign_in_limited(&self, limit: &'static str) {
+        self.0.limited_sign_ins.get_or_create(&LimitLabel { limit }).inc();
+    }
+
+    /// Many sign-ins fail and few succeed, or that is over.
+    pub(crate) fn storm_changed(&self, is_storm: bool) {
+        self.0.guessing_storm.set(i64::from(is_storm));
     }
 
     /// An attempt to move a person of a configured source ended: a ledger state, `later` or `failed`.
@@ -340,6 +365,8 @@ mod tests {
         let decision = Decision { lane: Lane::New, reason: Reason::Crossed };
         let took = Duration::from_millis(30);
         metrics.sign_in_ended("form", decision, "handed_over");
+        metrics.sign_in_limited("address");
+        metrics.storm_changed(false);
         metrics.migration_ended("crm", "done");
         metrics.legacy_called("crm", "verified", took);
         metrics.scalekit_called("create_user", "ok", took);
@@ -377,12 +404,14 @@ mod tests {
         crossfade_build info
         crossfade_config_reloads counter
         crossfade_connections_turned_away counter
+        crossfade_guessing_storm_active gauge
         crossfade_hash_duration_seconds histogram
         crossfade_hash_jobs counter
         crossfade_hash_queue_jobs gauge
         crossfade_in_flight_requests gauge
         crossfade_legacy_call_duration_seconds histogram
         crossfade_legacy_calls counter
+        crossfade_limited_sign_ins counter
         crossfade_migrations counter
         crossfade_open_connections gauge
         crossfade_proxy_requests counter

@@ -15,6 +15,8 @@ mod bad_input;
 mod canary;
 mod code_flow;
 mod django;
+mod equal_answers;
+mod guessing;
 mod kill;
 mod parts;
 mod proxying;

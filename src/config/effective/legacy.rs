@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::{services, whole};
+use super::{guessing::lockout, services, whole};
 use crate::config::{
     Columns, HashFileKind, Legacy, MfaDeclaration, Source, SourceKind, SqlDialect,
     raw::{self, Size, Span},
@@ -46,6 +46,7 @@ fn source(source: &Source, raw: &raw::Source, base: &Path) -> raw::Source {
             MfaDeclaration::Unknown { accepted_by: Some(name) } => raw::Mfa::UnknownAcceptedBy(name.clone()),
         }),
         roles: Some(source.roles.0.clone()),
+        lockout: Some(lockout(source.lockout.as_ref())),
         timeout: Some(Span(source.timeout)),
         ..raw::Source::default()
     };

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{HttpEndpoint, SecretRef, Size, Span, Stormpath};
+use super::{HttpEndpoint, Lockout, SecretRef, Size, Span, Stormpath};
 
 /// The legacy sources that can prove a person.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
@@ -86,6 +86,8 @@ pub(in crate::config) struct Source {
     pub(in crate::config) mfa: Option<Mfa>,
     /// Legacy group or role names to Scalekit role names; others give no role. Default none.
     pub(in crate::config) roles: Option<BTreeMap<String, String>>,
+    /// What the source, or the application before it, locks an account at.
+    pub(in crate::config) lockout: Option<Lockout>,
     /// All that one check may take. Default `5s`.
     pub(in crate::config) timeout: Option<Span>,
 }

@@ -368,6 +368,38 @@ fn sessions_and_identities_keep_apart_what_is_ours() {
 }
 
 #[test]
+fn limits_neither_let_everything_pass_nor_nothing() {
+    let guessing = "
+guessing:
+  account: {failures: 0, first_delay: 1h}
+  address: {tries: 0}
+  process: {per: 0s}
+  storm: {failures: 0, share: 0%}
+  entries: 10
+";
+    expect(
+        &format!("{MINIMAL}{guessing}"),
+        &[
+            "guessing.account.failures: must be between 1 and 1000",
+            "guessing.account.first_delay: is longer than longest_delay",
+            "guessing.address.tries: must be above 0",
+            "guessing.process.per: must be longer than 0s",
+            "guessing.storm.failures: must be above 0",
+            "guessing.storm.share: must be above 0%",
+            "guessing.entries: must be at least 1000",
+        ],
+    );
+    expect_changed(
+        "upstream: {}\n",
+        "upstream: {}\n      lockout: {failures: 2, window: 0s}\n",
+        &[
+            "legacy.sources[0].lockout.failures: must be 0",
+            "legacy.sources[0].lockout.window: must be longer",
+        ],
+    );
+}
+
+#[test]
 fn the_dial_stays_within_what_exists() {
     let nobody =
         MINIMAL.replace("    - name: app\n      upstream: {}\n", "").replace("sources:", "sources: []");

@@ -4,7 +4,7 @@ use std::{path::Path, time::Duration};
 
 use crate::{
     config::{
-        Limits, Loaded, MfaDeclaration, SourceKind, Store, load, parse,
+        Guessing, Limits, Loaded, Lockout, MfaDeclaration, SourceKind, Store, load, parse,
         testing::{MINIMAL, Scratch, environment, environment_with},
     },
     rollout::BasisPoints,
@@ -32,6 +32,8 @@ fn defaults_are_safe() {
     assert_eq!(source.external_id.as_str(), "{id}");
     assert!(config.identity.drop_underscores && !config.identity.plain_headers);
     assert!(!config.scalekit.create_organizations);
+    assert_eq!(config.guessing, Guessing::default());
+    assert_eq!(config.legacy.sources[0].lockout, None);
     let Store::Embedded { path } = config.store;
     assert_eq!(path, Path::new("/base/state.redb"));
 }
@@ -47,8 +49,35 @@ fn values_mean_what_they_say() {
     assert_eq!(config.rollout.dial.migrate(), BasisPoints::new(5000).unwrap());
     assert_eq!(config.session.idle, Duration::from_secs(90));
     assert_eq!((config.public.limits.body_bytes, config.public.limits.head_bytes), (1 << 30, 4096));
+    let guessing =
+        "guessing: {account: {failures: 5}, address: {tries: 9}, storm: {share: 50%, address: {per: 2m}}}";
+    let guessing = good(&format!("{MINIMAL}{guessing}\n")).config.guessing;
+    let default = Guessing::default();
+    assert_eq!((guessing.account.failures, guessing.account.window), (5, default.account.window));
+    assert_eq!((guessing.address.tries, guessing.address.per), (9, Duration::from_mins(1)));
+    assert_eq!(guessing.storm.share, BasisPoints::new(5000).unwrap());
+    assert_eq!((guessing.storm.address.tries, guessing.storm.address.per), (3, Duration::from_mins(2)));
     let networks: Vec<_> = config.public.trusted_proxies.iter().map(ToString::to_string).collect();
     assert_eq!(networks, ["10.0.0.0/8", "::1/128"]);
+}
+
+#[test]
+fn a_source_locks_at_what_it_says_and_okta_at_ten() {
+    let okta = "okta: {url: 'https://example.okta.com', api_token: {env: KEY}}";
+    let day = Duration::from_hours(24);
+    for (lines, lockout) in [
+        (okta.to_owned(), Some((10, day))),
+        (format!("{okta}\n      lockout: {{failures: 5}}"), Some((5, day))),
+        (format!("{okta}\n      lockout: {{failures: 0}}"), None),
+        (
+            "upstream: {}\n      lockout: {failures: 3, window: 10m}".to_owned(),
+            Some((3, Duration::from_mins(10))),
+        ),
+        ("upstream: {}".to_owned(), None),
+    ] {
+        let found = good(&MINIMAL.replace("upstream: {}", &lines)).config.legacy.sources[0].lockout;
+        assert_eq!(found, lockout.map(|(failures, window)| Lockout { failures, window }), "{lines}");
+    }
 }
 
 #[test]

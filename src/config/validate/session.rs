@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// What may come after the base name of our cookie (room `session` makes the names).
-const OUR_ENDINGS: [&str; 4] = ["", "-browser", "-device", "-force"];
+const OUR_ENDINGS: [&str; 5] = ["", "-browser", "-device", "-known", "-force"];
 
 /// Fields without which no request could be forwarded; nobody may reserve or replace them.
 const NEEDED: [&str; 10] = [

@@ -60,6 +60,7 @@ impl Check<'_> {
         if roles.iter().any(|(from, to)| from.trim().is_empty() || to.trim().is_empty()) {
             self.problem(&at.key("roles"), "has an empty name: give every legacy role a Scalekit role");
         }
+        let lockout = self.lockout(&at.key("lockout"), raw.lockout.as_ref(), kind.as_ref());
         let timeout = self.span(&at.key("timeout"), raw.timeout, Duration::from_secs(5));
         Some(Source {
             name: name?,
@@ -69,6 +70,7 @@ impl Check<'_> {
             assume_verified: assume_verified.flatten(),
             mfa: mfa?,
             roles: RoleMap(roles),
+            lockout,
             timeout,
         })
     }

@@ -164,19 +164,24 @@ impl super::super::recipe::Work for Counted {
 }
 
 #[tokio::test]
-async fn nobody_costs_what_the_last_hash_cost_and_never_matches() {
+async fn nobody_costs_what_every_kind_of_hash_costs_and_never_matches() {
     let (pool, format, done) = (pool(1, 1), auto(), Arc::new(AtomicUsize::new(0)));
     let recipe = super::super::recipe::Recipe::new(Counted(Arc::clone(&done)), vec![0; 16]);
-    *format.recent.lock().unwrap() = Some(recipe.without_result());
+    format.kinds.lock().unwrap().meet(&recipe);
     // The work's result equals the blank expectation, and still it is no match.
     assert_eq!(pool.verify(&format, None, password("x"), soon()).await, Ok(Ok(Judgement::NoMatch)));
     assert_eq!(done.load(Ordering::SeqCst), 1);
+    // And somebody costs their own hash and that.
+    let stored = StoredHash::new(BCRYPT_4, None);
+    let found = pool.verify(&format, Some(stored), password("x"), soon()).await;
+    assert_eq!(found, Ok(Ok(Judgement::NoMatch)));
+    assert_eq!(done.load(Ordering::SeqCst), 2);
 }
 
 #[tokio::test]
-async fn the_last_hash_is_remembered_by_its_cost() {
+async fn a_hash_is_remembered_by_its_cost() {
     let (pool, format) = (pool(1, 1), auto());
-    let costs = || format.recent.lock().unwrap().as_ref().map(super::super::recipe::Recipe::costs);
+    let costs = || format.kinds.lock().unwrap().all().first().map(super::super::recipe::Recipe::costs);
     assert_eq!(costs(), None);
     let stored = StoredHash::new(BCRYPT_4, None);
     pool.verify(&format, Some(stored), password("x"), soon()).await.unwrap().unwrap();

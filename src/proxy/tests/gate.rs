@@ -14,7 +14,7 @@ use crate::{
     config::{Config, Environment, HandOff, RoutePath, parse},
     identity::{LegacyId, PersonKey, Secret, SourceName, SubjectKey},
     login::{
-        Chain, Journeys, Moment, Origin, Row, RowState, Settings, UserId, Witness,
+        Chain, CountKeys, Journeys, Moment, Origin, Row, RowState, Settings, UserId, Witness,
         tests::{FakeDirectory, FakeStore, OnDuplicate},
     },
     net::Tracker,
@@ -24,7 +24,7 @@ use crate::{
         AssertionSigner, Authorize, FlowSecrets, Flows, IdentityProvider, KeyRing, SessionFacts,
         SessionTokens, Sessions, SignInError, SignedIn, SigningKey,
     },
-    store::Embedded,
+    store::{Embedded, LocalCounts},
     telemetry::{AddressPolicy, Audit, Metrics},
 };
 
@@ -147,6 +147,8 @@ impl World {
                 subjects: SubjectKey::new(&[1; 32]),
             },
             tracker: Tracker::new(runtime.handle().clone()),
+            counts: Arc::new(LocalCounts::new(clock.clone())),
+            count_keys: CountKeys::new(&Secret::new("k".repeat(32))),
             clock,
             visitors: Visitors::default(),
         });

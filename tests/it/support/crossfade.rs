@@ -127,8 +127,9 @@ pub(crate) fn crossfade_with(
 fn start(config: &std::path::Path, environment: &[(String, String)]) -> (Process, SocketAddr, SocketAddr) {
     let mut command = process::command(env!("CARGO_BIN_EXE_crossfade"));
     command.args(["serve", "--config"]).arg(config);
-    // The tests' own setting would count as a misspelt one of the product's.
+    // The tests' own settings would count as misspelt ones of the product's.
     command.env_remove("CROSSFADE_TEST_PARTS");
+    command.env_remove("CROSSFADE_TESTS");
     command.envs(environment.iter().map(|(name, value)| (name, value)));
     let mut process = Process::start("crossfade", command);
     let line: Value = serde_json::from_str(&process.line(0)).expect("the first line says where it listens");

@@ -76,6 +76,8 @@ pub(crate) struct Cast {
     pub(crate) more_lines: Vec<String>,
     /// The Okta stand-in's people.
     pub(crate) okta: Vec<Value>,
+    /// More settings of the Okta stand-in.
+    pub(crate) okta_settings: Value,
     /// Scalekit's users at the start.
     pub(crate) users: Vec<Value>,
     /// Scalekit's settings.
@@ -104,8 +106,11 @@ impl Scene {
             &json!({ "users": rows.collect::<Vec<_>>(), "trust_headers": true,
             "assertion": { "jwks_url": format!("{origin}/.crossfade/jwks.json"), "issuer": origin, "audience": origin } }),
         );
-        let okta =
-            Simulator::start("okta", &json!({ "users": cast.okta, "api_token": secret("OKTA_API_TOKEN") }));
+        let mut seed = json!({ "users": cast.okta, "api_token": secret("OKTA_API_TOKEN") });
+        for (key, value) in cast.okta_settings.as_object().into_iter().flatten() {
+            seed[key] = value.clone();
+        }
+        let okta = Simulator::start("okta", &seed);
         let scalekit = Simulator::start(
             "scalekit",
             &json!({

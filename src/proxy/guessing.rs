@@ -1,0 +1,211 @@
+//! The limits at the gate (SEC-41): whose try it is, whether it may be made, what came of it, and which browsers are
+//! known.
+//!
+//! A browser in which somebody signed in to an account keeps a sealed cookie that says so. Others' failures on that
+//! account do not keep it out; its own have a count of their own.
+
+use http::{HeaderMap, HeaderValue};
+use serde::{Deserialize, Serialize};
+
+use super::gate::{Gate, Rules};
+use crate::{
+    clock::Timestamp,
+    config::{Lockout, SignInRoute},
+    identity::LoginName,
+    login::{Closed, CountKey, Guess, Limited, Outcome, Row, Ticket, Tried},
+    pages::{Asked, Page},
+    session::{CookieJar, Purpose, random_token},
+};
+
+/// The most accounts that one browser is known for; the longest unused go first.
+const KNOWN_ACCOUNTS: usize = 10;
+
+/// What the cookie of a known browser holds, sealed.
+#[derive(Serialize, Deserialize)]
+struct Known {
+    /// Random: tells one browser from another.
+    device: String,
+    /// The newest first.
+    accounts: Vec<KnownAccount>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct KnownAccount {
+    key: CountKey,
+    since: Timestamp,
+}
+
+/// Whom a try is counted for.
+#[derive(Clone, Copy)]
+pub(super) struct Aims<'a> {
+    /// The typed name; several where a request can be read in several ways.
+    pub(super) names: &'a [LoginName],
+    /// The row that the name leads to.
+    pub(super) row: Option<&'a Row>,
+}
+
+/// A try that may be made, and where it came from.
+#[derive(Clone)]
+pub(super) struct Granted {
+    pub(super) ticket: Ticket,
+    route: String,
+    name: Option<LoginName>,
+    client: std::net::IpAddr,
+}
+
+impl Rules {
+    /// What the stores that these names lead to lock an account at.
+    fn lockout(&self, names: &[LoginName]) -> Option<Lockout> {
+        let serves = |domains: &[String]| {
+            let asked = |name: &LoginName| {
+                name.email().is_some_and(|email| domains.iter().any(|domain| domain == email.domain()))
+            };
+            domains.is_empty() || names.iter().any(asked)
+        };
+        let asked = self.lockouts.iter().filter(|(domains, _)| serves(domains));
+        asked.map(|(_, lockout)| *lockout).reduce(Lockout::and)
+    }
+}
+
+impl Gate {
+    /// Asks whether a sign-in may be tried. Runs on the shared runtime.
+    pub(super) async fn may_try(
+        &self,
+        headers: &HeaderMap,
+        aims: Aims<'_>,
+        route: &SignInRoute,
+        client: std::net::IpAddr,
+        rules: &Rules,
+    ) -> Result<Granted, Limited> {
+        let keys = &self.count_keys;
+        let mut accounts: Vec<CountKey> = aims.names.iter().map(|name| keys.typed(name)).collect();
+        accounts.extend(aims.row.map(|row| keys.person(&row.key)));
+        if accounts.is_empty() {
+            accounts.push(keys.nameless(client));
+        }
+        accounts.sort_unstable();
+        accounts.dedup();
+        let guess = Guess {
+            device: self.known_device(headers, &accounts, rules),
+            accounts,
+            address: keys.address(client),
+            lockout: rules.lockout(aims.names),
+        };
+        let name = aims.names.first().cloned();
+        match self.counts.ask(guess, &rules.guessing).await {
+            Ok(ticket) => Ok(Granted { ticket, route: route.name.clone(), name, client }),
+            Err(limited) => {
+                self.recorder.limited(&route.name, name.as_ref(), limited, client);
+                Err(limited)
+            }
+        }
+    }
+
+    /// Asks whether a route of ours may be used from an address: it begins a sign-in without a password.
+    pub(super) async fn may_begin(
+        &self,
+        door: &'static str,
+        client: std::net::IpAddr,
+        rules: &Rules,
+    ) -> Result<(), Limited> {
+        let guess = Guess {
+            accounts: Vec::new(),
+            device: None,
+            address: self.count_keys.address(client),
+            lockout: None,
+        };
+        match self.counts.ask(guess, &rules.guessing).await {
+            Ok(_) => Ok(()),
+            Err(limited) => {
+                self.recorder.limited(door, None, limited, client);
+                Err(limited)
+            }
+        }
+    }
+
+    /// Takes down what came of a try. Runs on the shared runtime.
+    pub(super) async fn tried(&self, granted: &Granted, tried: Tried, rules: &Rules) {
+        let settled = self.counts.settle(&granted.ticket, tried, &rules.guessing).await;
+        let known = granted.ticket.guess.device.is_some();
+        self.recorder.settled(&granted.route, granted.name.as_ref(), settled, known, granted.client);
+    }
+
+    /// The answer to a try that was refused; the same whoever the account is of, if anybody's.
+    pub(super) fn limited(&self, limited: Limited, asked: &Asked) -> Page {
+        self.pages.limited(limited.wait, asked)
+    }
+
+    /// The browser, when somebody signed in to one of the accounts in it.
+    fn known_device(&self, headers: &HeaderMap, accounts: &[CountKey], rules: &Rules) -> Option<CountKey> {
+        let keys = &self.count_keys;
+        let known = self.known(headers, rules);
+        let by_name = known.filter(|known| known.accounts.iter().any(|one| accounts.contains(&one.key)));
+        if let Some(known) = by_name {
+            return Some(keys.device(&known.device));
+        }
+        // A crossed person's device says whose it is by another cookie, which is as unique.
+        let person = keys.person(&self.device(headers)?);
+        let sealed = CookieJar::new(headers).only(&self.cookies.device)?;
+        accounts.contains(&person).then(|| keys.device(sealed))
+    }
+
+    fn known(&self, headers: &HeaderMap, rules: &Rules) -> Option<Known> {
+        let sealed = CookieJar::new(headers).only(&self.cookies.known)?;
+        let mut known: Known = serde_json::from_slice(&self.keys.open(Purpose::Known, sealed)?).ok()?;
+        let now = self.clock.now();
+        known.accounts.retain(|one| now.since(one.since) < rules.session.device_lifetime);
+        Some(known)
+    }
+
+    /// A `Set-Cookie` by which this browser is known for the accounts of a try that was right; `None` when it says so
+    /// already, or nothing can be sealed.
+    pub(super) fn remember_known(
+        &self,
+        headers: &HeaderMap,
+        granted: &Granted,
+        rules: &Rules,
+    ) -> Option<HeaderValue> {
+        // Whoever could not be named has not signed in to anything we could tell again.
+        granted.name.as_ref()?;
+        let (now, lifetime) = (self.clock.now(), rules.session.device_lifetime);
+        let accounts = &granted.ticket.guess.accounts;
+        let known = self.known(headers, rules);
+        let is_fresh = |key: &CountKey| {
+            let found = known.iter().flat_map(|known| &known.accounts).find(|one| one.key == *key);
+            found.is_some_and(|one| now.since(one.since) < lifetime / 4)
+        };
+        if accounts.iter().all(is_fresh) {
+            return None;
+        }
+        let (device, before) = match known {
+            Some(known) => (known.device, known.accounts),
+            None => (random_token().ok()?, Vec::new()),
+        };
+        let new = accounts.iter().map(|key| KnownAccount { key: *key, since: now });
+        let others = before.into_iter().filter(|one| !accounts.contains(&one.key));
+        let known = Known { device, accounts: new.chain(others).take(KNOWN_ACCOUNTS).collect() };
+        let sealed = self.keys.seal(Purpose::Known, &serde_json::to_vec(&known).ok()?).ok()?;
+        self.cookies.set(&self.cookies.known, &sealed, Some(lifetime))
+    }
+}
+
+/// What an outcome without the application says of the password; `None` where the application is still to be asked.
+pub(super) fn tried_by(outcome: &Outcome) -> Option<Tried> {
+    match outcome {
+        Outcome::HandOver(over) if over.proven => Some(Tried::Right),
+        // Scalekit proves the person; the typed password went nowhere.
+        Outcome::HandOver(_) | Outcome::Closed(Closed::Store) => Some(Tried::NotTried),
+        Outcome::Rejected(_) => Some(Tried::Wrong),
+        Outcome::Closed(Closed::Legacy { .. }) => Some(Tried::Unanswered),
+        Outcome::Forward(_) | Outcome::AskUpstream => None,
+    }
+}
+
+/// What the application's answer to a forwarded sign-in says of the password.
+pub(super) fn tried_by_application(said_yes: bool, status: http::StatusCode) -> Tried {
+    match said_yes {
+        true => Tried::Right,
+        false if status.is_server_error() => Tried::Unanswered,
+        false => Tried::Wrong,
+    }
+}
