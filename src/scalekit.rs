@@ -16,25 +16,31 @@ mod moment;
 mod oidc;
 mod organizations;
 mod profile;
+mod refresh;
+mod secret;
 mod shelf;
 mod token;
 mod users;
 mod wire;
+
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use url::Url;
 
 use self::{
     channel::Channel, client::Api, discovery::Discovery, error::Trouble, jwks::Jwks, oidc::Provider,
-    organizations::Organizations, token::Tokens, users::Users,
+    organizations::Organizations, secret::ClientSecret, token::Tokens, users::Users,
 };
 use crate::{
     clock::{Deadline, SharedClock},
     config,
-    identity::{CanonicalEmail, ExternalId},
+    identity::{CanonicalEmail, ExternalId, Secret},
     login::{CreateError, Directory, DirectoryError, DirectoryUser, NewUser, OrganizationId, UserId},
     net::ClientError,
-    session::{Authorize, FlowSecrets, IdentityProvider, SignInError, SignedIn},
+    session::{
+        Authorize, FlowSecrets, IdentityProvider, RefreshError, RefreshWith, Refreshed, SignInError, SignedIn,
+    },
 };
 
 /// One Scalekit environment, or for sign-in any `OpenID` provider in its place.
@@ -43,6 +49,7 @@ pub(crate) struct Scalekit {
     users: Users,
     organizations: Organizations,
     provider: Provider,
+    client_secret: Arc<ClientSecret>,
 }
 
 /// The environment cannot be talked to at all.
@@ -65,10 +72,10 @@ impl Scalekit {
         let under = |path: &str| {
             Url::parse(&format!("{}{path}", discovery.issuer)).map_err(|_| ScalekitError::EnvironmentUrl)
         };
-        let (id, secret) = (config.client_id.clone(), config.client_secret.clone());
+        let (id, secret) = (config.client_id.clone(), ClientSecret::new(config.client_secret.clone()));
         let api = Api {
             channel: Channel::new("scalekit", config.timeout, clock.clone())?,
-            tokens: Tokens::new(under("/oauth/token")?, id.clone(), secret.clone(), clock.clone()),
+            tokens: Tokens::new(under("/oauth/token")?, id.clone(), Arc::clone(&secret), clock.clone()),
             clock: clock.clone(),
             base: under("/api/v1")?.into(),
         };
@@ -78,7 +85,7 @@ impl Scalekit {
             discovery,
             clock,
             client_id: id,
-            client_secret: secret,
+            client_secret: Arc::clone(&secret),
             redirect_uri: redirect_uri.clone(),
             scope: config.scopes.join(" "),
         };
@@ -93,7 +100,13 @@ impl Scalekit {
                 config.create_organizations,
             ),
             provider,
+            client_secret: secret,
         })
+    }
+
+    /// Takes a new client secret into force; the old one is tried once more where the new one is refused.
+    pub(crate) fn set_client_secret(&self, secret: &Secret) {
+        self.client_secret.replace(secret);
     }
 }
 
@@ -191,6 +204,10 @@ impl IdentityProvider for Scalekit {
         deadline: Deadline,
     ) -> Result<SignedIn, SignInError> {
         self.provider.redeem(code, secrets, issuer, deadline).await
+    }
+
+    async fn refresh(&self, with: RefreshWith<'_>, deadline: Deadline) -> Result<Refreshed, RefreshError> {
+        self.provider.refresh(with, deadline).await
     }
 
     async fn end_session_url(

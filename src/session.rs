@@ -8,17 +8,25 @@ mod cookie;
 mod force;
 mod life;
 mod ports;
+mod refresh;
+mod renewal;
 mod return_to;
 mod seal;
 
-pub(crate) use assertion::{Assertion, AssertionSigner, SigningKey};
+pub(crate) use assertion::{Assertion, AssertionSigner, KEYS_KEPT_FOR, SigningKey};
 pub(crate) use cookie::{CookieJar, Cookies};
 pub(crate) use force::ForceTokens;
 pub(crate) use life::{
-    Flow, FlowSecrets, Flows, Session, SessionError, SessionFacts, SessionTokens, Sessions,
+    Flow, FlowSecrets, Flows, Found, Opening, Session, SessionError, SessionFacts, SessionTokens, Sessions,
 };
 pub(crate) use ports::{
-    Authorize, Digest, FlowStore, IdentityProvider, SessionStore, SessionStoreError, SignInError, SignedIn,
+    Authorize, ClaimsProblem, Digest, FlowStore, IdentityProvider, NewClaims, RefreshError, RefreshWith,
+    Refreshed, SessionStore, SessionStoreError, SignInError, SignedIn, Whose,
 };
+pub(crate) use refresh::{Refresh, refresh_after};
+pub(crate) use renewal::{Renewal, Settled};
 pub(crate) use return_to::return_to;
 pub(crate) use seal::{KeyRing, Purpose, random_token};
+
+#[cfg(test)]
+mod tests;

@@ -30,11 +30,15 @@ use crate::{
     telemetry::{AddressPolicy, Audit, Metrics},
 };
 
+/// Where the store keeps the key that signs assertions.
+const STORED_KEY: &str = "assertion_key";
+
 /// What the rest of the program is made of; shared by start and reload.
 pub(super) struct Parts {
     pub(super) gate: Arc<Gate>,
     pub(super) pages: Arc<Pages>,
     pub(super) store: Embedded,
+    pub(super) scalekit: Arc<Scalekit>,
     pub(super) hashes: HashPool,
     pub(super) observer: Observer,
     pub(super) metrics: Metrics,
@@ -56,11 +60,9 @@ pub(super) async fn parts(
     let store = open_store(config)?;
     pledge::keep(&store, config).await?;
     let keys = Arc::new(KeyRing::new(&config.session.keys).context("session.keys")?);
-    let signer = AssertionSigner {
-        key: signing_key(config, &store, &keys).await?,
-        origin: config.public.url.origin().ascii_serialization(),
-        lifetime: config.identity.assertion_lifetime,
-    };
+    let key = signing_key(&config.identity.assertion_key, &store, &keys).await?;
+    let origin = config.public.url.origin().ascii_serialization();
+    let signer = AssertionSigner::new(key, origin, config.identity.assertion_lifetime);
 
     let hashes = HashPool::start(
         config.legacy.hash_threads,
@@ -71,7 +73,7 @@ pub(super) async fn parts(
     let chain = chain(&config.legacy, &hashes, &observer).await?;
     let redirect = config.public.url.join(&format!("{}callback", config.public.prefix))?;
     let scalekit = Arc::new(Scalekit::new(&config.scalekit, &redirect, clock.clone())?);
-    let (directory, provider) = (Arc::clone(&scalekit), scalekit as Arc<dyn IdentityProvider>);
+    let (directory, provider) = (Arc::clone(&scalekit), Arc::clone(&scalekit) as Arc<dyn IdentityProvider>);
 
     let journeys = Journeys {
         settings: Arc::new(ArcSwap::from_pointee(Settings::of(config))),
@@ -110,7 +112,7 @@ pub(super) async fn parts(
         count_keys: CountKeys::new(&config.telemetry.subject_key),
     };
     metrics.dial_stands(&config.rollout.dial);
-    Ok(Parts { gate: Arc::new(gate), pages: Arc::new(pages), store, hashes, observer, metrics })
+    Ok(Parts { gate: Arc::new(gate), pages: Arc::new(pages), store, scalekit, hashes, observer, metrics })
 }
 
 fn open_store(config: &Config) -> anyhow::Result<Embedded> {
@@ -162,8 +164,12 @@ fn witness(recorder: &Recorder, failpoint: Option<&str>) -> anyhow::Result<Recor
 }
 
 /// The key that signs assertions: a configured file's, or one that was made at the first start and is kept sealed.
-async fn signing_key(config: &Config, store: &Embedded, keys: &KeyRing) -> anyhow::Result<SigningKey> {
-    match &config.identity.assertion_key {
+pub(super) async fn signing_key(
+    wanted: &AssertionKey,
+    store: &Embedded,
+    keys: &KeyRing,
+) -> anyhow::Result<SigningKey> {
+    match wanted {
         AssertionKey::File(path) => {
             let pem = std::fs::read(path)
                 .with_context(|| format!("identity.assertion_key.file: cannot read {}", path.display()))?;
@@ -171,12 +177,17 @@ async fn signing_key(config: &Config, store: &Embedded, keys: &KeyRing) -> anyho
         }
         AssertionKey::Stored => {
             let fresh = keys.seal(Purpose::SigningKey, &SigningKey::generate()?)?;
-            let kept = store.meta_or_insert("assertion_key", fresh.into_bytes()).await?;
+            let kept = store.meta_or_insert(STORED_KEY, fresh.into_bytes()).await?;
             let sealed = String::from_utf8(kept).context("the store's assertion key cannot be read")?;
             let der = keys.open(Purpose::SigningKey, &sealed).context(
                 "the store's assertion key was sealed with a key that is not in session.keys any more; bring the \
                  old key back as a further entry",
             )?;
+            // Sealed anew with the first key, or the old one could never be removed.
+            if !keys.is_current(&sealed) {
+                let sealed = keys.seal(Purpose::SigningKey, &der)?;
+                store.set_meta(STORED_KEY, sealed.into_bytes()).await?;
+            }
             SigningKey::from_der(&der).context("the store's assertion key cannot be used")
         }
     }

@@ -66,6 +66,7 @@ impl Instance {
         .context("public.listen")?;
         let sessions = Arc::new(parts.store.clone()) as Arc<dyn SessionStore>;
         jobs::sweep_sessions(sessions, clock, &tracker);
+        parts.gate.watch_tunnels();
         ready.send_replace(Readiness::Ready);
         let config = ArcSwap::from_pointee(config);
         Ok(Self { config, parts, plane, tracker, ready, admin, admin_task, admin_stop })

@@ -2,10 +2,14 @@
 
 use std::sync::Arc;
 
-use anyhow::bail;
+use anyhow::{Context as _, bail};
 
 use super::{Instance, build, pledge};
-use crate::{config::Config, login::Settings, proxy::Rules};
+use crate::{
+    config::{AssertionKey, Config, IdentityHeaders},
+    login::Settings,
+    proxy::Rules,
+};
 
 /// A section as text, to tell whether it changed.
 type Print = fn(&Config) -> String;
@@ -16,21 +20,23 @@ const NEEDS_RESTART: [(&str, Print); 9] = [
     ("admin", |config| format!("{:?}", config.admin)),
     ("upstream", |config| format!("{:?}", config.upstream)),
     ("store", |config| format!("{:?}", config.store)),
-    ("identity", |config| format!("{:?}", config.identity)),
+    ("identity (all but assertion_key)", |config| {
+        let assertion_key = AssertionKey::Stored;
+        format!("{:?}", IdentityHeaders { assertion_key, ..config.identity.clone() })
+    }),
     ("telemetry", |config| format!("{:?}{}", config.telemetry, config.telemetry.subject_key.expose())),
-    ("scalekit (all but hand_offs and on_existing)", |config| {
+    ("scalekit (all but client_secret, hand_offs and on_existing)", |config| {
         let mut scalekit = config.scalekit.clone();
         scalekit.hand_offs = crate::config::HandOffs {
             default: crate::config::HandOff::Shadow,
             organizations: std::collections::BTreeMap::new(),
         };
         scalekit.on_existing = crate::config::OnExisting::Conflict;
-        format!("{scalekit:?}{}", scalekit.client_secret.expose())
+        format!("{scalekit:?}")
     }),
-    ("session.keys, session.cookie, session.idle, session.absolute", |config| {
+    ("session.cookie, session.idle, session.absolute", |config| {
         let session = &config.session;
-        let keys: Vec<&str> = session.keys.iter().map(crate::identity::Secret::expose).collect();
-        format!("{keys:?}{}{:?}{:?}", session.cookie, session.idle, session.absolute)
+        format!("{}{:?}{:?}", session.cookie, session.idle, session.absolute)
     }),
     ("legacy.hash_threads, hash_queue, hash_ceilings", |config| {
         let legacy = &config.legacy;
@@ -59,6 +65,7 @@ impl Instance {
         let chain = build::chain(&new.legacy, &self.parts.hashes, &self.parts.observer).await?;
         // A source that comes back after a reload without it is still bound to its external ids.
         pledge::keep(&self.parts.store, &new).await?;
+        self.rotate(&new).await?;
         for (section, print) in NEEDS_RESTART {
             if print(&old) != print(&new) {
                 tracing::warn!(
@@ -76,6 +83,26 @@ impl Instance {
         }
         self.parts.metrics.dial_stands(&new.rollout.dial);
         self.config.store(Arc::new(new));
+        Ok(())
+    }
+
+    /// Takes keys and secrets into force (REL-11). The last thing that can refuse a configuration: whatever was taken
+    /// before a refusal only opens more than it did.
+    async fn rotate(&self, new: &Config) -> anyhow::Result<()> {
+        let (gate, wanted) = (&self.parts.gate, &new.identity.assertion_key);
+        let before = self.config.load_full();
+        gate.keys.replace(&new.session.keys).context("session.keys")?;
+        let key = build::signing_key(wanted, &self.parts.store, &gate.keys).await;
+        let key = key.inspect_err(|_| {
+            // The keys as they were; they were derived once already.
+            if let Err(error) = gate.keys.replace(&before.session.keys) {
+                tracing::error!(%error, "the old session.keys could not be taken back");
+            }
+        })?;
+        if gate.signer.rotate(key, gate.clock.now()) {
+            tracing::info!("a new key is published and signs assertions in a few minutes");
+        }
+        self.parts.scalekit.set_client_secret(&new.scalekit.client_secret);
         Ok(())
     }
 }

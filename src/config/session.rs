@@ -15,6 +15,8 @@ pub(crate) struct SessionSettings {
     pub(crate) idle: Duration,
     /// Ends after this long in any case (12 h).
     pub(crate) absolute: Duration,
+    /// Tokens are refreshed with the first use after this long; `None`: when the access token expires.
+    pub(crate) refresh_after: Option<Duration>,
     /// Base name of our cookie; `__Host-` goes before it unless `public.development` is on.
     pub(crate) cookie: String,
     /// How long a browser is known as a crossed person's device.

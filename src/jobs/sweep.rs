@@ -51,8 +51,7 @@ mod tests {
     use super::*;
     use crate::{
         clock::{Clock as _, TestClock, Timestamp},
-        login::UserId,
-        session::{Digest, Session, SessionStoreError},
+        session::{Digest, Session, SessionStoreError, Settled, Whose},
     };
 
     /// Fails every second sweep, and tells after each.
@@ -80,7 +79,28 @@ mod tests {
             unreachable!("a sweep only sweeps")
         }
 
-        async fn remove_all_of(&self, _: &UserId) -> Result<usize, SessionStoreError> {
+        async fn remove_all_of(&self, _: &Whose) -> Result<Vec<Digest>, SessionStoreError> {
+            unreachable!("a sweep only sweeps")
+        }
+
+        async fn remove_all(&self) -> Result<Vec<Digest>, SessionStoreError> {
+            unreachable!("a sweep only sweeps")
+        }
+
+        async fn ended(&self, _: Vec<Digest>, _: Timestamp) -> Result<Vec<Digest>, SessionStoreError> {
+            unreachable!("a sweep only sweeps")
+        }
+
+        async fn claim_refresh(
+            &self,
+            _: &Digest,
+            _: Duration,
+            _: Timestamp,
+        ) -> Result<Option<Session>, SessionStoreError> {
+            unreachable!("a sweep only sweeps")
+        }
+
+        async fn settle_refresh(&self, _: &Digest, _: u64, _: &Settled) -> Result<bool, SessionStoreError> {
             unreachable!("a sweep only sweeps")
         }
 

@@ -15,7 +15,7 @@ use http_body_util::{BodyExt as _, Full};
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use tokio::time::Sleep;
 
-use super::{switch::Tunnel, upstream::Lease};
+use super::{switch::Tunnel, tunnels::Bound, upstream::Lease};
 use crate::pages::{Page, Problem};
 
 /// The body of any answer: the application's as it comes, or one of ours.
@@ -81,6 +81,13 @@ impl AnswerBody {
         match self {
             Self::Switched(tunnel) => tunnel.take(),
             Self::Upstream(_) | Self::Whole(_) | Self::Looked { .. } => None,
+        }
+    }
+
+    /// Ends a switched connection with a session. Nothing for any other body.
+    pub(super) fn bind(&mut self, session: impl FnOnce() -> Bound) {
+        if let Self::Switched(Some(tunnel)) = self {
+            tunnel.session = Some(session());
         }
     }
 

@@ -173,7 +173,7 @@ impl Core {
             let client = client_end.filter(|_| parts.status == StatusCode::SWITCHING_PROTOCOLS);
             let client = client.ok_or(ForwardError::Switched)?;
             switch::ask(&mut parts.headers);
-            let tunnel = Box::new(Tunnel { client, application, lease });
+            let tunnel = Box::new(Tunnel { client, application, lease, session: None });
             return Ok(Response::from_parts(parts, AnswerBody::Switched(Some(tunnel))));
         }
         let body = AnswerBody::upstream(body, lease, self.upstream.target.body_pause);

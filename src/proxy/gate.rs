@@ -19,8 +19,8 @@ use crate::{
     pages::{Page, Pages, Problem},
     rollout::Forced,
     session::{
-        AssertionSigner, CookieJar, Cookies, Digest, Flows, ForceTokens, IdentityProvider, KeyRing, Purpose,
-        Sessions,
+        AssertionSigner, CookieJar, Cookies, Digest, Flows, ForceTokens, Found, IdentityProvider, KeyRing,
+        Purpose, Session, SessionStoreError, Sessions,
     },
 };
 
@@ -110,31 +110,55 @@ impl Gate {
             return Ok(Some(visitor));
         }
         // Rare, and large: what passes with every request stays small.
-        Box::pin(self.look_up(digest, id.to_owned(), Arc::clone(rules))).await
+        Box::pin(self.ask(digest, id.to_owned(), Arc::clone(rules))).await
     }
 
-    async fn look_up(
+    /// Asks the store who sends a request, and remembers it for a moment.
+    async fn ask(
         self: &Arc<Self>,
         digest: Digest,
         id: String,
         rules: Arc<Rules>,
     ) -> Result<Option<Arc<Visitor>>, Problem> {
+        let forgotten = self.visitors.forgotten();
         let gate = Arc::clone(self);
-        let found = self.shared(async move {
-            let session = gate.sessions.find(&id).await?;
-            let now = gate.clock.now();
-            Ok(session.map(|session| Visitor::of(session, &rules.identity, &gate.signer, now)))
-        });
-        let found: Result<_, crate::session::SessionStoreError> = found.await?;
-        let visitor = found.map_err(|error| {
+        let found = self.shared(async move { gate.look_up(&id, &rules).await });
+        let visitor = found.await?.map_err(|error| {
             tracing::error!(error = %error, "the session store cannot be asked");
             Problem::Overloaded
         })?;
         let visitor = visitor.map(Arc::new);
         if let Some(visitor) = &visitor {
-            self.visitors.remember(digest, Arc::clone(visitor));
+            self.visitors.remember(digest, Arc::clone(visitor), forgotten);
         }
         Ok(visitor)
+    }
+
+    /// The session of a cookie value, refreshed where that is due, and ready to be told to the application.
+    async fn look_up(
+        self: &Arc<Self>,
+        id: &str,
+        rules: &Arc<Rules>,
+    ) -> Result<Option<Visitor>, SessionStoreError> {
+        let Some(mut session) = self.find_live(id).await? else { return Ok(None) };
+        if self.refresh_if_due(&Digest::of(id), &session, rules).await {
+            let Some(refreshed) = self.find_live(id).await? else { return Ok(None) };
+            session = refreshed;
+        }
+        Ok(Some(Visitor::of(*session, &rules.identity, &self.signer, self.clock.now())))
+    }
+
+    /// The live session of a cookie value. One that has run out is put on record, and its connections are cut.
+    async fn find_live(&self, id: &str) -> Result<Option<Box<Session>>, SessionStoreError> {
+        match self.sessions.find(id).await? {
+            Found::Live(session) => Ok(Some(session)),
+            Found::Over(session, why) => {
+                self.visitors.forget(&Digest::of(id));
+                self.recorder.session_ended(&session, why);
+                Ok(None)
+            }
+            Found::Nobody => Ok(None),
+        }
     }
 
     /// The crossed person this device remembers.

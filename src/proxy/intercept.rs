@@ -23,7 +23,7 @@ use crate::{
     config::{RoutePath, SignIn, SignInRoute},
     identity::PersonKey,
     pages::{Page, Pages, Problem},
-    session::{CookieJar, Session, return_to},
+    session::{CookieJar, Digest, Session, return_to},
 };
 
 /// Answers what a request asks; one for all data-plane threads.
@@ -98,11 +98,13 @@ impl Gate {
             Err(problem) => return core.refuse(problem, &asking),
         };
         let stale = visitor.is_none() && self.has_stale_cookie(&request.parts.headers);
+        let id = CookieJar::new(&request.parts.headers).only(&self.cookies.session).map(Digest::of);
         let outgoing = Outgoing { extra: extra(visitor.as_deref(), rules), ..request.onward() };
         let mut answer = send(core, outgoing, asking).await;
-        if visitor.is_some() {
+        if let (Some(visitor), Some(id)) = (&visitor, id) {
             // The application's own session would otherwise come back to life when ours ends.
             strip_set_cookies(answer.headers_mut(), &rules.session.legacy_cookies);
+            answer.body_mut().bind(|| self.visitors.tunnels.bind(id, &visitor.session));
         }
         if stale && let Some(cookie) = self.cookies.clear(&self.cookies.session) {
             answer.headers_mut().append(SET_COOKIE, cookie);

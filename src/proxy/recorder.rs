@@ -1,6 +1,6 @@
 //! What the data plane puts on record: one place between facts and logs, metrics, audit events (SEC-51).
 
-use std::net::IpAddr;
+use std::{net::IpAddr, time::Duration};
 
 use super::hand_over::CannotBegin;
 use crate::{
@@ -9,7 +9,7 @@ use crate::{
     login::{Decided, LedgerError, Limited, Outcome, Refused, Rejected, Row, Settled, WhyForward},
     pages::Asked,
     rollout::Lane,
-    session::Session,
+    session::{Session, Whose},
     telemetry::{Audit, Metrics, SignInEnd, with_causes},
 };
 
@@ -109,9 +109,47 @@ impl Recorder {
     }
 
     pub(super) fn session_ended(&self, session: &Session, why: &'static str) {
-        let name = session.facts.email.clone().unwrap_or_else(|| session.key.to_string());
-        self.audit.session_ended(&self.subjects.subject(&name), why);
+        self.audit.session_ended(&self.subject_of_session(session), why);
         self.metrics.session_ended(why);
+        match why {
+            "refresh_lost" => tracing::warn!(
+                "a refresh was sent whose answer was never stored, and its token is now refused: the session ended"
+            ),
+            "refresh_of_another" => tracing::error!("a refresh brought tokens of another person or issuer"),
+            _ => {}
+        }
+    }
+
+    /// All sessions of one person, or of everybody, were ended.
+    pub(super) fn sessions_revoked(&self, whose: Option<&Whose>, count: usize, why: &'static str) {
+        let subject = whose.map(|whose| match whose {
+            Whose::User(user) => self.subjects.subject(&user.0),
+            Whose::Person(key) => self.subjects.subject(&key.to_string()),
+        });
+        self.audit.sessions_revoked(subject.as_ref(), count, why);
+        self.metrics.sessions_ended(why, count);
+    }
+
+    pub(super) fn session_refreshed(&self, session: &Session, is_changed: bool) {
+        self.metrics.session_refreshed("renewed");
+        if is_changed {
+            let subject = self.subject_of_session(session);
+            tracing::info!(login.subject = %subject, "a refresh changed what the application is told of a person");
+        }
+    }
+
+    pub(super) fn session_not_refreshed(&self, problem: &str, again_in: Duration) {
+        self.metrics.session_refreshed("kept");
+        tracing::warn!(
+            session.problem = problem,
+            session.again_in_seconds = again_in.as_secs(),
+            "a session could not be refreshed; it lives on and is tried again"
+        );
+    }
+
+    fn subject_of_session(&self, session: &Session) -> Subject {
+        let name = session.facts.email.clone().unwrap_or_else(|| session.key.to_string());
+        self.subjects.subject(&name)
     }
 }
 

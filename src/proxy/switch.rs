@@ -23,7 +23,7 @@ use tokio::{
     time::timeout,
 };
 
-use super::upstream::Lease;
+use super::{tunnels::Bound, upstream::Lease};
 use crate::{clock::Deadline, config::Public, pages::Problem};
 
 /// A connection on which neither side says anything for this long is given up. Longer than what applications use
@@ -72,10 +72,20 @@ pub(crate) struct Tunnel {
     pub(super) application: OnUpgrade,
     /// Keeps the upstream connection from being cut.
     pub(super) lease: Lease,
+    /// The session it was opened with: when that ends, so does this.
+    pub(super) session: Option<Bound>,
+}
+
+/// Resolves when the session has ended; never without one.
+async fn over(session: Option<&Bound>) {
+    match session {
+        Some(session) => session.over().await,
+        None => std::future::pending().await,
+    }
 }
 
 impl Tunnel {
-    /// Carries bytes both ways until both sides have ended, or nothing moves any more.
+    /// Carries bytes both ways until both sides or the session have ended, or nothing moves any more.
     pub(super) async fn run(self) {
         let Ok(application) = self.application.await else { return };
         let Ok(client) = self.client.await else { return };
@@ -83,10 +93,17 @@ impl Tunnel {
         let mut application = Noted { stream: TokioIo::new(application), heard: Arc::clone(&heard) };
         let mut client = Noted { stream: TokioIo::new(client), heard: Arc::clone(&heard) };
         let mut copy = std::pin::pin!(tokio::io::copy_bidirectional(&mut client, &mut application));
+        let mut over = std::pin::pin!(over(self.session.as_ref()));
         loop {
-            // How it ended is between the two sides.
-            if let Ok(_ended) = timeout(LOOK, copy.as_mut()).await {
-                break;
+            tokio::select! {
+                // In the middle of a message or not: nothing more of it may pass.
+                () = over.as_mut() => break,
+                // How it ended is between the two sides.
+                ended = timeout(LOOK, copy.as_mut()) => {
+                    if ended.is_ok() {
+                        break;
+                    }
+                }
             }
             if heard.lock().unwrap_or_else(PoisonError::into_inner).has_passed() {
                 break;

@@ -8,6 +8,7 @@ use std::{
 
 use http::{HeaderName, HeaderValue};
 
+use super::{refresh::Flights, tunnels::Tunnels};
 use crate::{
     clock::{SharedClock, Timestamp},
     config::{IdentityHeaders, UserValue},
@@ -30,39 +31,62 @@ pub(crate) struct Visitor {
     seen: Timestamp,
 }
 
-/// Visitors seen within the last second.
+/// Visitors seen within the last second, and what else hangs on their sessions.
 #[derive(Debug, Default)]
-pub(crate) struct Visitors(Mutex<HashMap<Digest, Arc<Visitor>>>);
+pub(crate) struct Visitors {
+    recent: Mutex<Recent>,
+    pub(super) tunnels: Arc<Tunnels>,
+    pub(super) flights: Flights,
+}
+
+#[derive(Debug, Default)]
+struct Recent {
+    known: HashMap<Digest, Arc<Visitor>>,
+    /// Grows whenever somebody is forgotten: a look-up that began before may bring what is not true any more.
+    forgotten: u64,
+}
 
 impl Visitors {
     /// A visitor who was looked up a moment ago.
     pub(super) fn recent(&self, id: &Digest, clock: &SharedClock) -> Option<Arc<Visitor>> {
-        let visitor = Arc::clone(self.lock().get(id)?);
+        let visitor = Arc::clone(self.lock().known.get(id)?);
         let now = clock.now();
-        let live = now < visitor.session.ends_at && now < visitor.session.idle_ends_at;
+        let live = visitor.session.over(now).is_none();
         (live && now.since(visitor.seen) < FRESH && visitor.seen <= now).then_some(visitor)
     }
 
-    pub(super) fn remember(&self, id: Digest, visitor: Arc<Visitor>) {
-        let mut visitors = self.lock();
-        if visitors.len() >= MOST_VISITORS {
-            visitors.clear();
+    /// To be read before a look-up and given to [`Self::remember`] after it.
+    pub(super) fn forgotten(&self) -> u64 {
+        self.lock().forgotten
+    }
+
+    /// Keeps who was looked up, unless somebody was forgotten meanwhile.
+    pub(super) fn remember(&self, id: Digest, visitor: Arc<Visitor>, forgotten: u64) {
+        let mut recent = self.lock();
+        if recent.forgotten != forgotten {
+            return;
         }
-        visitors.insert(id, visitor);
+        if recent.known.len() >= MOST_VISITORS {
+            recent.known.clear();
+        }
+        recent.known.insert(id, visitor);
     }
 
-    /// Forgets one at once: a session that ended must not live on for a second.
+    /// Asks the store about one again: the session changed.
+    pub(super) fn look_again(&self, id: &Digest) {
+        let mut recent = self.lock();
+        recent.forgotten += 1;
+        recent.known.remove(id);
+    }
+
+    /// Forgets one at once: a session that ended must not live on for a second, and nor may what was opened with it.
     pub(super) fn forget(&self, id: &Digest) {
-        self.lock().remove(id);
+        self.look_again(id);
+        self.tunnels.cut(id);
     }
 
-    /// Forgets everybody: the next request of each asks the store.
-    pub(super) fn forget_all(&self) {
-        self.lock().clear();
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<Digest, Arc<Visitor>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> std::sync::MutexGuard<'_, Recent> {
+        self.recent.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -146,7 +170,7 @@ mod tests {
         config::AssertionKey,
         identity::{LegacyId, PersonKey, SourceName},
         login::UserId,
-        session::{SessionFacts, SigningKey},
+        session::{Renewal, SessionFacts, SigningKey},
     };
 
     fn rules(user: UserValue) -> IdentityHeaders {
@@ -182,6 +206,7 @@ mod tests {
             last_seen: now,
             ends_at: end,
             idle_ends_at: end,
+            renewal: Renewal::default(),
         }
     }
 
@@ -203,7 +228,7 @@ mod tests {
 
     fn signer() -> AssertionSigner {
         let key = SigningKey::from_der(&SigningKey::generate().unwrap()).unwrap();
-        AssertionSigner { key, origin: "https://app.example.com".into(), lifetime: Duration::from_mins(1) }
+        AssertionSigner::new(key, "https://app.example.com".into(), Duration::from_mins(1))
     }
 
     #[test]
@@ -224,16 +249,35 @@ mod tests {
         let shared: SharedClock = clock.clone();
         let (visitors, id) = (Visitors::default(), Digest::of("id"));
         let of = |session| Arc::new(Visitor::of(session, &rules(UserValue::Sub), &signer(), shared.now()));
-        visitors.remember(id.clone(), of(session(Origin::Legacy)));
+        let remember = |session| visitors.remember(id.clone(), of(session), visitors.forgotten());
+        remember(session(Origin::Legacy));
         assert!(visitors.recent(&id, &shared).is_some());
         clock.advance(Duration::from_secs(1));
         assert!(visitors.recent(&id, &shared).is_none());
-        let mut ended = session(Origin::Legacy);
-        ended.ends_at = shared.now();
-        visitors.remember(id.clone(), of(ended));
-        assert!(visitors.recent(&id, &shared).is_none());
-        visitors.remember(id.clone(), of(session(Origin::Legacy)));
+        for end in ["absolute", "idle"] {
+            let mut ending = session(Origin::Legacy);
+            let at = if end == "idle" { &mut ending.idle_ends_at } else { &mut ending.ends_at };
+            *at = shared.now().after(Duration::from_millis(500));
+            remember(ending);
+            clock.advance(Duration::from_millis(499));
+            assert!(visitors.recent(&id, &shared).is_some(), "{end}");
+            clock.advance(Duration::from_millis(1));
+            assert!(visitors.recent(&id, &shared).is_none(), "{end}: within the second");
+        }
+        remember(session(Origin::Legacy));
         visitors.forget(&id);
+        assert!(visitors.recent(&id, &shared).is_none());
+    }
+
+    #[test]
+    fn a_look_up_that_began_before_a_session_ended_brings_it_not_back() {
+        let clock = TestClock::at(Timestamp::from_seconds(1000));
+        let shared: SharedClock = clock;
+        let (visitors, id) = (Visitors::default(), Digest::of("id"));
+        let seen = visitors.forgotten();
+        let late = Visitor::of(session(Origin::Legacy), &rules(UserValue::Sub), &signer(), shared.now());
+        visitors.forget(&id);
+        visitors.remember(id.clone(), Arc::new(late), seen);
         assert!(visitors.recent(&id, &shared).is_none());
     }
 }

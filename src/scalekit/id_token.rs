@@ -62,6 +62,19 @@ pub(super) struct IdClaims {
     pub(super) sid: Option<String>,
 }
 
+/// What is looked at in the ID token in hand, which was judged when it came.
+#[derive(Default, Deserialize)]
+pub(super) struct Before {
+    nonce: Option<String>,
+}
+
+impl Before {
+    pub(super) fn of(id_token: &str) -> Self {
+        let token = Unverified::parse(id_token).ok();
+        token.and_then(|token| serde_json::from_slice(&token.payload).ok()).unwrap_or_default()
+    }
+}
+
 #[derive(Deserialize)]
 pub(super) struct AccessClaims {
     iss: String,
@@ -144,24 +157,52 @@ impl IdClaims {
         access_token: &str,
     ) -> Result<(), Failed> {
         check_issuer(&self.iss, expected)?;
-        if !self.aud.contains(expected.client_id) {
-            return Err(Failed("it is for another audience"));
-        }
-        match &self.azp {
-            Some(azp) if azp != expected.client_id => {
-                return Err(Failed("it was issued to another party (azp)"));
-            }
-            None if self.aud.is_several() => {
-                return Err(Failed("it has several audiences and does not say whom it was issued to (azp)"));
-            }
-            _ => {}
-        }
+        self.check_party(expected)?;
         check_times(self.exp, self.nbf, Some(self.iat), expected.now)?;
         check_subject(&self.sub)?;
         let theirs = self.nonce.as_deref().ok_or(Failed("it has no nonce"))?;
         if !bool::from(theirs.as_bytes().ct_eq(nonce.as_bytes())) {
             return Err(Failed("its nonce is of another sign-in"));
         }
+        self.check_at_hash(access_token)
+    }
+
+    /// The checks of an ID token that came with a refresh (`OpenID` Connect Core §12.2): those of a sign-in, and the
+    /// nonce of the token before it, or none. Issuer and subject are compared by the caller, to whom another one
+    /// means more than a token that is not believed.
+    pub(super) fn check_refreshed(
+        &self,
+        expected: &Expected<'_>,
+        before: &Before,
+        access_token: &str,
+    ) -> Result<(), Failed> {
+        self.check_party(expected)?;
+        check_times(self.exp, self.nbf, Some(self.iat), expected.now)?;
+        if self.nonce.is_some() && self.nonce != before.nonce {
+            return Err(Failed("its nonce is of another sign-in"));
+        }
+        self.check_at_hash(access_token)
+    }
+
+    /// Whether it speaks of this person at this issuer.
+    pub(super) fn is_of(&self, issuer: &str, subject: &str) -> bool {
+        self.iss == issuer && self.sub == subject
+    }
+
+    fn check_party(&self, expected: &Expected<'_>) -> Result<(), Failed> {
+        if !self.aud.contains(expected.client_id) {
+            return Err(Failed("it is for another audience"));
+        }
+        match &self.azp {
+            Some(azp) if azp != expected.client_id => Err(Failed("it was issued to another party (azp)")),
+            None if self.aud.is_several() => {
+                Err(Failed("it has several audiences and does not say whom it was issued to (azp)"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn check_at_hash(&self, access_token: &str) -> Result<(), Failed> {
         match &self.at_hash {
             Some(hash) if *hash != left_half_hash(access_token) => {
                 Err(Failed("its at_hash is of another access token"))
@@ -185,7 +226,11 @@ impl AccessClaims {
             return Err(Failed("it is for another client"));
         }
         check_times(self.exp, self.nbf, self.iat, expected.now)?;
-        if self.sub == subject { Ok(()) } else { Err(Failed("it is of another person")) }
+        if self.is_of(subject) { Ok(()) } else { Err(Failed("it is of another person")) }
+    }
+
+    pub(super) fn is_of(&self, subject: &str) -> bool {
+        self.sub == subject
     }
 }
 

@@ -1,5 +1,7 @@
 //! The code flow's client side (SEC-26, SEC-27), for Scalekit or any `OpenID` provider in its place.
 
+use std::{sync::Arc, time::Duration};
+
 use aws_lc_rs::digest::{SHA256, digest};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use reqwest::Method;
@@ -12,6 +14,7 @@ use super::{
     error::Trouble,
     id_token::{AccessClaims, Expected, Failed, IdClaims, Unverified},
     jwks::Jwks,
+    secret::ClientSecret,
 };
 use crate::{
     clock::{Deadline, SharedClock},
@@ -23,6 +26,9 @@ use crate::{
 /// Where Scalekit signs people out; its metadata may not say so.
 const LOGOUT_PATH: &str = "/oidc/logout";
 
+/// The longest life of an access token that is taken at its word.
+const LIFETIME_MAX: Duration = Duration::from_hours(24);
+
 /// More than this is no code and no token of a browser's session.
 const TOKEN_MAX_BYTES: usize = 64 * 1024;
 
@@ -33,7 +39,7 @@ pub(super) struct Provider {
     pub(super) jwks: Jwks,
     pub(super) clock: SharedClock,
     pub(super) client_id: String,
-    pub(super) client_secret: Secret,
+    pub(super) client_secret: Arc<ClientSecret>,
     pub(super) redirect_uri: Url,
     pub(super) scope: String,
 }
@@ -49,11 +55,33 @@ struct Redemption<'a> {
 }
 
 #[derive(Deserialize)]
-struct Granted {
-    access_token: String,
-    id_token: Option<String>,
-    refresh_token: Option<String>,
+pub(super) struct Granted {
+    pub(super) access_token: String,
+    pub(super) id_token: Option<String>,
+    pub(super) refresh_token: Option<String>,
     token_type: Option<String>,
+    expires_in: Option<f64>,
+}
+
+impl Granted {
+    /// The access token's life, where it is named.
+    pub(super) fn access_lifetime(&self) -> Option<Duration> {
+        let lifetime = Duration::try_from_secs_f64(self.expires_in?).ok()?;
+        Some(lifetime.min(LIFETIME_MAX))
+    }
+
+    /// Whether the tokens can be used at all.
+    pub(super) fn check(&self) -> Result<(), &'static str> {
+        // RFC 6749 wants it there; Scalekit's documents do not show it everywhere.
+        if self.token_type.as_deref().is_some_and(|kind| !kind.eq_ignore_ascii_case("bearer")) {
+            return Err("token endpoint: the token is of another type than Bearer");
+        }
+        let is_sized = |token: &str| (1..=TOKEN_MAX_BYTES).contains(&token.len());
+        if !is_sized(&self.access_token) || !self.refresh_token.as_deref().is_none_or(is_sized) {
+            return Err("token endpoint: a token is empty or too long");
+        }
+        Ok(())
+    }
 }
 
 impl Provider {
@@ -125,7 +153,7 @@ impl Provider {
         Ok(with_query(endpoint, &parameters))
     }
 
-    async fn metadata(&self, deadline: Deadline) -> Result<std::sync::Arc<Metadata>, SignInError> {
+    async fn metadata(&self, deadline: Deadline) -> Result<Arc<Metadata>, SignInError> {
         self.discovery.metadata(&self.channel, deadline).await.map_err(Trouble::into_sign_in)
     }
 
@@ -136,16 +164,20 @@ impl Provider {
         metadata: &Metadata,
         deadline: Deadline,
     ) -> Result<Granted, SignInError> {
-        let redemption = Redemption {
-            grant_type: "authorization_code",
-            code,
-            redirect_uri: self.redirect_uri.as_str(),
-            client_id: &self.client_id,
-            client_secret: self.client_secret.expose(),
-            code_verifier: &secrets.verifier,
+        let send = |secret: Secret| {
+            let redemption = Redemption {
+                grant_type: "authorization_code",
+                code,
+                redirect_uri: self.redirect_uri.as_str(),
+                client_id: &self.client_id,
+                client_secret: secret.expose(),
+                code_verifier: &secrets.verifier,
+            };
+            let request =
+                self.channel.request(Method::POST, metadata.token_endpoint.clone()).form(&redemption);
+            self.channel.send(request, deadline)
         };
-        let request = self.channel.request(Method::POST, metadata.token_endpoint.clone()).form(&redemption);
-        let answer = self.channel.send(request, deadline).await.map_err(exchange_refused)?;
+        let answer = self.client_secret.send(send).await.map_err(exchange_refused)?;
         read(&answer).map_err(|trouble| refused(&format!("token endpoint: {}", trouble.problem)))
     }
 
@@ -156,15 +188,9 @@ impl Provider {
         metadata: &Metadata,
         deadline: Deadline,
     ) -> Result<SignedIn, SignInError> {
-        // RFC 6749 wants it there; Scalekit's documents do not show it everywhere.
-        if granted.token_type.as_deref().is_some_and(|kind| !kind.eq_ignore_ascii_case("bearer")) {
-            return Err(refused("token endpoint: the token is of another type than Bearer"));
-        }
+        granted.check().map_err(refused)?;
+        let access_lifetime = granted.access_lifetime();
         let id_token = granted.id_token.ok_or_else(|| refused("token endpoint: no ID token came"))?;
-        let is_sized = |token: &str| (1..=TOKEN_MAX_BYTES).contains(&token.len());
-        if !is_sized(&granted.access_token) || !granted.refresh_token.as_deref().is_none_or(is_sized) {
-            return Err(refused("token endpoint: a token is empty or too long"));
-        }
         let expected =
             Expected { issuer: &self.discovery.issuer, client_id: &self.client_id, now: self.clock.now() };
         let claims: IdClaims =
@@ -185,11 +211,12 @@ impl Provider {
                 access_token: granted.access_token,
                 refresh_token: granted.refresh_token,
             },
+            access_lifetime,
         })
     }
 
     /// The claims of a token whose signature is right. The outer error: the keys could not be had.
-    async fn verified<T: serde::de::DeserializeOwned>(
+    pub(super) async fn verified<T: serde::de::DeserializeOwned>(
         &self,
         token: &str,
         metadata: &Metadata,

@@ -10,11 +10,11 @@ use url::Url;
 use super::{
     channel::{Channel, read},
     error::Trouble,
+    secret::ClientSecret,
     shelf::{Fetched, Shelf},
 };
 use crate::{
     clock::{Deadline, SharedClock},
-    identity::Secret,
     login::ErrorClass,
 };
 
@@ -29,7 +29,7 @@ const RENEW_AHEAD: Duration = Duration::from_mins(5);
 pub(super) struct Tokens {
     endpoint: Url,
     client_id: String,
-    client_secret: Secret,
+    client_secret: Arc<ClientSecret>,
     shelf: Shelf<HeaderValue>,
 }
 
@@ -48,7 +48,12 @@ struct Granted {
 }
 
 impl Tokens {
-    pub(super) fn new(endpoint: Url, client_id: String, client_secret: Secret, clock: SharedClock) -> Self {
+    pub(super) fn new(
+        endpoint: Url,
+        client_id: String,
+        client_secret: Arc<ClientSecret>,
+        clock: SharedClock,
+    ) -> Self {
         Self { endpoint, client_id, client_secret, shelf: Shelf::new(clock) }
     }
 
@@ -74,13 +79,16 @@ impl Tokens {
 
     /// Whatever goes wrong here, the call that needed the token has not been sent.
     async fn fetch(&self, channel: &Channel, deadline: Deadline) -> Result<Fetched<HeaderValue>, Trouble> {
-        let credentials = Credentials {
-            grant_type: "client_credentials",
-            client_id: &self.client_id,
-            client_secret: self.client_secret.expose(),
+        let send = |secret: crate::identity::Secret| {
+            let credentials = Credentials {
+                grant_type: "client_credentials",
+                client_id: &self.client_id,
+                client_secret: secret.expose(),
+            };
+            let request = channel.request(Method::POST, self.endpoint.clone()).form(&credentials);
+            channel.send(request, deadline)
         };
-        let request = channel.request(Method::POST, self.endpoint.clone()).form(&credentials);
-        let granted = match channel.send(request, deadline).await {
+        let granted = match self.client_secret.send(send).await {
             Ok(answer) => read::<Granted>(&answer).and_then(Granted::into_fetched),
             Err(trouble) => Err(trouble),
         };

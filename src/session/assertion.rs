@@ -1,7 +1,8 @@
 //! The signed assertion: how the application learns, and can check, who is there.
 
-use std::{fmt, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
+use arc_swap::ArcSwap;
 use aws_lc_rs::{
     rand::SystemRandom,
     signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _},
@@ -45,15 +46,15 @@ impl SigningKey {
         Ok(pair.to_pkcs8v1().map_err(|_| KeyError)?.as_ref().to_vec())
     }
 
-    /// The public half as a JWK set (RFC 7517, RFC 7518 §6.2).
-    pub(crate) fn jwks(&self) -> Value {
+    /// The public half as a JWK (RFC 7517, RFC 7518 §6.2).
+    fn jwk(&self) -> Value {
         // Uncompressed point: 0x04 ‖ x ‖ y (SEC 1 §2.3.3).
         let point = self.pair.public_key().as_ref();
         let (x, y) = point.get(1..).map(|xy| xy.split_at(xy.len() / 2)).unwrap_or_default();
         let (x, y) = (URL_SAFE_NO_PAD.encode(x), URL_SAFE_NO_PAD.encode(y));
-        json!({"keys": [{
+        json!({
             "kty": "EC", "crv": "P-256", "use": "sig", "alg": "ES256", "kid": self.id, "x": x, "y": y,
-        }]})
+        })
     }
 
     /// Signs claims as a compact JWS with ES256 (RFC 7515, RFC 7518 §3.4).
@@ -101,20 +102,74 @@ struct Claims<'a> {
     person: &'a Assertion<'a>,
 }
 
+/// How long readers may keep the published keys; a new key is published this long before it signs.
+pub(crate) const KEYS_KEPT_FOR: Duration = Duration::from_mins(5);
+
+/// How much longer than an assertion lives its key stays published: readers' clocks differ.
+const OLD_KEY_MARGIN: Duration = Duration::from_mins(10);
+
 /// Signs assertions for one audience.
 #[derive(Debug)]
 pub(crate) struct AssertionSigner {
-    pub(crate) key: SigningKey,
+    /// In the order in which they begin to sign; never empty.
+    keys: ArcSwap<Vec<Published>>,
     /// The public origin, both issuer and audience: the application serves it, and we speak for it.
-    pub(crate) origin: String,
-    pub(crate) lifetime: Duration,
+    origin: String,
+    lifetime: Duration,
+}
+
+/// A key that readers can fetch.
+#[derive(Clone, Debug)]
+struct Published {
+    key: Arc<SigningKey>,
+    /// From when on it signs.
+    from: Timestamp,
 }
 
 impl AssertionSigner {
+    pub(crate) fn new(key: SigningKey, origin: String, lifetime: Duration) -> Self {
+        let only = Published { key: Arc::new(key), from: Timestamp::from_seconds(0) };
+        Self { keys: ArcSwap::from_pointee(vec![only]), origin, lifetime }
+    }
+
+    /// Takes a further key: published at once, signing once everybody who keeps the old set has asked again. Its
+    /// predecessor stays published as long as what it signed. `false` when it is the newest key already.
+    pub(crate) fn rotate(&self, key: SigningKey, now: Timestamp) -> bool {
+        let before = self.keys.load();
+        if before.last().is_some_and(|newest| newest.key.id == key.id) {
+            return false;
+        }
+        let is_known = before.iter().any(|known| known.key.id == key.id);
+        let from = if is_known { now } else { now.after(KEYS_KEPT_FOR) };
+        let mut keys: Vec<Published> = self.published(&before, now).cloned().collect();
+        keys.retain(|known| known.key.id != key.id);
+        keys.push(Published { key: Arc::new(key), from });
+        self.keys.store(Arc::new(keys));
+        true
+    }
+
+    /// The public halves of all keys that may be met, as a JWK set.
+    pub(crate) fn jwks(&self, now: Timestamp) -> Value {
+        let keys = self.keys.load();
+        json!({ "keys": self.published(&keys, now).map(|known| known.key.jwk()).collect::<Vec<_>>() })
+    }
+
     /// A JWT that says who is there; `None` only when the key fails.
     pub(crate) fn sign(&self, person: &Assertion<'_>, now: Timestamp) -> Option<String> {
         let exp = now.after(self.lifetime).seconds();
-        self.key.sign(&Claims { iss: &self.origin, aud: &self.origin, iat: now.seconds(), exp, person })
+        let keys = self.keys.load();
+        // After a rotation to a key that was known the first may lie in the future.
+        let signing = keys.iter().rev().find(|known| known.from <= now).or_else(|| keys.first())?;
+        signing.key.sign(&Claims { iss: &self.origin, aud: &self.origin, iat: now.seconds(), exp, person })
+    }
+
+    /// Without those whose successor has signed for so long that nothing of theirs is valid any more.
+    fn published<'a>(&self, keys: &'a [Published], now: Timestamp) -> impl Iterator<Item = &'a Published> {
+        let stays = self.lifetime + OLD_KEY_MARGIN;
+        keys.iter().enumerate().filter_map(move |(at, known)| {
+            let successor = keys.get(at + 1);
+            successor.is_none_or(|next| now < next.from.after(stays)).then_some(known)
+        })
     }
 }
 
@@ -122,15 +177,63 @@ impl AssertionSigner {
 mod tests {
     use super::*;
 
+    fn a_key() -> SigningKey {
+        SigningKey::from_der(&SigningKey::generate().unwrap()).unwrap()
+    }
+
+    fn signer() -> AssertionSigner {
+        AssertionSigner::new(a_key(), "https://app.example.com".into(), Duration::from_mins(1))
+    }
+
+    #[test]
+    fn a_new_key_is_published_before_it_signs_and_the_old_one_after_it_signed() {
+        let signer = signer();
+        let start = Timestamp::from_seconds(1_800_000_000);
+        let at = |minutes| start.after(Duration::from_mins(minutes));
+        let nobody = Assertion {
+            sub: "ann",
+            email: None,
+            groups: &[],
+            scalekit_user: "usr_1",
+            legacy_id: None,
+            legacy_login: None,
+            organization: None,
+        };
+        let signs_with = |now| {
+            let token = signer.sign(&nobody, now).unwrap();
+            jsonwebtoken::decode_header(token).unwrap().kid.unwrap()
+        };
+        let published = |now| -> Vec<String> {
+            let keys = signer.jwks(now);
+            keys["keys"].as_array().unwrap().iter().map(|key| key["kid"].as_str().unwrap().into()).collect()
+        };
+        let old = signs_with(start);
+        let pkcs8 = SigningKey::generate().unwrap();
+        let new = SigningKey::from_der(&pkcs8).unwrap();
+        let new_id = new.id.clone();
+        assert!(signer.rotate(new, start));
+        assert!(!signer.rotate(SigningKey::from_der(&pkcs8).unwrap(), at(1)), "the same file again");
+        for (minutes, signing, keys) in [
+            (0, &old, vec![&old, &new_id]),
+            (4, &old, vec![&old, &new_id]),
+            (5, &new_id, vec![&old, &new_id]),
+            (15, &new_id, vec![&old, &new_id]),
+            (16, &new_id, vec![&new_id]),
+        ] {
+            assert_eq!((&signs_with(at(minutes)), published(at(minutes)).iter().collect()), (signing, keys));
+        }
+        // A third one while the second waits: what signs now goes on.
+        assert!(signer.rotate(a_key(), at(20)));
+        assert!(signer.rotate(a_key(), at(21)));
+        assert_eq!((signs_with(at(22)), published(at(22)).len()), (new_id, 3));
+    }
+
     #[test]
     fn an_assertion_verifies_with_the_published_key() {
-        let key = SigningKey::from_der(&SigningKey::generate().unwrap()).unwrap();
-        let jwk: jsonwebtoken::jwk::JwkSet = serde_json::from_value(key.jwks()).unwrap();
-        let signer = AssertionSigner {
-            key,
-            origin: "https://app.example.com".into(),
-            lifetime: Duration::from_mins(1),
-        };
+        let now = jsonwebtoken::get_current_timestamp();
+        let signer = signer();
+        let jwks = signer.jwks(Timestamp::from_seconds(now));
+        let jwk: jsonwebtoken::jwk::JwkSet = serde_json::from_value(jwks).unwrap();
         let person = Assertion {
             sub: "ann",
             email: None,
@@ -140,7 +243,6 @@ mod tests {
             legacy_login: None,
             organization: None,
         };
-        let now = jsonwebtoken::get_current_timestamp();
         let token = signer.sign(&person, Timestamp::from_seconds(now)).unwrap();
         let mut validation = jsonwebtoken::Validation::new(jsonwebtoken::Algorithm::ES256);
         validation.set_audience(&["https://app.example.com"]);

@@ -5,7 +5,8 @@ use std::{fmt, sync::Arc, time::Duration};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Digest, FlowStore, KeyRing, Purpose, SessionStore, SessionStoreError, random_token, seal::SealError,
+    Digest, FlowStore, KeyRing, Purpose, Renewal, SessionStore, SessionStoreError, random_token,
+    seal::SealError,
 };
 use crate::{
     clock::{SharedClock, Timestamp},
@@ -38,6 +39,8 @@ pub(crate) struct Session {
     pub(crate) ends_at: Timestamp,
     /// Idle end, moved by each use.
     pub(crate) idle_ends_at: Timestamp,
+    #[serde(default)]
+    pub(crate) renewal: Renewal,
 }
 
 /// What the application is told of the person.
@@ -72,9 +75,31 @@ impl fmt::Debug for SessionTokens {
     }
 }
 
+/// What a session is opened with.
+#[derive(Debug)]
+pub(crate) struct Opening<'a> {
+    pub(crate) person: (PersonKey, Origin, UserId),
+    pub(crate) facts: SessionFacts,
+    pub(crate) scalekit_session: Option<String>,
+    pub(crate) tokens: &'a SessionTokens,
+    /// After this long the tokens are refreshed with the next use.
+    pub(crate) refresh_after: Duration,
+}
+
 /// A new session's cookie value, shown once.
 pub(crate) struct Opened {
     pub(crate) id: String,
+    /// The session that died for it.
+    pub(crate) replaced: Option<Session>,
+}
+
+/// What a cookie value leads to.
+#[derive(Debug)]
+pub(crate) enum Found {
+    Live(Box<Session>),
+    /// It was over, and is gone now; the reason for the audit event.
+    Over(Box<Session>, &'static str),
+    Nobody,
 }
 
 /// Opens, finds and ends sessions.
@@ -102,47 +127,57 @@ impl Sessions {
     /// Opens a session with a new id; `replaces` is the id a browser brought along and dies at once (SEC-20).
     pub(crate) async fn open(
         &self,
-        person: (PersonKey, Origin, UserId),
-        facts: SessionFacts,
-        scalekit_session: Option<String>,
-        tokens: &SessionTokens,
+        opening: Opening<'_>,
         replaces: Option<&str>,
     ) -> Result<Opened, SessionError> {
-        if let Some(old) = replaces {
-            self.store.remove(&Digest::of(old)).await?;
-        }
-        let (key, origin, user) = person;
+        let replaced = match replaces {
+            Some(old) => self.store.remove(&Digest::of(old)).await?,
+            None => None,
+        };
+        let (key, origin, user) = opening.person;
         let now = self.clock.now();
+        let refreshes = opening.tokens.refresh_token.is_some();
         let session = Session {
             key,
             origin,
             user,
-            scalekit_session,
-            facts,
-            tokens: self.keys.seal(Purpose::Tokens, &serde_json::to_vec(tokens)?)?,
+            scalekit_session: opening.scalekit_session,
+            facts: opening.facts,
+            tokens: self.keys.seal(Purpose::Tokens, &serde_json::to_vec(opening.tokens)?)?,
             created_at: now,
             last_seen: now,
             ends_at: now.after(self.absolute),
             idle_ends_at: now.after(self.idle),
+            renewal: Renewal::due(refreshes.then(|| now.after(opening.refresh_after))),
         };
         let id = random_token()?;
         self.store.put(&Digest::of(&id), &session).await?;
-        Ok(Opened { id })
+        Ok(Opened { id, replaced })
     }
 
-    /// The live session of a cookie value; `None` for an unknown, idle or ended one.
-    pub(crate) async fn find(&self, id: &str) -> Result<Option<Session>, SessionStoreError> {
+    /// What a cookie value leads to. Finding a live session counts as using it.
+    pub(crate) async fn find(&self, id: &str) -> Result<Found, SessionStoreError> {
         let digest = Digest::of(id);
-        let Some(session) = self.store.get(&digest).await? else { return Ok(None) };
+        let Some(mut session) = self.store.get(&digest).await? else { return Ok(Found::Nobody) };
         let now = self.clock.now();
-        if now >= session.ends_at || now >= session.idle_ends_at {
-            self.store.remove(&digest).await?;
-            return Ok(None);
+        if let Some(why) = session.over(now) {
+            // Whoever removes it tells of it; somebody else may have been first.
+            let removed = self.store.remove(&digest).await?;
+            return Ok(removed.map_or(Found::Nobody, |session| Found::Over(Box::new(session), why)));
+        }
+        // Not removed: with several replicas, one may seal with a key that another one has not read yet.
+        if !self.keys.knows(&session.tokens) {
+            tracing::warn!(
+                "a session was sealed with a key that is not in session.keys: taken for signed out"
+            );
+            return Ok(Found::Nobody);
         }
         if now.since(session.last_seen) >= TOUCH_EVERY.min(self.idle / 4) {
-            self.store.touch(&digest, now, now.after(self.idle)).await?;
+            let idle_ends_at = now.after(self.idle);
+            self.store.touch(&digest, now, idle_ends_at).await?;
+            session.idle_ends_at = session.idle_ends_at.max(idle_ends_at);
         }
-        Ok(Some(session))
+        Ok(Found::Live(Box::new(session)))
     }
 
     /// Ends the session of a cookie value and returns it.

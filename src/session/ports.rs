@@ -1,15 +1,17 @@
 //! What sessions and flows need of a store and of the identity provider.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use aws_lc_rs::digest::{SHA256, digest};
 use serde::{Deserialize, Serialize};
 
 use url::Url;
 
-use super::{Flow, FlowSecrets, Session, SessionTokens};
+use super::{Flow, FlowSecrets, Session, SessionTokens, Settled};
 use crate::{
     clock::{Deadline, Timestamp},
-    identity::{CanonicalEmail, hex},
+    identity::{CanonicalEmail, PersonKey, hex},
     login::UserId,
 };
 
@@ -24,6 +26,11 @@ impl Digest {
         Self(hex(hash.as_ref()))
     }
 
+    /// One that a store gives back.
+    pub(crate) fn stored(hex: &str) -> Self {
+        Self(hex.to_owned())
+    }
+
     pub(crate) fn as_str(&self) -> &str {
         &self.0
     }
@@ -33,6 +40,15 @@ impl Digest {
 #[derive(Debug, thiserror::Error)]
 #[error("the session store is not available: {0}")]
 pub(crate) struct SessionStoreError(pub(crate) String);
+
+/// One person, by either of their names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Whose {
+    /// By Scalekit's id.
+    User(UserId),
+    /// By their ledger row.
+    Person(PersonKey),
+}
 
 /// Sessions by the hash of their id.
 #[async_trait]
@@ -53,8 +69,32 @@ pub(crate) trait SessionStore: Send + Sync {
     /// Ends a session and returns it.
     async fn remove(&self, id: &Digest) -> Result<Option<Session>, SessionStoreError>;
 
-    /// Ends all sessions of a Scalekit user; returns how many.
-    async fn remove_all_of(&self, user: &UserId) -> Result<usize, SessionStoreError>;
+    /// Ends all sessions of one person and says which they were.
+    async fn remove_all_of(&self, whose: &Whose) -> Result<Vec<Digest>, SessionStoreError>;
+
+    /// Ends all sessions of everybody and says which they were.
+    async fn remove_all(&self) -> Result<Vec<Digest>, SessionStoreError>;
+
+    /// Those of `ids` that lead to no live session.
+    async fn ended(&self, ids: Vec<Digest>, now: Timestamp) -> Result<Vec<Digest>, SessionStoreError>;
+
+    /// Claims a session's refresh by [`Session::claim`], atomically, and returns it with the claim in it. `None`: not
+    /// due, somebody else's, over or gone.
+    async fn claim_refresh(
+        &self,
+        id: &Digest,
+        lease: Duration,
+        now: Timestamp,
+    ) -> Result<Option<Session>, SessionStoreError>;
+
+    /// Ends the claim with this fence by [`Session::settle`], atomically; [`Settled::Ended`] removes the session.
+    /// `false`: overtaken or gone, and nothing was written.
+    async fn settle_refresh(
+        &self,
+        id: &Digest,
+        fence: u64,
+        settled: &Settled,
+    ) -> Result<bool, SessionStoreError>;
 
     /// Deletes sessions and flows that are over, and returns how many; called now and then, correctness does not depend on it.
     async fn sweep(&self, now: Timestamp) -> Result<usize, SessionStoreError>;
@@ -92,6 +132,54 @@ pub(crate) struct SignedIn {
     /// no JWT that passed the same checks, or does not speak of roles.
     pub(crate) roles: Option<Vec<String>>,
     pub(crate) tokens: SessionTokens,
+    /// The access token's life, where the answer names it.
+    pub(crate) access_lifetime: Option<Duration>,
+}
+
+/// What tokens are refreshed with, and whose they must be afterwards.
+#[derive(Clone, Copy)]
+pub(crate) struct RefreshWith<'a> {
+    pub(crate) refresh_token: &'a str,
+    /// The ID token in hand: a new one may repeat its nonce and no other.
+    pub(crate) id_token: &'a str,
+    pub(crate) user: &'a UserId,
+}
+
+/// New tokens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Refreshed {
+    /// The refresh token is the new one, or the one in hand where none came. The ID token is the one in hand unless
+    /// the new one was believed.
+    pub(crate) tokens: SessionTokens,
+    pub(crate) access_lifetime: Option<Duration>,
+    pub(crate) claims: Result<NewClaims, ClaimsProblem>,
+}
+
+/// What changed about the person; `None` where the tokens say nothing of it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct NewClaims {
+    /// Only a verified address (SEC-28).
+    pub(crate) email: Option<CanonicalEmail>,
+    pub(crate) organization: Option<String>,
+    pub(crate) roles: Option<Vec<String>>,
+}
+
+/// Tokens came, and their claims do not count.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum ClaimsProblem {
+    /// Well signed, and about another person or from another issuer.
+    AnotherPerson,
+    /// A check failed or could not be made; the text names it.
+    Unjudged(String),
+}
+
+/// No tokens came.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum RefreshError {
+    /// `invalid_grant`: the token is used up, revoked or expired, or the provider's session is over.
+    TokenInvalid,
+    /// Everything else. `may_be_used`: the request left and no usable answer came.
+    Later { problem: String, retry_after: Option<Duration>, may_be_used: bool },
 }
 
 /// Why a sign-in at the identity provider came to nothing.
@@ -126,6 +214,9 @@ pub(crate) trait IdentityProvider: Send + Sync {
         issuer: Option<&str>,
         deadline: Deadline,
     ) -> Result<SignedIn, SignInError>;
+
+    /// Exchanges a refresh token once.
+    async fn refresh(&self, with: RefreshWith<'_>, deadline: Deadline) -> Result<Refreshed, RefreshError>;
 
     /// Where the browser goes to sign out there, too.
     async fn end_session_url(

@@ -1,5 +1,6 @@
 //! Sealing: authenticated encryption of what leaves the process or is stored, and random names.
 
+use arc_swap::ArcSwap;
 use aws_lc_rs::{
     aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey},
     hmac, rand,
@@ -36,9 +37,10 @@ struct Key {
     aead: LessSafeKey,
 }
 
-/// The configured keys: the first seals, all open, so that keys rotate without sign-outs (SEC-29).
+/// The configured keys: the first seals, all open, so that keys rotate without sign-outs (SEC-29). They are swapped
+/// whole while everybody who holds the ring goes on using it.
 pub(crate) struct KeyRing {
-    keys: Vec<Key>,
+    keys: ArcSwap<Vec<Key>>,
 }
 
 /// The operating system gave no randomness, or a key did not fit: nothing can be sealed.
@@ -51,14 +53,33 @@ const NONCE_BYTES: usize = 12;
 impl KeyRing {
     /// Keys as configured, at least one, at least 32 bytes each (`config` has checked both).
     pub(crate) fn new(secrets: &[Secret]) -> Result<Self, SealError> {
-        let keys =
-            secrets.iter().map(|secret| Key::derive(secret.expose().as_bytes())).collect::<Result<_, _>>()?;
-        Ok(Self { keys })
+        Ok(Self { keys: ArcSwap::from_pointee(derived(secrets)?) })
+    }
+
+    /// Takes other keys into force (REL-11). With several replicas a new key is first added behind the one in use
+    /// everywhere, and only then put in front: whoever has not read it yet cannot open what it seals.
+    pub(crate) fn replace(&self, secrets: &[Secret]) -> Result<(), SealError> {
+        self.keys.store(std::sync::Arc::new(derived(secrets)?));
+        Ok(())
+    }
+
+    /// Whether a value names one of the keys; what it holds is not looked at.
+    pub(crate) fn knows(&self, sealed: &str) -> bool {
+        // Four bytes of key id stand in the first six characters.
+        let id = sealed.get(..8).and_then(|head| URL_SAFE_NO_PAD.decode(head).ok());
+        id.is_some_and(|id| self.keys.load().iter().any(|key| id.starts_with(&key.id)))
+    }
+
+    /// Whether a value is sealed with the key that seals now.
+    pub(crate) fn is_current(&self, sealed: &str) -> bool {
+        let id = sealed.get(..8).and_then(|head| URL_SAFE_NO_PAD.decode(head).ok());
+        id.is_some_and(|id| self.keys.load().first().is_some_and(|key| id.starts_with(&key.id)))
     }
 
     /// `base64url(key id ‖ nonce ‖ ciphertext ‖ tag)` with the active key.
     pub(crate) fn seal(&self, purpose: Purpose, plain: &[u8]) -> Result<String, SealError> {
-        let key = self.keys.first().ok_or(SealError)?;
+        let keys = self.keys.load();
+        let key = keys.first().ok_or(SealError)?;
         let mut nonce = [0; NONCE_BYTES];
         rand::fill(&mut nonce).map_err(|_| SealError)?;
         let mut data = plain.to_vec();
@@ -74,12 +95,17 @@ impl KeyRing {
         let envelope = URL_SAFE_NO_PAD.decode(sealed).ok()?;
         let (id, rest) = envelope.split_at_checked(4)?;
         let (nonce, data) = rest.split_at_checked(NONCE_BYTES)?;
-        let key = self.keys.iter().find(|key| key.id == id)?;
+        let keys = self.keys.load();
+        let key = keys.iter().find(|key| key.id == id)?;
         let mut data = data.to_vec();
         let nonce = Nonce::try_assume_unique_for_key(nonce).ok()?;
         let plain = key.aead.open_in_place(nonce, Aad::from(purpose.label()), &mut data).ok()?;
         Some(plain.to_vec())
     }
+}
+
+fn derived(secrets: &[Secret]) -> Result<Vec<Key>, SealError> {
+    secrets.iter().map(|secret| Key::derive(secret.expose().as_bytes())).collect()
 }
 
 impl Key {
@@ -95,7 +121,7 @@ impl Key {
 
 impl std::fmt::Debug for KeyRing {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "KeyRing({} keys)", self.keys.len())
+        write!(f, "KeyRing({} keys)", self.keys.load().len())
     }
 }
 

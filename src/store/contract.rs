@@ -9,7 +9,7 @@ use crate::{
     identity::{CanonicalEmail, ExternalId, LegacyId, PersonKey, SourceName},
     login::{Alias, ClaimAnswer, Ledger, LedgerError, Origin, Row, RowState, UserId},
     rollout::Bucket,
-    session::{Digest, Flow, FlowStore, Session, SessionFacts, SessionStore},
+    session::{Digest, Flow, FlowStore, Renewal, Session, SessionFacts, SessionStore, Settled, Whose},
     store::Embedded,
 };
 
@@ -87,6 +87,7 @@ fn a_session(user: &str, ends_in: u64) -> Session {
         last_seen: NOW,
         ends_at: ends,
         idle_ends_at: ends,
+        renewal: Renewal::default(),
     }
 }
 
@@ -111,8 +112,14 @@ pub(super) async fn sessions(store: &(impl SessionStore + FlowStore)) {
     store.touch(&id("c"), later, end).await.unwrap();
     assert_eq!(store.get(&id("c")).await.unwrap(), None);
 
-    assert_eq!(store.remove_all_of(&UserId("usr_1".into())).await.unwrap(), 2);
+    let mut ended = store.remove_all_of(&Whose::User(UserId("usr_1".into()))).await.unwrap();
+    ended.sort_unstable_by(|one, two| one.as_str().cmp(two.as_str()));
+    let mut both = [id("a"), id("b")];
+    both.sort_unstable_by(|one, two| one.as_str().cmp(two.as_str()));
+    assert_eq!(ended, both);
     assert_eq!(store.get(&id("b")).await.unwrap(), None);
+    assert_eq!(store.ended(vec![id("a"), id("d")], NOW).await.unwrap(), [id("a")]);
+    assert_eq!(store.ended(vec![id("d")], NOW.after(Duration::from_secs(1))).await.unwrap(), [id("d")]);
     assert_eq!(store.sweep(NOW.after(Duration::from_secs(5))).await.unwrap(), 1);
     assert_eq!(store.get(&id("d")).await.unwrap(), None);
 
@@ -127,6 +134,89 @@ pub(super) async fn sessions(store: &(impl SessionStore + FlowStore)) {
     store.put_flow(&id("state"), &flow).await.unwrap();
     assert_eq!(store.take_flow(&id("state")).await.unwrap(), Some(flow));
     assert_eq!(store.take_flow(&id("state")).await.unwrap(), None);
+}
+
+/// The contract of [`SessionStore`] where tokens are refreshed and sessions are ended for somebody.
+pub(super) async fn refreshes(store: &impl SessionStore) {
+    let id = |name: &str| Digest::of(name);
+    let after = |seconds| NOW.after(Duration::from_secs(seconds));
+    let due = |at| Session { renewal: Renewal::due(at), ..a_session("usr_1", 600) };
+    let claim = async |name: &str, now| store.claim_refresh(&id(name), LEASE, now).await.unwrap();
+    let settle = async |name: &str, fence, settled: &Settled| {
+        store.settle_refresh(&id(name), fence, settled).await.unwrap()
+    };
+    for (name, at) in [("due", Some(after(10))), ("never", None), ("other", Some(NOW))] {
+        store.put(&id(name), &due(at)).await.unwrap();
+    }
+
+    // Due, and only then; by one.
+    assert_eq!(claim("never", after(500)).await, None);
+    assert_eq!(claim("nobody's", after(500)).await, None);
+    assert_eq!(claim("due", after(9)).await, None);
+    let first = claim("due", after(10)).await.unwrap();
+    assert_eq!((first.renewal.fence, first.renewal.is_unsure), (1, false));
+    assert_eq!(claim("due", after(10)).await, None);
+    assert_eq!(claim("due", after(39)).await, None);
+
+    // A claim whose holder is gone is granted again, with a doubt; what the first one brings comes too late.
+    let second = claim("due", after(40)).await.unwrap();
+    assert_eq!((second.renewal.fence, second.renewal.is_unsure), (2, true));
+    let late = Settled::Renewed { tokens: "late".into(), facts: SessionFacts::default(), due_at: after(500) };
+    assert!(!settle("due", 1, &late).await);
+    assert!(!settle("due", 1, &Settled::Ended).await);
+    let touched = after(50);
+    store.touch(&id("due"), touched, after(650)).await.unwrap();
+
+    // A failure keeps everything and comes again.
+    assert!(settle("due", 2, &Settled::Later { due_at: after(60), is_unsure: false }).await);
+    assert!(!settle("due", 2, &Settled::Later { due_at: after(61), is_unsure: false }).await, "once");
+    let kept = store.get(&id("due")).await.unwrap().unwrap();
+    assert_eq!((kept.tokens.as_str(), kept.renewal.failures), ("sealed", 1));
+    assert_eq!(claim("due", after(59)).await, None);
+
+    // New tokens and facts; what a use wrote meanwhile stays.
+    let third = claim("due", after(60)).await.unwrap();
+    let facts = SessionFacts { groups: vec!["new".into()], ..SessionFacts::default() };
+    let renewed = Settled::Renewed { tokens: "new".into(), facts: facts.clone(), due_at: after(100) };
+    assert!(settle("due", third.renewal.fence, &renewed).await);
+    let session = store.get(&id("due")).await.unwrap().unwrap();
+    assert_eq!((session.tokens.as_str(), &session.facts), ("new", &facts));
+    assert_eq!((session.last_seen, session.idle_ends_at), (touched, after(650)));
+    assert_eq!(session.renewal, Renewal { fence: 3, ..Renewal::due(Some(after(100))) });
+
+    // Tokens alone are kept, and tried again.
+    let fourth = claim("due", after(100)).await.unwrap().renewal.fence;
+    let only = Settled::TokensOnly { tokens: "newer".into(), due_at: after(105) };
+    assert!(settle("due", fourth, &only).await);
+    let session = store.get(&id("due")).await.unwrap().unwrap();
+    assert_eq!((session.tokens.as_str(), &session.facts, session.renewal.failures), ("newer", &facts, 1));
+
+    // The end; a session that is over or gone is refreshed by nobody.
+    let fifth = claim("due", after(105)).await.unwrap().renewal.fence;
+    assert!(settle("due", fifth, &Settled::Ended).await);
+    assert_eq!(store.get(&id("due")).await.unwrap(), None);
+    assert!(!settle("due", fifth, &renewed).await);
+    assert_eq!(claim("other", after(600)).await, None, "over");
+
+    // One claim for all who ask at once.
+    store.put(&id("race"), &due(Some(NOW))).await.unwrap();
+    let asked = (0..50).map(|_| claim("race", NOW));
+    let granted = futures_util::future::join_all(asked).await.into_iter().flatten().count();
+    assert_eq!(granted, 1);
+
+    // By the ledger's name, too, and everybody's.
+    let mut another = due(None);
+    another.key.id = LegacyId::parse("another").unwrap();
+    store.put(&id("another"), &another).await.unwrap();
+    let whose = Whose::Person(another.key.clone());
+    assert_eq!(store.remove_all_of(&whose).await.unwrap(), [id("another")]);
+    assert_eq!(store.remove_all_of(&whose).await.unwrap(), []);
+    store.remove(&id("never")).await.unwrap();
+    assert_eq!(store.remove_all_of(&Whose::User(UserId("usr_1".into()))).await.unwrap().len(), 2);
+    store.put(&id("a"), &due(None)).await.unwrap();
+    store.put(&id("b"), &another).await.unwrap();
+    assert_eq!(store.remove_all().await.unwrap().len(), 2);
+    assert_eq!(store.remove_all_of(&whose).await.unwrap(), []);
 }
 
 /// A file of this test's own.
@@ -147,6 +237,13 @@ async fn the_embedded_store_keeps_the_ledger_contract() {
 async fn the_embedded_store_keeps_the_session_contract() {
     let path = file("sessions");
     sessions(&Embedded::open(&path, "one").unwrap()).await;
+    std::fs::remove_file(&path).unwrap();
+}
+
+#[tokio::test]
+async fn the_embedded_store_keeps_the_refresh_contract() {
+    let path = file("refreshes");
+    refreshes(&Embedded::open(&path, "one").unwrap()).await;
     std::fs::remove_file(&path).unwrap();
 }
 

@@ -223,6 +223,18 @@ impl Audit {
         );
     }
 
+    /// All sessions of one person, or without a subject those of everybody, were ended.
+    pub(crate) fn sessions_revoked(self, subject: Option<&Subject>, count: usize, why: &'static str) {
+        info!(
+            target: AUDIT,
+            event = "sessions_revoked",
+            login.subject = subject.map(tracing::field::display),
+            session.count = count,
+            session.why = why,
+            "sessions revoked: {why}",
+        );
+    }
+
     /// Scalekit sent somebody back and no session was opened.
     pub(crate) fn callback_refused(self, why: &'static str, client: IpAddr) {
         warn!(
@@ -311,6 +323,8 @@ mod tests {
             audit.dependency_changed("scalekit", "up", "down");
             audit.session_begun(&subject, client);
             audit.session_ended(&subject, "idle");
+            audit.sessions_revoked(Some(&subject), 2, "removed");
+            audit.sessions_revoked(None, 9, "everybody");
             audit.callback_refused("email_unverified", client);
             audit.force_token_used(Lane::Legacy, client);
             audit.config_reloaded();
@@ -321,7 +335,7 @@ mod tests {
     #[test]
     fn no_event_shows_a_person_or_a_whole_address() {
         let text = every_event(AddressPolicy::Network);
-        assert_eq!(text.lines().count(), 19);
+        assert_eq!(text.lines().count(), 21);
         assert!(!text.contains("canary") && !text.contains("203.0.113.77"), "{text}");
         assert!(!text.contains('@'), "{text}");
         assert!(text.contains("203.0.113.0/24"));
@@ -339,7 +353,7 @@ mod tests {
             assert!(event["event"].is_string() && event["time"].as_str().unwrap().ends_with('Z'), "{line}");
             people += usize::from(event["login.subject"] == subject.as_str());
         }
-        assert_eq!(people, 10);
+        assert_eq!(people, 11);
     }
 
     #[test]

@@ -52,6 +52,7 @@ struct Catalogue {
     connections_turned_away: Counter,
     sessions_begun: Counter,
     sessions_ended: Family<ReasonLabel, Counter>,
+    session_refreshes: Family<OutcomeLabel, Counter>,
     cutover: Gauge<f64, std::sync::atomic::AtomicU64>,
     migrate: Gauge<f64, std::sync::atomic::AtomicU64>,
     config_reloads: Family<ResultLabel, Counter>,
@@ -159,6 +160,12 @@ impl Metrics {
             ),
             sessions_begun: add(list, "sessions_begun", "Sessions of the new side", Counter::default()),
             sessions_ended: add(list, "sessions_ended", "Sessions that are over", Family::default()),
+            session_refreshes: add(
+                list,
+                "session_refreshes",
+                "Refreshes of sessions' tokens that did not end them",
+                Family::default(),
+            ),
             cutover: add_unit(
                 list,
                 ("rollout_cutover", "Share of people whose sign-ins take the new lane", ratio.clone()),
@@ -298,6 +305,17 @@ impl Metrics {
         self.0.sessions_ended.get_or_create(&ReasonLabel { reason }).inc();
     }
 
+    /// Several sessions ended at once.
+    pub(crate) fn sessions_ended(&self, reason: &'static str, count: usize) {
+        let count = u64::try_from(count).unwrap_or(u64::MAX);
+        self.0.sessions_ended.get_or_create(&ReasonLabel { reason }).inc_by(count);
+    }
+
+    /// A session's tokens were due: `renewed`, or `kept` as they are for now.
+    pub(crate) fn session_refreshed(&self, outcome: &'static str) {
+        self.0.session_refreshes.get_or_create(&OutcomeLabel { outcome }).inc();
+    }
+
     /// The dial stands here now.
     pub(crate) fn dial_stands(&self, dial: &Dial) {
         let share = |points: BasisPoints| f64::from(points.get()) / f64::from(BasisPoints::ALL.get());
@@ -381,6 +399,8 @@ mod tests {
         drop(metrics.connection_opened());
         metrics.session_begun();
         metrics.session_ended("idle");
+        metrics.sessions_ended("removed", 2);
+        metrics.session_refreshed("renewed");
         let half = BasisPoints::new(5000).unwrap();
         metrics.dial_stands(&Dial::new(BasisPoints::NONE, half, RollbackMode::Keep, Rules::default()));
         metrics.config_reloaded();
@@ -422,6 +442,7 @@ mod tests {
         crossfade_rollout_migrate_ratio gauge
         crossfade_scalekit_call_duration_seconds histogram
         crossfade_scalekit_calls counter
+        crossfade_session_refreshes counter
         crossfade_sessions_begun counter
         crossfade_sessions_ended counter
         crossfade_sign_ins counter

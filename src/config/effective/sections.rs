@@ -224,6 +224,7 @@ pub(super) fn session(session: &SessionSettings, raw: Option<&raw::Session>, bas
         keys: keys.map(|keys| keys.iter().filter_map(|key| whole(Some(key), base)).collect()),
         idle: Some(Span(session.idle)),
         absolute: Some(Span(session.absolute)),
+        refresh_after: session.refresh_after.map(Span),
         cookie: Some(session.cookie.clone()),
         device_lifetime: Some(Span(session.device_lifetime)),
         legacy_cookies: Some(session.legacy_cookies.clone()),

@@ -13,10 +13,12 @@ pub(in crate::config) struct Session {
     /// front and remove the old one after the longest session.
     #[schemars(required, with = "Vec<SecretRef>")]
     pub(in crate::config) keys: Option<Vec<SecretRef>>,
-    /// Ends after this long without a request. Default `30m`.
+    /// Ends after this long without a request. What flows over an open `WebSocket` is no request. Default `30m`.
     pub(in crate::config) idle: Option<Span>,
     /// Ends after this long in any case. Default `12h`.
     pub(in crate::config) absolute: Option<Span>,
+    /// Tokens are refreshed with the first request after this long. Default: when the access token expires.
+    pub(in crate::config) refresh_after: Option<Span>,
     /// Base name of the cookie; `__Host-` goes before it. Default `crossfade`.
     pub(in crate::config) cookie: Option<String>,
     /// How long a browser is known as the device of a person who crossed. Default `180d`.

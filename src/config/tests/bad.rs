@@ -353,8 +353,12 @@ fn sessions_and_identities_keep_apart_what_is_ours() {
     expect_changed("[{env: KEY}]", "[]", &["session.keys: is empty"]);
     expect_changed(
         "session:\n",
-        "session:\n  idle: 13h\n  after_sign_out: '/\\evil'\n",
-        &["session.idle: is longer than absolute", "session.after_sign_out: must be a path"],
+        "session:\n  idle: 13h\n  refresh_after: 14h\n  after_sign_out: '/\\evil'\n",
+        &[
+            "session.idle: is longer than absolute",
+            "session.refresh_after: is longer than absolute",
+            "session.after_sign_out: must be a path",
+        ],
     );
     expect_changed(
         "session:\n",

@@ -42,12 +42,13 @@ fn defaults_are_safe() {
 fn values_mean_what_they_say() {
     let text = MINIMAL
         .replace("cutover: 0%", "cutover: 12.5\n  migrate: '50%'")
-        .replace("session:\n", "session:\n  idle: 90s\n")
+        .replace("session:\n", "session:\n  idle: 90s\n  refresh_after: 1h\n")
         .replace("public:\n", "public:\n  limits: {body_bytes: 1GiB, head_bytes: 4096, field_bytes: 1KiB, target_bytes: 1 KiB}\n  trusted_proxies: [10.1.2.3/8, '::1']\n");
     let config = good(&text).config;
     assert_eq!(config.rollout.dial.cutover, BasisPoints::new(1250).unwrap());
     assert_eq!(config.rollout.dial.migrate(), BasisPoints::new(5000).unwrap());
     assert_eq!(config.session.idle, Duration::from_secs(90));
+    assert_eq!(config.session.refresh_after, Some(Duration::from_hours(1)));
     assert_eq!((config.public.limits.body_bytes, config.public.limits.head_bytes), (1 << 30, 4096));
     let guessing =
         "guessing: {account: {failures: 5}, address: {tries: 9}, storm: {share: 50%, address: {per: 2m}}}";

@@ -37,6 +37,15 @@ impl Check<'_> {
         if idle > absolute {
             self.problem(&at.key("idle"), "is longer than absolute: it would never end a session");
         }
+        let refresh_after = raw
+            .refresh_after
+            .map(|span| self.span(&at.key("refresh_after"), Some(span), Duration::from_mins(5)));
+        if refresh_after.is_some_and(|after| after > absolute) {
+            self.problem(
+                &at.key("refresh_after"),
+                "is longer than absolute: it would never refresh a session",
+            );
+        }
         let cookie = raw.cookie.unwrap_or_else(|| "crossfade".into());
         let cookie = self.word(&at.key("cookie"), &cookie);
         if cookie.as_ref().is_some_and(|name| name.starts_with("__")) {
@@ -55,6 +64,7 @@ impl Check<'_> {
             keys: keys?,
             idle,
             absolute,
+            refresh_after,
             cookie: cookie?,
             device_lifetime,
             legacy_cookies,

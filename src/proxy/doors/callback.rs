@@ -8,7 +8,9 @@ use crate::{
     login::{Callback, Identified, Origin, Refused, UserId},
     pages::{Asked, Page, Pages, Problem},
     proxy::gate::{Gate, Rules},
-    session::{CookieJar, SessionFacts, SignInError, SignedIn, return_to},
+    session::{
+        CookieJar, Digest, Opening, SessionFacts, SignInError, SignedIn, Whose, refresh_after, return_to,
+    },
     telemetry::with_causes,
 };
 
@@ -90,10 +92,9 @@ impl Gate {
 
     /// Somebody who was removed keeps no session from before.
     async fn end_all_sessions(&self, user: &UserId) {
-        if let Err(error) = self.sessions.store.remove_all_of(user).await {
+        if let Err(error) = self.end_all_of(&Whose::User(user.clone()), "removed").await {
             tracing::error!(error = %error, "the sessions of a removed person could not be ended");
         }
-        self.visitors.forget_all();
     }
 
     fn not_redeemed(&self, error: &SignInError, asked: &Asked) -> Page {
@@ -124,14 +125,14 @@ impl Gate {
         let facts = facts(&identified, &signed_in);
         let key = identified.row.key.clone();
         let person = (key.clone(), identified.row.origin, identified.user);
-        let opened = self.sessions.open(
+        let opening = Opening {
             person,
             facts,
-            signed_in.scalekit_session,
-            &signed_in.tokens,
-            returned.old_session.as_deref(),
-        );
-        let opened = match opened.await {
+            scalekit_session: signed_in.scalekit_session,
+            tokens: &signed_in.tokens,
+            refresh_after: refresh_after(rules.session.refresh_after, signed_in.access_lifetime),
+        };
+        let opened = match self.sessions.open(opening, returned.old_session.as_deref()).await {
             Ok(opened) => opened,
             Err(error) => {
                 tracing::error!(error = %with_causes(&error), "a session cannot be opened");
@@ -139,7 +140,10 @@ impl Gate {
             }
         };
         if let Some(old) = &returned.old_session {
-            self.visitors.forget(&crate::session::Digest::of(old));
+            self.visitors.forget(&Digest::of(old));
+        }
+        if let Some(replaced) = &opened.replaced {
+            self.recorder.session_ended(replaced, "replaced");
         }
         self.recorder.session_begun(&identified.row, returned.client);
         let cookies =
@@ -200,6 +204,7 @@ mod tests {
                 scalekit_session: None,
                 roles,
                 tokens: SessionTokens { id_token, access_token, refresh_token: None },
+                access_lifetime: None,
             };
             facts(&identified, &signed_in).groups
         };

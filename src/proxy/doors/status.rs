@@ -9,6 +9,7 @@ use super::Knock;
 use crate::{
     pages::{Page, Pages, Problem},
     proxy::{gate::Gate, visitor},
+    session::KEYS_KEPT_FOR,
 };
 
 impl Gate {
@@ -55,11 +56,13 @@ impl Gate {
         Ok(Self::with_cookies(target, [self.cookies.set(&self.cookies.force, &token, Some(remaining))]))
     }
 
-    /// `jwks.json`: the public half of the key that signs assertions.
+    /// `jwks.json`: the public halves of the keys that sign assertions, the next one and the last one among them.
     pub(super) fn jwks(&self) -> Page {
-        let mut page = Pages::json(StatusCode::OK, &self.signer.key.jwks());
-        page.headers_mut()
-            .insert(http::header::CACHE_CONTROL, HeaderValue::from_static("public, max-age=300"));
+        let mut page = Pages::json(StatusCode::OK, &self.signer.jwks(self.clock.now()));
+        let kept = format!("public, max-age={}", KEYS_KEPT_FOR.as_secs());
+        if let Ok(kept) = HeaderValue::from_str(&kept) {
+            page.headers_mut().insert(http::header::CACHE_CONTROL, kept);
+        }
         page
     }
 }

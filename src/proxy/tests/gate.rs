@@ -1,6 +1,6 @@
 //! The gate over real sockets: what a sign-in makes of the application's answers, and of sessions that were there.
 
-use std::{path::Path, sync::Arc};
+use std::{path::Path, sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
@@ -21,8 +21,9 @@ use crate::{
     pages::Pages,
     proxy::{Gate, Plane, Recorder, Rules, Setup, Visitors, sign_in::is_same_origin},
     session::{
-        AssertionSigner, Authorize, FlowSecrets, Flows, IdentityProvider, KeyRing, SessionFacts,
-        SessionTokens, Sessions, SignInError, SignedIn, SigningKey,
+        AssertionSigner, Authorize, FlowSecrets, Flows, Found, IdentityProvider, KeyRing, Opening,
+        RefreshError, RefreshWith, Refreshed, SessionFacts, SessionTokens, Sessions, SignInError, SignedIn,
+        SigningKey,
     },
     store::{Embedded, LocalCounts},
     telemetry::{AddressPolicy, Audit, Metrics},
@@ -89,6 +90,10 @@ impl IdentityProvider for Away {
         Err(SignInError::CodeInvalid)
     }
 
+    async fn refresh(&self, _: RefreshWith<'_>, _: Deadline) -> Result<Refreshed, RefreshError> {
+        Err(RefreshError::TokenInvalid)
+    }
+
     async fn end_session_url(&self, _: Option<&str>, after: &Url, _: Deadline) -> Result<Url, SignInError> {
         Ok(after.clone())
     }
@@ -135,11 +140,11 @@ impl World {
             provider: Arc::new(Away),
             cookies: cookies(&public),
             keys,
-            signer: AssertionSigner {
-                key: SigningKey::from_der(&SigningKey::generate().unwrap()).unwrap(),
-                origin: public.url.origin().ascii_serialization(),
-                lifetime: config.identity.assertion_lifetime,
-            },
+            signer: AssertionSigner::new(
+                SigningKey::from_der(&SigningKey::generate().unwrap()).unwrap(),
+                public.url.origin().ascii_serialization(),
+                config.identity.assertion_lifetime,
+            ),
             pages: Pages::new(&public.prefix),
             recorder: Recorder {
                 audit: Audit::new(AddressPolicy::from_full_addresses(false)),
@@ -183,13 +188,20 @@ impl World {
         let tokens =
             SessionTokens { id_token: String::new(), access_token: String::new(), refresh_token: None };
         let person = (key, Origin::Legacy, UserId("usr_1".into()));
-        let opened = self.gate.sessions.open(person, SessionFacts::default(), None, &tokens, None);
+        let opening = Opening {
+            person,
+            facts: SessionFacts::default(),
+            scalekit_session: None,
+            tokens: &tokens,
+            refresh_after: Duration::from_mins(5),
+        };
+        let opened = self.gate.sessions.open(opening, None);
         let id = self.runtime.block_on(opened).unwrap().id;
         (format!("{}={id}", self.gate.cookies.session), id)
     }
 
     fn is_live(&self, id: &str) -> bool {
-        self.runtime.block_on(self.gate.sessions.find(id)).unwrap().is_some()
+        matches!(self.runtime.block_on(self.gate.sessions.find(id)).unwrap(), Found::Live(_))
     }
 
     fn users(&self) -> usize {
@@ -364,7 +376,7 @@ fn who_could_not_be_named_in_time_is_not_created_on_signals_alone() {
         while let Some(request) = guest.request() {
             if request.starts_with("GET /me") {
                 // Longer than the budget: this is the slowness that is tested.
-                std::thread::park_timeout(std::time::Duration::from_millis(900));
+                std::thread::park_timeout(Duration::from_millis(900));
                 guest.send(ANN);
             } else {
                 guest.send(
@@ -374,7 +386,7 @@ fn who_could_not_be_named_in_time_is_not_created_on_signals_alone() {
         }
     });
     let mut config = config("cutover: 0%, migrate: 100%", "");
-    config.migration.legacy_lane_budget = std::time::Duration::from_millis(300);
+    config.migration.legacy_lane_budget = Duration::from_millis(300);
     let world = World::before(&slow, &config);
     let reply = world.sign_in("l=ann%40example.com&p=right", "a=b");
     assert_eq!(reply.status, 302);

@@ -72,6 +72,7 @@ pub(crate) fn cookies(public: &Public) -> Cookies {
         keys: vec![Secret::new("0123456789abcdef0123456789abcdef".to_owned())],
         idle: Duration::from_mins(30),
         absolute: Duration::from_hours(12),
+        refresh_after: None,
         cookie: "crossfade".to_owned(),
         device_lifetime: Duration::from_hours(24),
         legacy_cookies: Vec::new(),

@@ -1,22 +1,77 @@
 //! Sessions and flows in the embedded store.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
-use redb::{ReadableTable as _, TableDefinition, WriteTransaction};
+use redb::{
+    MultimapTableDefinition, ReadableMultimapTable as _, ReadableTable as _, ReadableTableMetadata as _,
+    TableDefinition, WriteTransaction,
+};
 
 use super::{Embedded, StoreError};
 use crate::{
     clock::Timestamp,
-    login::UserId,
-    session::{Digest, Flow, FlowStore, Session, SessionStore, SessionStoreError},
+    session::{Digest, Flow, FlowStore, Session, SessionStore, SessionStoreError, Settled, Whose},
 };
 
 const SESSIONS: TableDefinition<&str, &[u8]> = TableDefinition::new("sessions");
 const FLOWS: TableDefinition<&str, &[u8]> = TableDefinition::new("flows");
 
+/// The sessions of each person, by both of their names.
+const SESSIONS_OF: MultimapTableDefinition<&str, &str> = MultimapTableDefinition::new("sessions_of");
+
 pub(super) fn make_tables(transaction: &WriteTransaction) -> Result<(), redb::Error> {
-    transaction.open_table(SESSIONS)?;
     transaction.open_table(FLOWS)?;
+    let sessions = transaction.open_table(SESSIONS)?;
+    let mut of = transaction.open_multimap_table(SESSIONS_OF)?;
+    // A file from before there was an index.
+    if of.is_empty()? && !sessions.is_empty()? {
+        for entry in sessions.iter()? {
+            let (id, value) = entry?;
+            let Ok(session) = serde_json::from_slice::<Session>(value.value()) else { continue };
+            for name in names(&session) {
+                of.insert(name.as_str(), id.value())?;
+            }
+        }
+    }
     Ok(())
+}
+
+fn names(session: &Session) -> [String; 2] {
+    [Whose::User(session.user.clone()), Whose::Person(session.key.clone())].map(|whose| name(&whose))
+}
+
+fn name(whose: &Whose) -> String {
+    match whose {
+        Whose::User(user) => format!("user {}", user.0),
+        Whose::Person(key) => format!("person {key}"),
+    }
+}
+
+fn read(transaction: &WriteTransaction, id: &Digest) -> Result<Option<Session>, StoreError> {
+    let table = transaction.open_table(SESSIONS)?;
+    let value = table.get(id.as_str())?;
+    // Fault matrix: a value that cannot be read is a signed-out session, never an error page.
+    Ok(value.and_then(|value| serde_json::from_slice(value.value()).ok()))
+}
+
+fn write(transaction: &WriteTransaction, id: &Digest, session: &Session) -> Result<(), StoreError> {
+    let value = serde_json::to_vec(session)?;
+    transaction.open_table(SESSIONS)?.insert(id.as_str(), value.as_slice())?;
+    Ok(())
+}
+
+fn remove(transaction: &WriteTransaction, id: &str) -> Result<Option<Session>, StoreError> {
+    let removed: Option<Session> = {
+        let mut table = transaction.open_table(SESSIONS)?;
+        let value = table.remove(id)?;
+        value.and_then(|value| serde_json::from_slice(value.value()).ok())
+    };
+    let mut of = transaction.open_multimap_table(SESSIONS_OF)?;
+    for name in removed.iter().flat_map(names) {
+        of.remove(name.as_str(), id)?;
+    }
+    Ok(removed)
 }
 
 impl From<StoreError> for SessionStoreError {
@@ -30,8 +85,11 @@ impl SessionStore for Embedded {
     async fn put(&self, id: &Digest, session: &Session) -> Result<(), SessionStoreError> {
         let (id, session) = (id.clone(), session.clone());
         let put = self.write(move |transaction| {
-            let value = serde_json::to_vec(&session)?;
-            transaction.open_table(SESSIONS)?.insert(id.as_str(), value.as_slice())?;
+            write(transaction, &id, &session)?;
+            let mut of = transaction.open_multimap_table(SESSIONS_OF)?;
+            for name in names(&session) {
+                of.insert(name.as_str(), id.as_str())?;
+            }
             Ok(())
         });
         Ok(put.await?)
@@ -42,7 +100,6 @@ impl SessionStore for Embedded {
         let got = self.read(move |transaction| {
             let table = transaction.open_table(SESSIONS)?;
             let value = table.get(id.as_str())?;
-            // Fault matrix: a value that cannot be read is a signed-out session, never an error page.
             Ok(value.and_then(|value| serde_json::from_slice(value.value()).ok()))
         });
         Ok(got.await?)
@@ -56,13 +113,10 @@ impl SessionStore for Embedded {
     ) -> Result<(), SessionStoreError> {
         let id = id.clone();
         let touched = self.write(move |transaction| {
-            let mut table = transaction.open_table(SESSIONS)?;
-            let stored =
-                table.get(id.as_str())?.map(|value| serde_json::from_slice::<Session>(value.value()));
-            if let Some(Ok(mut session)) = stored {
+            if let Some(mut session) = read(transaction, &id)? {
                 session.last_seen = session.last_seen.max(at);
                 session.idle_ends_at = session.idle_ends_at.max(idle_ends_at);
-                table.insert(id.as_str(), serde_json::to_vec(&session)?.as_slice())?;
+                write(transaction, &id, &session)?;
             }
             Ok(())
         });
@@ -71,22 +125,86 @@ impl SessionStore for Embedded {
 
     async fn remove(&self, id: &Digest) -> Result<Option<Session>, SessionStoreError> {
         let id = id.clone();
+        Ok(self.write(move |transaction| remove(transaction, id.as_str())).await?)
+    }
+
+    async fn remove_all_of(&self, whose: &Whose) -> Result<Vec<Digest>, SessionStoreError> {
+        let name = name(whose);
         let removed = self.write(move |transaction| {
-            let mut table = transaction.open_table(SESSIONS)?;
-            let value = table.remove(id.as_str())?;
-            Ok(value.and_then(|value| serde_json::from_slice(value.value()).ok()))
+            let ids: Vec<Digest> = {
+                let of = transaction.open_multimap_table(SESSIONS_OF)?;
+                let ids = of.get(name.as_str())?;
+                ids.map(|id| Ok(Digest::stored(id?.value()))).collect::<Result<_, StoreError>>()?
+            };
+            for id in &ids {
+                remove(transaction, id.as_str())?;
+            }
+            Ok(ids)
         });
         Ok(removed.await?)
     }
 
-    async fn remove_all_of(&self, user: &UserId) -> Result<usize, SessionStoreError> {
-        let user = user.clone();
-        Ok(self.remove_sessions(move |session| session.user == user).await?)
+    async fn remove_all(&self) -> Result<Vec<Digest>, SessionStoreError> {
+        Ok(self.remove_sessions(|_| true).await?)
+    }
+
+    async fn ended(&self, ids: Vec<Digest>, now: Timestamp) -> Result<Vec<Digest>, SessionStoreError> {
+        let ended = self.read(move |transaction| {
+            let table = transaction.open_table(SESSIONS)?;
+            let mut ended = Vec::new();
+            for id in ids {
+                let value = table.get(id.as_str())?;
+                let session = value.and_then(|value| serde_json::from_slice::<Session>(value.value()).ok());
+                if session.is_none_or(|session| session.over(now).is_some()) {
+                    ended.push(id);
+                }
+            }
+            Ok(ended)
+        });
+        Ok(ended.await?)
+    }
+
+    async fn claim_refresh(
+        &self,
+        id: &Digest,
+        lease: Duration,
+        now: Timestamp,
+    ) -> Result<Option<Session>, SessionStoreError> {
+        let id = id.clone();
+        let claimed = self.write(move |transaction| {
+            let Some(mut session) = read(transaction, &id)? else { return Ok(None) };
+            if !session.claim(lease, now) {
+                return Ok(None);
+            }
+            write(transaction, &id, &session)?;
+            Ok(Some(session))
+        });
+        Ok(claimed.await?)
+    }
+
+    async fn settle_refresh(
+        &self,
+        id: &Digest,
+        fence: u64,
+        settled: &Settled,
+    ) -> Result<bool, SessionStoreError> {
+        let (id, settled) = (id.clone(), settled.clone());
+        let written = self.write(move |transaction| {
+            let Some(mut session) = read(transaction, &id)? else { return Ok(false) };
+            if !session.settle(fence, &settled) {
+                return Ok(false);
+            }
+            match settled {
+                Settled::Ended => drop(remove(transaction, id.as_str())?),
+                _ => write(transaction, &id, &session)?,
+            }
+            Ok(true)
+        });
+        Ok(written.await?)
     }
 
     async fn sweep(&self, now: Timestamp) -> Result<usize, SessionStoreError> {
-        let over = move |session: &Session| now >= session.ends_at || now >= session.idle_ends_at;
-        let sessions = self.remove_sessions(over).await?;
+        let sessions = self.remove_sessions(move |session| session.over(now).is_some()).await?.len();
         let flows = self.write(move |transaction| {
             let mut removed = 0;
             transaction.open_table(FLOWS)?.retain(|_, value| {
@@ -101,18 +219,28 @@ impl SessionStore for Embedded {
 }
 
 impl Embedded {
+    /// Removes every session that is over, and whatever cannot be read.
     async fn remove_sessions(
         &self,
         over: impl Fn(&Session) -> bool + Send + 'static,
-    ) -> Result<usize, StoreError> {
+    ) -> Result<Vec<Digest>, StoreError> {
         self.write(move |transaction| {
-            let mut removed = 0;
-            transaction.open_table(SESSIONS)?.retain(|_, value| {
-                let keep = serde_json::from_slice::<Session>(value).is_ok_and(|session| !over(&session));
-                removed += usize::from(!keep);
+            let mut removed = Vec::new();
+            transaction.open_table(SESSIONS)?.retain(|id, value| {
+                let session = serde_json::from_slice::<Session>(value).ok();
+                let keep = session.as_ref().is_some_and(|session| !over(session));
+                if !keep {
+                    removed.push((Digest::stored(id), session));
+                }
                 keep
             })?;
-            Ok(removed)
+            let mut of = transaction.open_multimap_table(SESSIONS_OF)?;
+            for (id, session) in &removed {
+                for name in session.iter().flat_map(names) {
+                    of.remove(name.as_str(), id.as_str())?;
+                }
+            }
+            Ok(removed.into_iter().map(|(id, _)| id).collect())
         })
         .await
     }

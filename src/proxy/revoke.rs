@@ -1,0 +1,28 @@
+//! Ending sessions by somebody else's decision (SEC-22): all of one person, or all of everybody.
+
+use super::Gate;
+use crate::session::{SessionStoreError, Whose};
+
+impl Gate {
+    /// Ends every session of one person, with the connections opened by them, and returns how many there were.
+    /// Scalekit's own session is not ended by it.
+    pub(crate) async fn end_all_of(
+        &self,
+        whose: &Whose,
+        why: &'static str,
+    ) -> Result<usize, SessionStoreError> {
+        let ended = self.sessions.store.remove_all_of(whose).await?;
+        ended.iter().for_each(|id| self.visitors.forget(id));
+        self.recorder.sessions_revoked(Some(whose), ended.len(), why);
+        Ok(ended.len())
+    }
+
+    /// Ends every session of everybody.
+    #[cfg_attr(not(test), expect(dead_code, reason = "the admin API asks for it"))]
+    pub(crate) async fn end_all(&self, why: &'static str) -> Result<usize, SessionStoreError> {
+        let ended = self.sessions.store.remove_all().await?;
+        ended.iter().for_each(|id| self.visitors.forget(id));
+        self.recorder.sessions_revoked(None, ended.len(), why);
+        Ok(ended.len())
+    }
+}
