@@ -20,8 +20,10 @@ mod sign_in;
 pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
+mod tls;
 mod tree;
 mod validate;
+mod validity;
 mod watch;
 
 pub(crate) use environment::{Environment, environment};
@@ -41,6 +43,7 @@ pub(crate) use session::{AssertionKey, IdentityHeaders, SessionSettings, UserVal
 pub(crate) use sign_in::{
     Answer, ClientKind, FieldNames, Pointer, RoutePath, SignIn, SignInRoute, Signal, WhoAmI,
 };
+pub(crate) use tls::{Certificate, Tls, TlsVersion};
 pub(crate) use watch::Watch;
 
 /// The whole validated configuration.

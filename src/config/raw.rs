@@ -11,6 +11,7 @@ mod scalekit;
 mod secret;
 mod session;
 mod sign_in;
+mod tls;
 
 pub(super) use legacy::{
     AssumeVerified, Columns, HashCeilings, HashFile, HashFileKind, Legacy, Mfa, Okta, Source, Sql,
@@ -25,6 +26,7 @@ pub(super) use session::{AssertionKey, Identity, Session, UserValue};
 pub(super) use sign_in::{
     Answer, AnswerBody, Client, FormFields, JsonFields, JsonSignal, SignIn, SignInRoute, Signal, WhoAmI,
 };
+pub(super) use tls::{CertificatePair, Tls, TlsVersion};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

@@ -22,14 +22,16 @@ pub(crate) struct Cookies {
 
 impl Cookies {
     pub(crate) fn new(settings: &SessionSettings, public: &Public) -> Self {
-        let prefix = if public.development { "" } else { "__Host-" };
+        // A developer's machine that speaks TLS has no need of weaker ones.
+        let secure = !public.development || public.tls.is_some();
+        let prefix = if secure { "__Host-" } else { "" };
         let name = |suffix: &str| format!("{prefix}{}{suffix}", settings.cookie);
         Self {
             session: name(""),
             browser: name("-browser"),
             device: name("-device"),
             force: name("-force"),
-            secure: !public.development,
+            secure,
         }
     }
 
