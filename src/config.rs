@@ -22,9 +22,11 @@ mod sign_in;
 pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
+mod tls;
 mod tree;
 mod url_template;
 mod validate;
+mod validity;
 mod watch;
 
 pub(crate) use environment::{Environment, environment};
@@ -48,6 +50,7 @@ pub(crate) use session::{AssertionKey, IdentityHeaders, SessionSettings, UserVal
 pub(crate) use sign_in::{
     Answer, ClientKind, FieldNames, Pointer, RoutePath, SignIn, SignInRoute, Signal, WhoAmI,
 };
+pub(crate) use tls::{Certificate, Tls, TlsVersion};
 pub(crate) use url_template::UrlTemplate;
 pub(crate) use watch::Watch;
 

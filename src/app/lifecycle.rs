@@ -27,7 +27,7 @@ const TASKS_GRACE: Duration = Duration::from_secs(15);
 pub(crate) struct Instance {
     pub(super) config: ArcSwap<Config>,
     pub(super) parts: Parts,
-    plane: Plane,
+    pub(super) plane: Plane,
     tracker: Tracker,
     ready: watch::Sender<Readiness>,
     admin: SocketAddr,

@@ -16,7 +16,13 @@ type Print = fn(&Config) -> String;
 
 /// Settings that only a restart can change, and how to tell that they did.
 const NEEDS_RESTART: [(&str, Print); 9] = [
-    ("public", |config| format!("{:?}", config.public)),
+    ("public (all but the certificates)", |config| {
+        let mut public = config.public.clone();
+        if let Some(tls) = &mut public.tls {
+            tls.certificates.clear();
+        }
+        format!("{public:?}")
+    }),
     ("admin", |config| format!("{:?}", config.admin)),
     ("upstream", |config| format!("{:?}", config.upstream)),
     ("store", |config| format!("{:?}", config.store)),
@@ -73,6 +79,9 @@ impl Instance {
                     "a changed setting needs a restart and is not in force"
                 );
             }
+        }
+        if let Some(tls) = &new.public.tls {
+            self.plane.renew(tls);
         }
         let gate = &self.parts.gate;
         gate.journeys.chain.store(Arc::new(chain));

@@ -5,6 +5,7 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 use ipnet::IpNet;
 use url::Url;
 
+use super::Tls;
 use crate::identity::Secret;
 
 /// Section `public`: the listener people's browsers meet.
@@ -18,6 +19,10 @@ pub(crate) struct Public {
     pub(crate) allowed_hosts: Vec<String>,
     /// Peers whose `X-Forwarded-For` and `-Proto` are believed (SEC-17); none by default.
     pub(crate) trusted_proxies: Vec<IpNet>,
+    /// Set when browsers connect to us and not to a load balancer before us.
+    pub(crate) tls: Option<Tls>,
+    /// Whether HTTP/2 is offered, which is only ever done over TLS.
+    pub(crate) http2: bool,
     /// Where our own routes live; starts and ends with `/`.
     pub(crate) prefix: String,
     /// Our pseudonym in `Via`; a request that already carries it is a loop (SEC-12).
@@ -44,6 +49,8 @@ pub(crate) struct Limits {
     pub(crate) body_bytes: u64,
     pub(crate) connections: usize,
     pub(crate) connections_per_address: usize,
+    /// Requests at the same time on one HTTP/2 connection.
+    pub(crate) streams: u32,
     pub(crate) in_flight: usize,
     /// How long listeners still accept after readiness went off.
     pub(crate) drain_wait: Duration,
@@ -65,6 +72,7 @@ impl Default for Limits {
             body_bytes: 10 * 1024 * 1024,
             connections: 10_000,
             connections_per_address: 256,
+            streams: 100,
             in_flight: 2_000,
             drain_wait: Duration::from_secs(5),
             drain_timeout: Duration::from_secs(30),

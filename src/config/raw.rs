@@ -13,6 +13,7 @@ mod secret;
 mod services;
 mod session;
 mod sign_in;
+mod tls;
 
 pub(super) use guessing::{AccountLimit, Guessing, Lockout, Rate, Storm};
 pub(super) use legacy::{
@@ -32,6 +33,7 @@ pub(super) use session::{AssertionKey, Identity, Session, UserValue};
 pub(super) use sign_in::{
     Answer, AnswerBody, Client, FormFields, JsonFields, JsonSignal, SignIn, SignInRoute, Signal, WhoAmI,
 };
+pub(super) use tls::{CertificatePair, Tls, TlsVersion};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

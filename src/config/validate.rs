@@ -13,6 +13,7 @@ mod session;
 mod sign_in;
 mod source;
 mod text;
+mod tls;
 
 use std::{
     fs,

@@ -13,7 +13,7 @@ use http::{
 };
 use hyper::body::Incoming;
 
-use super::{Accepted, NormalPath, RequestId, client_ip::client_of, headers::FieldRules, switch};
+use super::{Accepted, NormalPath, RequestId, client_ip::client_of, headers::FieldRules, http2, switch};
 use crate::{
     config::{Limits, Public},
     pages::Problem,
@@ -30,6 +30,9 @@ pub(super) fn admit(
 ) -> Result<Accepted, Problem> {
     let (mut parts, body) = request.into_parts();
     check_method(&parts.method)?;
+    if parts.version == Version::HTTP_2 {
+        http2::take_shape(&mut parts, &body)?;
+    }
     check_sizes(&parts, &public.limits)?;
     take_origin_form(&mut parts)?;
     check_host(&parts, &public.allowed_hosts)?;

@@ -83,7 +83,8 @@ where
         let service = service_fn(|request| {
             let (desk, watch, tunnel) = (Rc::clone(desk), Arc::clone(watch), Rc::clone(&tunnel));
             async move {
-                let mut answer = respond(&desk, &watch, request, peer, secure).await;
+                let inlet = Inlet { peer, secure, crowded: false };
+                let mut answer = respond(&desk, &watch, request, inlet).await;
                 tunnel.set(answer.body_mut().body.take_tunnel());
                 Ok::<_, Infallible>(answer)
             }
@@ -109,8 +110,17 @@ where
     }
 }
 
+/// Where a request came in.
+#[derive(Clone, Copy)]
+pub(super) struct Inlet {
+    pub(super) peer: IpAddr,
+    pub(super) secure: bool,
+    /// Whether this client has too much under way already.
+    pub(super) crowded: bool,
+}
+
 /// How a wait ended.
-enum Ended<T> {
+pub(super) enum Ended<T> {
     Itself(T),
     /// A limit was passed.
     TooLate,
@@ -119,7 +129,7 @@ enum Ended<T> {
 }
 
 /// Drives a connection within its limits.
-async fn timed<T>(
+pub(super) async fn timed<T>(
     mut connection: Pin<&mut impl Future<Output = T>>,
     watch: &Watch,
     closing: &CancellationToken,
@@ -167,13 +177,13 @@ fn note_refusal(core: &Core, error: &hyper::Error, peer: IpAddr) {
 }
 
 /// One request to its answer. A panic harms no other request (REL-33).
-async fn respond(
+pub(super) async fn respond(
     desk: &Desk,
     watch: &Arc<Watch>,
     request: Request<Incoming>,
-    peer: IpAddr,
-    secure: bool,
+    inlet: Inlet,
 ) -> Response<ServedBody> {
+    let Inlet { peer, secure, crowded } = inlet;
     let core = &desk.core;
     let id = desk.ids.next();
     let asking = Asking::of(request.headers(), id, peer);
@@ -184,7 +194,7 @@ async fn respond(
     // large is in the handler's own box.
     let answer = caught(pin!(async {
         let public = &core.public;
-        if many > public.limits.in_flight {
+        if crowded || many > public.limits.in_flight {
             return core.refuse(Problem::Overloaded, &asking);
         }
         match admit(request, peer, secure, id, public, &core.rules) {
@@ -230,7 +240,7 @@ impl Drop for UnderWay {
 }
 
 /// An answer's body on its way to the client.
-struct ServedBody {
+pub(super) struct ServedBody {
     body: AnswerBody,
     _under_way: UnderWay,
 }

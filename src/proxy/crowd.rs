@@ -18,10 +18,18 @@ use super::client_ip::is_trusted;
 pub(super) struct Crowd {
     all: AtomicUsize,
     most: usize,
-    by_address: Mutex<HashMap<IpAddr, usize>>,
+    by_address: Mutex<HashMap<IpAddr, Guest>>,
     most_per_address: usize,
     /// All clients behind a trusted proxy share its address.
     trusted: Vec<IpNet>,
+}
+
+/// What one address has open.
+#[derive(Debug, Default)]
+struct Guest {
+    connections: usize,
+    /// Requests over HTTP/2, on all of its connections.
+    streams: Arc<AtomicUsize>,
 }
 
 /// A counted connection; uncounted when dropped.
@@ -29,6 +37,19 @@ pub(super) struct Crowd {
 pub(super) struct Place {
     crowd: Arc<Crowd>,
     address: Option<IpAddr>,
+    streams: Option<Arc<AtomicUsize>>,
+}
+
+/// A counted request over HTTP/2; uncounted when dropped.
+#[derive(Debug)]
+pub(super) struct StreamPlace(Option<Arc<AtomicUsize>>);
+
+impl Drop for StreamPlace {
+    fn drop(&mut self) {
+        if let Some(streams) = &self.0 {
+            streams.fetch_sub(1, Relaxed);
+        }
+    }
 }
 
 impl Crowd {
@@ -49,17 +70,29 @@ impl Crowd {
             self.all.fetch_sub(1, Relaxed);
             return None;
         }
-        let mut place = Place { crowd: Arc::clone(self), address: None };
+        let mut place = Place { crowd: Arc::clone(self), address: None, streams: None };
         if !is_trusted(peer, &self.trusted) {
             let mut by_address = self.by_address.lock().unwrap_or_else(PoisonError::into_inner);
-            let count = by_address.entry(peer).or_default();
-            if *count >= self.most_per_address {
+            let guest = by_address.entry(peer).or_default();
+            if guest.connections >= self.most_per_address {
                 return None;
             }
-            *count += 1;
+            guest.connections += 1;
             place.address = Some(peer);
+            place.streams = Some(Arc::clone(&guest.streams));
         }
         Some(place)
+    }
+}
+
+impl Place {
+    /// A place for one more request over HTTP/2. A connection carries many of them, but an address gets no more in
+    /// all than it could have with a connection for each.
+    pub(super) fn stream(&self) -> Option<StreamPlace> {
+        let Some(streams) = &self.streams else { return Some(StreamPlace(None)) };
+        let before = streams.fetch_add(1, Relaxed);
+        let place = StreamPlace(Some(Arc::clone(streams)));
+        (before < self.crowd.most_per_address).then_some(place)
     }
 }
 
@@ -68,9 +101,9 @@ impl Drop for Place {
         self.crowd.all.fetch_sub(1, Relaxed);
         let Some(address) = self.address else { return };
         let mut by_address = self.crowd.by_address.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(count) = by_address.get_mut(&address) {
-            *count -= 1;
-            if *count == 0 {
+        if let Some(guest) = by_address.get_mut(&address) {
+            guest.connections -= 1;
+            if guest.connections == 0 {
                 by_address.remove(&address);
             }
         }
@@ -95,6 +128,19 @@ mod tests {
         drop((second, third, again));
         assert!(crowd.by_address.lock().unwrap().is_empty());
         assert_eq!(crowd.all.load(Relaxed), 0);
+    }
+
+    #[test]
+    fn requests_over_http2_are_limited_per_address_and_not_per_connection() {
+        let crowd = Crowd::new(10, 2, vec!["10.0.0.0/8".parse().unwrap()]);
+        let one = "192.0.2.1".parse().unwrap();
+        let (first, second) = (crowd.admit(one).unwrap(), crowd.admit(one).unwrap());
+        let kept = (first.stream().unwrap(), second.stream().unwrap());
+        assert!(first.stream().is_none() && second.stream().is_none(), "refused ones are not counted");
+        drop(kept);
+        drop((first, second.stream().unwrap(), second.stream().unwrap()));
+        let proxy = crowd.admit("10.0.0.1".parse().unwrap()).unwrap();
+        let _streams: Vec<_> = (0..9).map(|_| proxy.stream().unwrap()).collect();
     }
 
     #[test]

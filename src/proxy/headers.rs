@@ -28,9 +28,10 @@ pub(crate) struct FieldRules {
     drop_underscores: bool,
     own_cookies: Vec<String>,
     via: String,
-    /// `1.1 <pseudonym>` and `1.0 <pseudonym>`, ready to be added.
+    /// `1.1 <pseudonym>` and its kin by received version (RFC 9110 §7.6.3), ready to be added.
     via_11: HeaderValue,
     via_10: HeaderValue,
+    via_2: HeaderValue,
 }
 
 /// The pseudonym cannot stand in a header.
@@ -52,6 +53,7 @@ impl FieldRules {
             via: public.via.clone(),
             via_11: HeaderValue::try_from(format!("1.1 {}", public.via)).map_err(RulesError)?,
             via_10: HeaderValue::try_from(format!("1.0 {}", public.via)).map_err(RulesError)?,
+            via_2: HeaderValue::try_from(format!("2.0 {}", public.via)).map_err(RulesError)?,
         })
     }
 
@@ -112,7 +114,12 @@ impl FieldRules {
     }
 
     fn via_for(&self, version: Version) -> HeaderValue {
-        if version == Version::HTTP_10 { self.via_10.clone() } else { self.via_11.clone() }
+        let via = match version {
+            Version::HTTP_10 => &self.via_10,
+            Version::HTTP_2 => &self.via_2,
+            _ => &self.via_11,
+        };
+        via.clone()
     }
 
     /// Whether a client's field must not go up.

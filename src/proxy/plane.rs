@@ -17,6 +17,7 @@ use super::{
     crowd::Crowd,
     headers::{FieldRules, RulesError},
     request::RequestIds,
+    tls::{Certificates, Terminal},
     upstream::{Target, TargetError, Upstream},
 };
 use crate::{
@@ -62,6 +63,8 @@ pub(crate) enum StartError {
     Thread(#[source] io::Error),
     #[error(transparent)]
     Target(#[from] TargetError),
+    #[error("`public.tls` cannot be used")]
+    Tls(#[source] rustls::Error),
     #[error(transparent)]
     Rules(#[from] RulesError),
 }
@@ -74,6 +77,7 @@ pub(crate) struct Plane {
     cut: CancellationToken,
     threads: Vec<Thread>,
     metrics: Metrics,
+    certificates: Option<Arc<Certificates>>,
 }
 
 #[derive(Debug)]
@@ -89,6 +93,7 @@ struct Luggage {
     target: Target,
     rules: Arc<FieldRules>,
     crowd: Arc<Crowd>,
+    tls: Option<Terminal>,
     closing: CancellationToken,
     cut: CancellationToken,
 }
@@ -102,6 +107,8 @@ impl Plane {
         let rules = Arc::new(FieldRules::new(public, &setup.identity, &setup.cookies)?);
         let crowd =
             Crowd::new(limits.connections, limits.connections_per_address, public.trusted_proxies.clone());
+        let tls = public.tls.as_ref().map(|tls| Terminal::new(tls, public.http2, &setup.metrics));
+        let (tls, certificates) = tls.transpose().map_err(StartError::Tls)?.unzip();
         let no_listener = |cause| StartError::Listen { address: public.listen, cause };
         let listeners = net::listen(public.listen, public.threads.max(1)).map_err(no_listener)?;
         let first = listeners.first().ok_or_else(|| no_listener(io::ErrorKind::AddrNotAvailable.into()))?;
@@ -111,6 +118,7 @@ impl Plane {
             cut: CancellationToken::new(),
             threads: Vec::new(),
             metrics: setup.metrics.clone(),
+            certificates,
         };
         for (number, listener) in listeners.into_iter().enumerate() {
             let luggage = Luggage {
@@ -118,6 +126,7 @@ impl Plane {
                 target: target.clone(),
                 rules: Arc::clone(&rules),
                 crowd: Arc::clone(&crowd),
+                tls: tls.clone(),
                 closing: plane.closing.clone(),
                 cut: plane.cut.clone(),
             };
@@ -129,6 +138,13 @@ impl Plane {
     /// Where the plane listens; with port 0 in the configuration, the port it was given.
     pub(crate) fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Shows other certificates from now on; connections that are open keep theirs.
+    pub(crate) fn renew(&self, tls: &config::Tls) {
+        if let Some(certificates) = &self.certificates {
+            certificates.renew(tls.certificates.clone(), &self.metrics);
+        }
     }
 
     /// Whether all threads run. One that is gone takes its share of the connections with it.
@@ -202,7 +218,7 @@ fn run(runtime: &Runtime, listener: std::net::TcpListener, luggage: Luggage) {
 }
 
 async fn accept(listener: TcpListener, luggage: Luggage) {
-    let Luggage { setup, target, rules, crowd, closing, cut } = luggage;
+    let Luggage { setup, target, rules, crowd, tls, closing, cut } = luggage;
     let Setup { public, gate, pages, metrics, audit, .. } = setup;
     let upstream = Upstream::new(target);
     spawn_local({
@@ -249,8 +265,11 @@ async fn accept(listener: TcpListener, luggage: Luggage) {
             // Gone already.
             continue;
         }
-        // TLS is terminated here, before the connection is served; its stream takes this one's place.
-        connections.spawn_local(connection::serve(Rc::clone(&desk), stream, peer.ip(), false, place));
+        let desk = Rc::clone(&desk);
+        match tls.clone() {
+            Some(tls) => connections.spawn_local(tls.serve(desk, stream, peer.ip(), place)),
+            None => connections.spawn_local(connection::serve(desk, stream, peer.ip(), false, place)),
+        };
     }
     drop(listener);
     desk.leaving.set(true);

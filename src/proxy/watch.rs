@@ -40,12 +40,17 @@ const PARK_AFTER: Duration = Duration::from_secs(1);
 pub(super) struct Watch {
     head_timeout: Duration,
     idle_timeout: Duration,
+    /// HTTP/2: bytes that come between requests need not be the beginning of one.
+    many: bool,
     state: Mutex<State>,
 }
 
 #[derive(Debug)]
 struct State {
     phase: Phase,
+    /// Requests under way.
+    open: u32,
+    leaving: bool,
     until: Deadline,
     /// When an idle connection may be parked; never while hyper may still be reading a body, because what follows
     /// would be taken for a request.
@@ -71,13 +76,25 @@ enum Phase {
 
 impl Watch {
     pub(super) fn new(limits: &Limits) -> Arc<Self> {
+        Self::with(limits, false)
+    }
+
+    /// Of a connection that carries many requests at once. It is idle while it carries none, and never parked.
+    pub(super) fn of_many(limits: &Limits) -> Arc<Self> {
+        Self::with(limits, true)
+    }
+
+    fn with(limits: &Limits, many: bool) -> Arc<Self> {
         // Whoever connects is about to ask.
         let until = Deadline::within(limits.head_timeout);
         Arc::new(Self {
             head_timeout: limits.head_timeout,
             idle_timeout: limits.idle_timeout,
+            many,
             state: Mutex::new(State {
                 phase: Phase::Idle,
+                open: 0,
+                leaving: false,
                 until,
                 park_at: None,
                 bodyless: true,
@@ -94,6 +111,7 @@ impl Watch {
     pub(super) fn busy(&self, body: &Incoming) {
         let mut state = self.state();
         state.phase = Phase::Busy;
+        state.open += 1;
         state.bodyless = body.is_end_stream();
         state.park_at = None;
     }
@@ -101,10 +119,11 @@ impl Watch {
     /// Its answer was read or given up.
     pub(super) fn idle(&self) {
         let mut state = self.state();
-        if !matches!(state.phase, Phase::Ending | Phase::Switched) {
+        state.open -= 1;
+        if state.open == 0 && !matches!(state.phase, Phase::Ending | Phase::Switched) {
             state.phase = Phase::Idle;
-            state.until = Deadline::within(self.idle_timeout);
-            state.park_at = state.bodyless.then(|| Deadline::within(PARK_AFTER));
+            state.until = Deadline::within(if state.leaving { LAST_CALL } else { self.idle_timeout });
+            state.park_at = (state.bodyless && !self.many).then(|| Deadline::within(PARK_AFTER));
         }
     }
 
@@ -139,12 +158,31 @@ impl Watch {
     /// The thread is leaving: who is silent has little time left.
     pub(super) fn leave(&self) {
         let mut state = self.state();
+        state.leaving = true;
         if state.phase == Phase::Idle {
             state.until = state.until.at_most(LAST_CALL);
         }
     }
 
+    pub(super) fn is_leaving(&self) -> bool {
+        self.state().leaving
+    }
+
+    /// Gives an idle connection that has become too old its last call; `false` when there is no time for one.
+    pub(super) fn take_leave(&self) -> bool {
+        let mut state = self.state();
+        let takes = !state.leaving && state.phase == Phase::Idle && state.stalled_until.is_none();
+        if takes {
+            state.leaving = true;
+            state.until = Deadline::within(LAST_CALL);
+        }
+        takes
+    }
+
     fn heard(&self) {
+        if self.many {
+            return;
+        }
         let mut state = self.state();
         if state.phase == Phase::Idle {
             state.phase = Phase::Head;

@@ -24,7 +24,9 @@ pub(crate) struct Cookies {
 
 impl Cookies {
     pub(crate) fn new(settings: &SessionSettings, public: &Public) -> Self {
-        let prefix = if public.development { "" } else { "__Host-" };
+        // A developer's machine that speaks TLS has no need of weaker ones.
+        let secure = !public.development || public.tls.is_some();
+        let prefix = if secure { "__Host-" } else { "" };
         let name = |suffix: &str| format!("{prefix}{}{suffix}", settings.cookie);
         Self {
             session: name(""),
@@ -32,7 +34,7 @@ impl Cookies {
             device: name("-device"),
             known: name("-known"),
             force: name("-force"),
-            secure: !public.development,
+            secure,
         }
     }
 

@@ -13,7 +13,10 @@ use prometheus_client::{
 };
 
 use super::lane_name;
-use crate::rollout::{BasisPoints, Decision, Dial};
+use crate::{
+    clock::Timestamp,
+    rollout::{BasisPoints, Decision, Dial},
+};
 
 /// What [`Metrics::encode`] writes.
 pub(crate) const METRICS_CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -56,6 +59,9 @@ struct Catalogue {
     cutover: Gauge<f64, std::sync::atomic::AtomicU64>,
     migrate: Gauge<f64, std::sync::atomic::AtomicU64>,
     config_reloads: Family<ResultLabel, Counter>,
+    handshake_failures: Family<KindLabel, Counter>,
+    /// Nothing is said of a certificate that is not there.
+    certificate_not_after: Family<[(&'static str, &'static str); 0], Gauge>,
 }
 
 /// Declares a set of labels: fixed words (`&'static str`) or configured names (`String`).
@@ -127,7 +133,7 @@ impl Metrics {
             hash_queue: add(list, "hash_queue_jobs", "Password checks that wait", Gauge::default()),
             hash_duration: add_unit(
                 list,
-                ("hash_duration", "Time one password check took, without waiting", seconds),
+                ("hash_duration", "Time one password check took, without waiting", seconds.clone()),
                 Histogram::new(HASH_SECONDS),
             ),
             proxy_requests,
@@ -177,6 +183,17 @@ impl Metrics {
                 Gauge::default(),
             ),
             config_reloads: add(list, "config_reloads", "Changed configurations met", Family::default()),
+            handshake_failures: add(
+                list,
+                "tls_handshake_failures",
+                "TLS handshakes of clients that came to nothing",
+                Family::default(),
+            ),
+            certificate_not_after: add_unit(
+                list,
+                ("tls_certificate_not_after", "When the first certificate expires, in Unix time", seconds),
+                Family::default(),
+            ),
             registry,
         };
         Self(Arc::new(catalogue))
@@ -323,6 +340,16 @@ impl Metrics {
         self.0.migrate.set(share(dial.migrate()));
     }
 
+    /// A handshake came to nothing: `timeout`, `gone`, `incompatible`, …
+    pub(crate) fn handshake_failed(&self, kind: &'static str) {
+        self.0.handshake_failures.get_or_create(&KindLabel { kind }).inc();
+    }
+
+    /// Of the certificates in force, the first expires then.
+    pub(crate) fn certificates_end(&self, at: Timestamp) {
+        self.0.certificate_not_after.get_or_create(&[]).set(i64::try_from(at.seconds()).unwrap_or(i64::MAX));
+    }
+
     /// A changed configuration is in force.
     pub(crate) fn config_reloaded(&self) {
         self.0.config_reloads.get_or_create(&ResultLabel { result: "ok" }).inc();
@@ -405,6 +432,8 @@ mod tests {
         metrics.dial_stands(&Dial::new(BasisPoints::NONE, half, RollbackMode::Keep, Rules::default()));
         metrics.config_reloaded();
         metrics.config_refused();
+        metrics.handshake_failed("timeout");
+        metrics.certificates_end(Timestamp::from_seconds(1_800_000_000));
         metrics
     }
 
@@ -446,6 +475,8 @@ mod tests {
         crossfade_sessions_begun counter
         crossfade_sessions_ended counter
         crossfade_sign_ins counter
+        crossfade_tls_certificate_not_after_seconds gauge
+        crossfade_tls_handshake_failures counter
         crossfade_upstream_failures counter
         ");
     }
@@ -486,6 +517,7 @@ mod tests {
             r#"crossfade_legacy_call_duration_seconds_bucket{le="0.05",source="crm"} 1"#,
             "crossfade_in_flight_requests 0",
             "crossfade_sessions_begun_total 1",
+            "crossfade_tls_certificate_not_after_seconds 1800000000",
         ] {
             assert!(text.lines().any(|found| found == line), "{line}\n{text}");
         }

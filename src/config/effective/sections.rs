@@ -9,7 +9,7 @@ use crate::{
     config::{
         Admin, Answer, AssertionKey, ClientKind, FieldNames, HandOff, IdentityHeaders, Migration, OnExisting,
         Pointer, Public, RolloutStart, RoutePath, Scalekit, SessionSettings, SignIn, SignInRoute, Signal,
-        Store, Telemetry, Upstream, UserValue, WhoAmI,
+        Store, Telemetry, Tls, TlsVersion, Upstream, UserValue, WhoAmI,
         raw::{self, Percent, Size, Span},
     },
     rollout::{RollbackMode, RuleSubject},
@@ -35,6 +35,8 @@ pub(super) fn public(public: &Public) -> raw::Public {
         listen: Some(public.listen),
         allowed_hosts: Some(public.allowed_hosts.clone()),
         trusted_proxies: Some(public.trusted_proxies.iter().map(ToString::to_string).collect()),
+        tls: public.tls.as_ref().map(tls),
+        http2: Some(public.http2),
         prefix: Some(public.prefix.clone()),
         via: Some(public.via.clone()),
         development: Some(public.development),
@@ -51,10 +53,30 @@ pub(super) fn public(public: &Public) -> raw::Public {
             body_bytes: Some(Size(limits.body_bytes)),
             connections: count(limits.connections),
             connections_per_address: count(limits.connections_per_address),
+            streams: Some(limits.streams),
             in_flight: count(limits.in_flight),
             drain_wait: Some(Span(limits.drain_wait)),
             drain_timeout: Some(Span(limits.drain_timeout)),
         }),
+    }
+}
+
+fn tls(tls: &Tls) -> raw::Tls {
+    let pairs = tls.certificates.iter().map(|certificate| raw::CertificatePair {
+        certificate_file: Some(certificate.certificate_file.display().to_string()),
+        key_file: Some(certificate.key_file.display().to_string()),
+    });
+    let mut pairs: std::collections::VecDeque<raw::CertificatePair> = pairs.collect();
+    let first = pairs.pop_front().unwrap_or_default();
+    raw::Tls {
+        certificate_file: first.certificate_file,
+        key_file: first.key_file,
+        more_certificates: Some(pairs.into()),
+        min_version: Some(match tls.min_version {
+            TlsVersion::Tls12 => raw::TlsVersion::Tls12,
+            TlsVersion::Tls13 => raw::TlsVersion::Tls13,
+        }),
+        handshake_timeout: Some(Span(tls.handshake_timeout)),
     }
 }
 

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{SecretRef, Size, Span};
+use super::{SecretRef, Size, Span, Tls};
 
 /// The listener people's browsers meet.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
@@ -23,6 +23,10 @@ pub(in crate::config) struct Public {
     pub(in crate::config) allowed_hosts: Option<Vec<String>>,
     /// Networks (such as `10.0.0.0/8`) whose `X-Forwarded-For` and `X-Forwarded-Proto` are believed. Default none.
     pub(in crate::config) trusted_proxies: Option<Vec<String>>,
+    /// The certificate, when browsers connect to Crossfade itself. Default none: plain HTTP behind a load balancer.
+    pub(in crate::config) tls: Option<Tls>,
+    /// Offers HTTP/2 to browsers; only with `tls`. Default true.
+    pub(in crate::config) http2: Option<bool>,
     /// Where Crossfade's own routes live. Default `/.crossfade/`.
     pub(in crate::config) prefix: Option<String>,
     /// The name Crossfade puts into `Via`; must differ between two Crossfades in one chain. Default `crossfade`.
@@ -62,6 +66,8 @@ pub(in crate::config) struct Limits {
     pub(in crate::config) connections: Option<u32>,
     /// Client connections from one address. Default 256.
     pub(in crate::config) connections_per_address: Option<u32>,
+    /// Requests at the same time on one HTTP/2 connection. Default 100.
+    pub(in crate::config) streams: Option<u32>,
     /// Requests at the same time. Default 2000.
     pub(in crate::config) in_flight: Option<u32>,
     /// How long listeners still accept after readiness went off. Default `5s`.

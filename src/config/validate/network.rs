@@ -29,6 +29,7 @@ impl Check<'_> {
         let allowed_hosts = self.allowed_hosts(&at.key("allowed_hosts"), raw.allowed_hosts, url.as_ref());
         let trusted_proxies =
             self.networks(&at.key("trusted_proxies"), &raw.trusted_proxies.unwrap_or_default());
+        let tls = self.tls(&at.key("tls"), raw.tls, url.as_ref());
         let prefix = self.prefix(&at.key("prefix"), raw.prefix);
         let via = raw.via.unwrap_or_else(|| "crossfade".into());
         if via.is_empty() || !via.bytes().all(is_token_byte) {
@@ -47,6 +48,8 @@ impl Check<'_> {
             listen: raw.listen.unwrap_or(SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 8080)),
             allowed_hosts: allowed_hosts?,
             trusted_proxies,
+            tls,
+            http2: raw.http2.unwrap_or(true),
             prefix: prefix?,
             via,
             development: self.development,
@@ -140,6 +143,8 @@ impl Check<'_> {
             let bytes = size(check, key, value, u64::try_from(default).unwrap_or(u64::MAX), 1 << 20);
             usize::try_from(bytes).unwrap_or(default)
         };
+        let streams_default = usize::try_from(default.streams).unwrap_or(usize::MAX);
+        let streams = self.count(&at.key("streams"), raw.streams, streams_default, 10_000);
         let limits = Limits {
             head_bytes: small(self, "head_bytes", raw.head_bytes, default.head_bytes),
             head_fields: self.count(&at.key("head_fields"), raw.head_fields, default.head_fields, 1000),
@@ -162,6 +167,7 @@ impl Check<'_> {
                 default.connections_per_address,
                 1_000_000,
             ),
+            streams: u32::try_from(streams).unwrap_or(default.streams),
             in_flight: self.count(&at.key("in_flight"), raw.in_flight, default.in_flight, 1_000_000),
             // No wait at all is a choice: nothing balances in front.
             drain_wait: raw.drain_wait.map_or(default.drain_wait, |span| span.0),

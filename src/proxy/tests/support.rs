@@ -33,6 +33,8 @@ pub(crate) fn public() -> Public {
         listen: "127.0.0.1:0".parse().unwrap(),
         allowed_hosts: vec![HOST.to_owned()],
         trusted_proxies: Vec::new(),
+        tls: None,
+        http2: true,
         prefix: "/.crossfade/".to_owned(),
         via: "crossfade-test".to_owned(),
         development: false,
