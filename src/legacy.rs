@@ -11,13 +11,14 @@ mod hash_file;
 mod names;
 mod okta;
 mod passwords;
+mod probe;
 mod record;
 mod sql;
 mod upstream;
 
 use std::{fmt, sync::Arc};
 
-pub(crate) use self::hash_file::RowProblem;
+pub(crate) use self::{hash_file::RowProblem, probe::probe};
 use self::{
     hash_file::HashFile,
     okta::Okta,

@@ -5,13 +5,18 @@
 //! [`ApiClient`] and [`Tracker`].
 
 mod breaker;
+mod certificate;
 mod client;
 mod listen;
+mod look;
 mod resolver;
 mod tracker;
+mod trust;
 
 pub(crate) use client::{Answer, ApiClient, ApiSettings, CallError, ClientError};
 pub(crate) use listen::{listen, prepare};
+pub(crate) use look::{Look, Sight, Unseen, look};
 #[cfg(feature = "simulate")]
 pub(crate) use resolver::Resolver;
 pub(crate) use tracker::Tracker;
+pub(crate) use trust::{TrustError, trust};

@@ -12,9 +12,9 @@ mod discovery;
 mod error;
 mod id_token;
 mod jwks;
-mod moment;
 mod oidc;
 mod organizations;
+mod probe;
 mod profile;
 mod shelf;
 mod token;
@@ -23,6 +23,8 @@ mod wire;
 
 use async_trait::async_trait;
 use url::Url;
+
+pub(crate) use self::probe::Expected;
 
 use self::{
     channel::Channel, client::Api, discovery::Discovery, error::Trouble, jwks::Jwks, oidc::Provider,

@@ -8,4 +8,4 @@ mod embedded;
 #[cfg(test)]
 mod contract;
 
-pub(crate) use embedded::Embedded;
+pub(crate) use embedded::{Embedded, Glance, glance};

@@ -9,6 +9,7 @@ mod authn;
 mod limits;
 mod paging;
 mod people;
+mod probe;
 mod refusal;
 #[cfg(test)]
 mod tests;

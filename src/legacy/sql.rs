@@ -8,6 +8,7 @@
 mod fault;
 mod mysql;
 mod postgres;
+mod probe;
 mod sqlite;
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
@@ -15,6 +16,7 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use async_trait::async_trait;
 use futures_util::TryStreamExt as _;
 use sqlx::{Column as _, Row as _};
+use url::{Host, Url};
 
 use self::fault::Fault;
 use super::{
@@ -42,6 +44,8 @@ pub(super) struct Sql {
     domains: Vec<String>,
     timeout: Duration,
     database: Database,
+    /// On this machine, so that nobody listens on the way.
+    is_local: bool,
     query: Arc<str>,
     id_query: Option<Arc<str>>,
     twins_query: Option<Arc<str>>,
@@ -121,6 +125,7 @@ impl Sql {
             domains: source.domains.clone(),
             timeout: source.timeout,
             database,
+            is_local: is_local(url),
             query: Arc::from(settings.query.as_str()),
             id_query: shared(&settings.id_query),
             twins_query: shared(&settings.twins_query),
@@ -196,6 +201,18 @@ impl Sql {
             return Err(failure(self.source(), ErrorClass::Misconfigured, problem));
         }
         reader.id(fields).map(Some).map_err(|why| self.passwords.unreadable(&why))
+    }
+}
+
+/// A file, a socket or a loopback address.
+fn is_local(url: &str) -> bool {
+    let url = Url::parse(url).ok();
+    let host = url.as_ref().and_then(Url::host);
+    match host {
+        None => true,
+        Some(Host::Domain(name)) => name.is_empty() || name == "localhost" || name.ends_with(".localhost"),
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
     }
 }
 
