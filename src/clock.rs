@@ -14,6 +14,8 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
+#[cfg(any(test, feature = "simulate"))]
+pub(crate) use moment::to_http_date;
 pub(crate) use moment::{certificate_time, http_date, rfc_3339};
 
 /// A point in wall-clock time: milliseconds since the Unix epoch, UTC.

@@ -101,7 +101,8 @@ impl Notes {
             (base, "") => base.to_owned(),
             (base, key) => format!("{base}.{key}"),
         };
-        let finding = Finding { check, place, level, seen: one_line(&seen), fix: fix.as_deref().map(one_line) };
+        let finding =
+            Finding { check, place, level, seen: one_line(&seen), fix: fix.as_deref().map(one_line) };
         let _ = self.sender.send(finding);
     }
 }
@@ -134,7 +135,10 @@ mod tests {
         notes.at("store").ok("salt", "", "fits");
         let finding = told.try_recv().unwrap();
         assert_eq!(finding.place, "legacy.sources[1].okta.api_token");
-        assert_eq!((finding.seen.as_str(), finding.fix.as_deref()), ("answered  [2J", Some("make a new one")));
+        assert_eq!(
+            (finding.seen.as_str(), finding.fix.as_deref()),
+            ("answered  [2J", Some("make a new one"))
+        );
         assert_eq!(told.try_recv().unwrap().place, "store");
     }
 }

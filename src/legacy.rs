@@ -18,7 +18,6 @@ mod upstream;
 
 use std::{fmt, sync::Arc};
 
-pub(crate) use self::{hash_file::RowProblem, probe::probe};
 use self::{
     hash_file::HashFile,
     okta::Okta,
@@ -27,6 +26,7 @@ use self::{
     sql::Sql,
     upstream::Upstream,
 };
+pub(crate) use self::{hash_file::RowProblem, probe::probe};
 use crate::{
     config::{Columns, HashFileSource, Legacy, Source, SourceKind},
     hash::{HashFormat, HashPool},

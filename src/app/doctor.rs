@@ -78,7 +78,12 @@ pub(crate) fn examine(
             let looking = patient.look_at(subject, notes, deadline);
             if tokio::time::timeout(deadline.remaining() + GRACE, looking).await.is_err() {
                 let seen = format!("not finished after {} s", budget.as_secs());
-                late.unreachable("time", "", seen, "give more --timeout, or see which of its answers is slow");
+                late.unreachable(
+                    "time",
+                    "",
+                    seen,
+                    "give more --timeout, or see which of its answers is slow",
+                );
             }
         }));
         Group { name, findings }
@@ -110,7 +115,8 @@ fn wanted(mut cases: Vec<Case>, only: &[String]) -> Result<Vec<Case>, UnknownGro
         return Ok(cases);
     }
     let is_called = |case: &Case, name: &String| {
-        case.name == *name || case.name.strip_prefix("legacy.").is_some_and(|own| own == name || name == "legacy")
+        case.name == *name
+            || case.name.strip_prefix("legacy.").is_some_and(|own| own == name || name == "legacy")
     };
     if let Some(asked) = only.iter().find(|name| !cases.iter().any(|case| is_called(case, name))) {
         let known = cases.into_iter().map(|case| case.name).collect();
@@ -148,7 +154,8 @@ impl Patient {
         notes.ok("loads", "", "the configuration can be used");
         for warning in &self.loaded.warnings {
             let problem = &warning.0;
-            notes.warn("warning", &problem.path, &problem.text, "change it, or keep it if that is meant");
+            let seen = format!("{} {}", problem.path, problem.text);
+            notes.warn("warning", &problem.path, seen, "change it, or keep it if that is meant");
         }
         for file in &self.secret_files {
             tell_permissions(&file.place, &file.path, notes);
@@ -166,10 +173,18 @@ impl Patient {
             Ok(Ok(Glance::Absent)) => self.tell_folder(path, notes),
             Ok(Ok(Glance::InUse)) => {
                 notes.ok("store", KEY, "in use by a running Crossfade");
-                notes.skipped("salt", KEY, "could not be seen while it runs; it was compared when that started");
+                notes.skipped(
+                    "salt",
+                    KEY,
+                    "could not be seen while it runs; it was compared when that started",
+                );
             }
             Ok(Ok(Glance::Unclean)) => {
-                notes.ok("store", KEY, "the last process did not end in order; the next start repairs the file");
+                notes.ok(
+                    "store",
+                    KEY,
+                    "the last process did not end in order; the next start repairs the file",
+                );
                 notes.skipped("salt", KEY, "could not be seen before the file is repaired");
             }
             Ok(Ok(Glance::Closed { rows, meta })) => {
@@ -223,7 +238,12 @@ impl Patient {
         let redirect = config.public.url.join(&format!("{}callback", config.public.prefix));
         let after = config.public.url.join(&config.session.after_sign_out);
         let (Ok(redirect), Ok(after)) = (redirect, after) else {
-            return notes.at("").fail("settings", "public", "our own addresses cannot be made", "correct public.url");
+            return notes.at("").fail(
+                "settings",
+                "public",
+                "our own addresses cannot be made",
+                "correct public.url",
+            );
         };
         match Scalekit::new(&config.scalekit, &redirect, self.clock.clone()) {
             Ok(scalekit) => {
@@ -232,7 +252,12 @@ impl Patient {
                 scalekit.probe(&expected, notes, deadline).await;
             }
             Err(error) => {
-                notes.fail("settings", "environment_url", error.to_string(), "give the environment's plain address");
+                notes.fail(
+                    "settings",
+                    "environment_url",
+                    error.to_string(),
+                    "give the environment's plain address",
+                );
             }
         }
     }
@@ -260,11 +285,17 @@ fn tell_permissions(place: &str, path: &Path, notes: &Notes) {
         Ok(mode) if mode & OTHERS != 0 => notes.warn(
             CHECK,
             place,
-            format!("{} can be read by everybody on this machine (mode {:03o})", path.display(), mode & 0o777),
+            format!(
+                "{} can be read by everybody on this machine (mode {:03o})",
+                path.display(),
+                mode & 0o777
+            ),
             format!("chmod 640 {}, owned by Crossfade's account or group", path.display()),
         ),
         Ok(_) => notes.ok(CHECK, place, format!("{} is not readable by everybody", path.display())),
-        Err(error) => notes.fail(CHECK, place, error.to_string(), "make the file readable for Crossfade's account"),
+        Err(error) => {
+            notes.fail(CHECK, place, error.to_string(), "make the file readable for Crossfade's account")
+        }
     }
 }
 

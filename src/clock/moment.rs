@@ -23,10 +23,11 @@ pub(crate) fn rfc_3339(text: &str) -> Option<Timestamp> {
     Some(Timestamp::from_millis(u64::try_from(seconds).ok()?.checked_mul(1000)?.checked_add(millis)?))
 }
 
+const MONTHS: [&str; 12] =
+    ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+
 /// A point like `Sun, 06 Nov 1994 08:49:37 GMT`; the two obsolete forms are not read.
 pub(crate) fn http_date(text: &str) -> Option<Timestamp> {
-    const MONTHS: [&str; 12] =
-        ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
     let mut words = text.strip_suffix(" GMT")?.split_once(", ")?.1.splitn(4, ' ');
     let day = digits(words.next()?, 2)?;
     let month = words.next()?;
@@ -34,6 +35,19 @@ pub(crate) fn http_date(text: &str) -> Option<Timestamp> {
     let year = digits(words.next()?, 4)?;
     let seconds = seconds_since_epoch((year, month, day), words.next()?)?;
     Some(Timestamp::from_seconds(u64::try_from(seconds).ok()?))
+}
+
+/// The fixed form of a header's date (RFC 9110 §5.6.7).
+#[cfg(any(test, feature = "simulate"))]
+pub(crate) fn to_http_date(at: Timestamp) -> String {
+    const WEEKDAYS: [&str; 7] = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"];
+    let days = at.seconds() / 86_400;
+    let (year, month, day) = super::civil_from_days(days);
+    let weekday = WEEKDAYS.iter().cycle().nth(usize::try_from(days % 7).unwrap_or(0)).unwrap_or(&"Thu");
+    let month = usize::try_from(month).ok().and_then(|month| MONTHS.get(month - 1)).unwrap_or(&"Jan");
+    let of_day = at.seconds() % 86_400;
+    let (h, m, s) = (of_day / 3600, of_day / 60 % 60, of_day % 60);
+    format!("{weekday}, {day:02} {month} {year:04} {h:02}:{m:02}:{s:02} GMT")
 }
 
 /// A certificate's `UTCTime` (`YYMMDDHHMMSSZ`, 1950 to 2049) or `GeneralizedTime` (`YYYYMMDDHHMMSSZ`), RFC 5280
@@ -125,5 +139,12 @@ mod tests {
         let read = http_date("Sun, 06 Nov 1994 08:49:37 GMT").unwrap();
         assert_eq!(read.to_string(), "1994-11-06T08:49:37.000Z");
         assert_eq!(http_date("Sunday, 06-Nov-94 08:49:37 GMT"), None);
+        for text in [
+            "Sun, 06 Nov 1994 08:49:37 GMT",
+            "Thu, 29 Feb 2024 23:59:59 GMT",
+            "Thu, 01 Jan 1970 00:00:00 GMT",
+        ] {
+            assert_eq!(to_http_date(http_date(text).unwrap()), text);
+        }
     }
 }

@@ -11,12 +11,12 @@ mod postgres;
 mod probe;
 mod sqlite;
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, net::IpAddr, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use futures_util::TryStreamExt as _;
 use sqlx::{Column as _, Row as _};
-use url::{Host, Url};
+use url::Url;
 
 use self::fault::Fault;
 use super::{
@@ -207,13 +207,11 @@ impl Sql {
 /// A file, a socket or a loopback address.
 fn is_local(url: &str) -> bool {
     let url = Url::parse(url).ok();
-    let host = url.as_ref().and_then(Url::host);
-    match host {
-        None => true,
-        Some(Host::Domain(name)) => name.is_empty() || name == "localhost" || name.ends_with(".localhost"),
-        Some(Host::Ipv4(address)) => address.is_loopback(),
-        Some(Host::Ipv6(address)) => address.is_loopback(),
-    }
+    // The hosts of schemes that a browser does not know are text, addresses among them.
+    let host = url.as_ref().and_then(Url::host_str).unwrap_or_default();
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    let is_name = host.is_empty() || host == "localhost" || host.ends_with(".localhost");
+    is_name || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
 /// A query without a parameter would find the same people for every name.

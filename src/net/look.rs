@@ -203,7 +203,12 @@ impl Sight {
         let days = left.as_secs() / 86_400;
         if left < CERTIFICATE_SOON {
             let seen = format!("the certificate ends in {days} days ({end})");
-            notes.warn("certificate", key, seen, "have it renewed before that: afterwards nothing is asked there");
+            notes.warn(
+                "certificate",
+                key,
+                seen,
+                "have it renewed before that: afterwards nothing is asked there",
+            );
         } else {
             notes.ok("certificate", key, format!("good for {days} days"));
         }
@@ -276,5 +281,131 @@ fn handshake_fix(error: &io::Error) -> &'static str {
             "what answers does not speak TLS: check the port, or whether http:// is meant"
         }
         _ => "check that the server speaks TLS 1.2 or 1.3 on this port",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _};
+    use tokio::{
+        io::{AsyncReadExt as _, AsyncWriteExt as _},
+        net::TcpListener,
+        runtime::Handle,
+    };
+
+    use super::*;
+    use crate::{
+        clock::TestClock,
+        findings::{Finding, Level},
+        net::Tracker,
+    };
+
+    const NOON: &str = "Tue, 24 Nov 2026 12:00:00 GMT";
+
+    fn fixture(name: &str) -> PathBuf {
+        PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/tls").join(name)
+    }
+
+    /// A server that answers one connection with this text, over TLS for `localhost` if asked.
+    async fn serving(answer: &'static str, tls: bool) -> SocketAddr {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let answered = async move {
+            let (mut stream, _) = listener.accept().await?;
+            let mut request = [0_u8; 2048];
+            if tls {
+                let certificates = CertificateDer::pem_file_iter(fixture("localhost.pem"))
+                    .unwrap()
+                    .collect::<Result<_, _>>()
+                    .unwrap();
+                let key = PrivateKeyDer::from_pem_file(fixture("localhost.key")).unwrap();
+                let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+                let settings = rustls::ServerConfig::builder_with_provider(provider)
+                    .with_safe_default_protocol_versions()
+                    .unwrap()
+                    .with_no_client_auth()
+                    .with_single_cert(certificates, key)
+                    .unwrap();
+                let mut stream = tokio_rustls::TlsAcceptor::from(Arc::new(settings)).accept(stream).await?;
+                let _ = stream.read(&mut request).await?;
+                stream.write_all(answer.as_bytes()).await?;
+                return stream.shutdown().await;
+            }
+            let _ = stream.read(&mut request).await?;
+            stream.write_all(answer.as_bytes()).await
+        };
+        drop(Tracker::new(Handle::current()).spawn(answered));
+        address
+    }
+
+    async fn findings_of(url: &str, ca_file: Option<PathBuf>, now: Timestamp) -> Vec<Finding> {
+        let url = Url::parse(url).unwrap();
+        let what = Look {
+            url: &url,
+            headers: Vec::new(),
+            ca_file: ca_file.as_deref(),
+            connect_timeout: Duration::from_secs(5),
+        };
+        let (notes, mut told) = Notes::about("here");
+        match look(&what, TestClock::at(now).as_ref(), Deadline::within(Duration::from_secs(2))).await {
+            Ok(sight) => sight.tell(&notes, "url"),
+            Err(unseen) => unseen.tell(&notes, "url"),
+        }
+        std::iter::from_fn(|| told.try_recv().ok()).collect()
+    }
+
+    fn levels(findings: &[Finding]) -> Vec<(&str, Level)> {
+        findings.iter().map(|finding| (finding.check, finding.level)).collect()
+    }
+
+    #[tokio::test]
+    async fn clocks_are_compared_by_what_the_answer_says() {
+        const ANSWER: &str =
+            "HTTP/1.1 200 OK\r\nDate: Tue, 24 Nov 2026 12:00:00 GMT\r\nContent-Length: 0\r\n\r\n";
+        let noon = http_date(NOON).unwrap();
+        for (off, level) in [(0, Level::Ok), (59, Level::Ok), (61, Level::Warn), (301, Level::Fail)] {
+            for now in [noon.after(Duration::from_secs(off)), Timestamp::from_seconds(noon.seconds() - off)] {
+                let address = serving(ANSWER, false).await;
+                let findings = findings_of(&format!("http://{address}/"), None, now).await;
+                assert_eq!(levels(&findings), [("reachable", Level::Ok), ("clock", level)], "{off}");
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_certificate_is_told_by_its_end_and_its_issuer() {
+        const ANSWER: &str = "HTTP/1.1 204 No Content\r\n\r\n";
+        let noon = http_date(NOON).unwrap();
+        let at = |address: SocketAddr| format!("https://localhost:{}/", address.port());
+        let trusted = findings_of(&at(serving(ANSWER, true).await), Some(fixture("ca.pem")), noon).await;
+        assert_eq!(
+            levels(&trusted),
+            [("reachable", Level::Ok), ("certificate", Level::Ok), ("clock", Level::Skipped)]
+        );
+        let strange = findings_of(&at(serving(ANSWER, true).await), None, noon).await;
+        assert_eq!(levels(&strange), [("reachable", Level::Fail)]);
+        assert!(strange[0].fix.as_deref().unwrap().contains("issuer is not trusted"), "{strange:?}");
+        let plain = findings_of(&at(serving(ANSWER, false).await), None, noon).await;
+        assert!(plain[0].fix.as_deref().unwrap().contains("does not speak TLS"), "{plain:?}");
+        let file = findings_of(&at(serving(ANSWER, true).await), Some(fixture("none.pem")), noon).await;
+        assert_eq!(levels(&file), [("reachable", Level::Fail)]);
+    }
+
+    #[tokio::test]
+    async fn whoever_cannot_be_asked_is_unreachable() {
+        let noon = http_date(NOON).unwrap();
+        let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let closed = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+        for url in [
+            format!("http://{}/", silent.local_addr().unwrap()),
+            format!("http://{closed}/"),
+            format!("http://{}/", serving("SSH-2.0-x\r\n", false).await),
+            "http://nobody.invalid/".to_owned(),
+        ] {
+            let findings = findings_of(&url, None, noon).await;
+            assert_eq!(levels(&findings), [("reachable", Level::Unreachable)], "{url}");
+        }
     }
 }

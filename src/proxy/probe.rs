@@ -57,9 +57,8 @@ fn headers(config: &Config) -> Vec<(HeaderName, HeaderValue)> {
     let mut headers =
         vec![(header::ACCEPT, HeaderValue::from_static("text/html,application/json;q=0.9,*/*;q=0.1"))];
     let value = |text: &str| HeaderValue::from_str(text).ok();
-    headers.extend(
-        value(public.scheme()).map(|scheme| (HeaderName::from_static("x-forwarded-proto"), scheme)),
-    );
+    headers
+        .extend(value(public.scheme()).map(|scheme| (HeaderName::from_static("x-forwarded-proto"), scheme)));
     if let Some(authority) = value(&authority) {
         headers.push((HeaderName::from_static("x-forwarded-host"), authority.clone()));
         if config.upstream.preserve_host {
@@ -93,7 +92,8 @@ impl Application<'_> {
             Err(unseen) => return unseen.tell(notes, "page"),
         };
         if sight.status != StatusCode::OK {
-            let fix = "name the path at which the application shows its form to somebody who is not signed in";
+            let fix =
+                "name the path at which the application shows its form to somebody who is not signed in";
             return notes.fail(CHECK, "page", format!("{} answers {}", page.0, answered(&sight)), fix);
         }
         let FieldNames::Form { login, password, .. } = &route.fields else {
@@ -142,7 +142,11 @@ impl Application<'_> {
                 "name the route that tells a signed-in person's own id and address as JSON",
             );
         } else {
-            notes.ok(CHECK, "path", format!("{} names nobody to a stranger ({})", rules.path, answered(&sight)));
+            notes.ok(
+                CHECK,
+                "path",
+                format!("{} names nobody to a stranger ({})", rules.path, answered(&sight)),
+            );
         }
     }
 

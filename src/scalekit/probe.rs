@@ -61,7 +61,12 @@ impl Scalekit {
     async fn reach(&self, clock: &dyn Clock, notes: &Notes, deadline: Deadline) -> bool {
         let address = format!("{}/.well-known/openid-configuration", self.provider.discovery.issuer);
         let Ok(url) = Url::parse(&address) else {
-            notes.fail("reachable", "environment_url", "cannot be extended by a path", "give the plain address");
+            notes.fail(
+                "reachable",
+                "environment_url",
+                "cannot be extended by a path",
+                "give the plain address",
+            );
             return false;
         };
         match see(&url, clock, deadline).await {
@@ -319,7 +324,9 @@ fn judge(sight: &Sight, address: &str) -> Returned {
     match location {
         // Whole, or followed by a query: `/callbackx` is another address.
         Some(location) if location.split(['?', '#']).next() == Some(address) => Returned::Here(error),
-        Some(_) if error.as_deref().is_some_and(|error| is_about_address(error) || is_about_client(error)) => {
+        Some(_)
+            if error.as_deref().is_some_and(|error| is_about_address(error) || is_about_client(error)) =>
+        {
             Returned::Refused(error)
         }
         None if sight.status.is_client_error() && sight.status != StatusCode::TOO_MANY_REQUESTS => {
@@ -372,7 +379,8 @@ fn tell(trouble: &Trouble, check: &'static str, key: &str, fix: &str, notes: &No
             notes.unreachable(check, key, seen, "check the network between this machine and Scalekit");
         }
         (ErrorClass::Transient { .. }, Carried::Unknown) => {
-            let fix = "check that environment_url is Scalekit's own address and nothing in between answers for it";
+            let fix =
+                "check that environment_url is Scalekit's own address and nothing in between answers for it";
             notes.fail(check, key, seen, fix);
         }
         (ErrorClass::Permanent | ErrorClass::Misconfigured, _) => notes.fail(check, key, seen, fix),

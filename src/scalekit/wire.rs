@@ -113,8 +113,7 @@ impl UserMembership {
         // without one counts as ours to remove.
         let since = match said(self.join_time).or_else(|| said(self.created_at)) {
             Some(text) => Some(
-                rfc_3339(&text)
-                    .ok_or_else(|| Trouble::garbage("a membership's beginning cannot be read"))?,
+                rfc_3339(&text).ok_or_else(|| Trouble::garbage("a membership's beginning cannot be read"))?,
             ),
             None => None,
         };

@@ -40,7 +40,9 @@ impl Style {
         };
         let told = match finding.level {
             Level::Ok | Level::Skipped => format!("{}: {}", finding.check, finding.seen),
-            _ if finding.place.is_empty() => format!("{}: {}", finding.check, finding.seen),
+            _ if finding.place.is_empty() || finding.seen.starts_with(&finding.place) => {
+                format!("{}: {}", finding.check, finding.seen)
+            }
             _ => format!("{}: {} [{}]", finding.check, finding.seen, finding.place),
         };
         let mut line = format!("  {sign} {}", broken(&told, "    "));

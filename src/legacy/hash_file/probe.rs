@@ -44,7 +44,12 @@ impl Probe for HashFileProbe {
         let (probe, told) = (self.clone(), notes.clone());
         let reading = tokio::task::spawn_blocking(move || probe.read(&told));
         if tokio::time::timeout(deadline.remaining(), reading).await.is_err() {
-            notes.unreachable("rows", PATH, "reading it takes longer than there is time", "give more --timeout");
+            notes.unreachable(
+                "rows",
+                PATH,
+                "reading it takes longer than there is time",
+                "give more --timeout",
+            );
         }
     }
 }

@@ -101,7 +101,8 @@ impl Okta {
         match self.list(&somebody.id, "groups", deadline).await {
             Ok(()) => notes.ok(CHECK, TOKEN, "a user's groups can be read"),
             Err(error) => {
-                let fix = "the token's account must be allowed to read groups (a read-only administrator may)";
+                let fix =
+                    "the token's account must be allowed to read groups (a read-only administrator may)";
                 tell(&error, CHECK, TOKEN, fix, notes);
             }
         }
@@ -139,7 +140,9 @@ impl Okta {
                 Err(_) if somebody.is_some_and(|somebody| somebody.profile.contains_key(name)) => {
                     notes.ok(check, key, format!("a user's profile has {name:?}"));
                 }
-                Err(why) => notes.skipped(check, key, format!("could not be seen: the profile's schema {why}")),
+                Err(why) => {
+                    notes.skipped(check, key, format!("could not be seen: the profile's schema {why}"))
+                }
             }
         }
     }
@@ -159,7 +162,11 @@ impl Okta {
         let parts = parts.into_iter().filter_map(|part| schema.pointer(part)?.as_object());
         let properties: Properties =
             parts.flatten().map(|(name, property)| (name.clone(), property.clone())).collect();
-        if properties.is_empty() { Err("has another form than documented".to_owned()) } else { Ok(properties) }
+        if properties.is_empty() {
+            Err("has another form than documented".to_owned())
+        } else {
+            Ok(properties)
+        }
     }
 
     /// Which addresses are trusted gateways is written in the network zones and shown by the system log; both need

@@ -54,7 +54,8 @@ impl Probe for Sql {
         self.probe_query("query", "sql.query", &self.query, Wanted::All, notes, deadline).await;
         match &self.twins_query {
             Some(query) => {
-                self.probe_query("twins_query", "sql.twins_query", query, Wanted::Some, notes, deadline).await;
+                self.probe_query("twins_query", "sql.twins_query", query, Wanted::Some, notes, deadline)
+                    .await;
             }
             None => notes.skipped("twins_query", "sql.twins_query", "there is none"),
         }
@@ -76,9 +77,7 @@ impl Sql {
         match tokio::time::timeout(deadline.remaining(), work).await {
             Ok(Ok(value)) => Ok(value),
             Ok(Err(fault)) => Err(fault.into_error(&self.passwords.source)),
-            Err(_) => {
-                Err(failure(&self.passwords.source, TRANSIENT, "the database did not answer in time"))
-            }
+            Err(_) => Err(failure(&self.passwords.source, TRANSIENT, "the database did not answer in time")),
         }
     }
 
@@ -99,9 +98,11 @@ impl Sql {
                 Ok(Connection { tls: Some(!cipher.is_empty()), may_write: Some(writing_grants(&grants)) })
             }
             Database::Sqlite(pool) => {
-                pool.fetch_one(sqlx::raw_sql("SELECT 1 FROM sqlite_schema")).await.map(drop).or_else(|error| {
-                    if matches!(error, sqlx::Error::RowNotFound) { Ok(()) } else { Err(error) }
-                })?;
+                pool.fetch_one(sqlx::raw_sql("SELECT 1 FROM sqlite_schema")).await.map(drop).or_else(
+                    |error| {
+                        if matches!(error, sqlx::Error::RowNotFound) { Ok(()) } else { Err(error) }
+                    },
+                )?;
                 Ok(Connection { tls: None, may_write: None })
             }
         }
@@ -144,7 +145,8 @@ impl Sql {
         notes: &Notes,
         deadline: Deadline,
     ) {
-        let fix = "correct the query or the columns: each name under `columns` must be a column of the answer (AS)";
+        let fix =
+            "correct the query or the columns: each name under `columns` must be a column of the answer (AS)";
         let described = match self.within(self.describe(query), deadline).await {
             Ok(described) => described,
             Err(error) => return tell(&error, check, key, fix, notes),
@@ -219,13 +221,24 @@ impl Sql {
 fn is_unreadable(kind: &str) -> bool {
     matches!(
         kind,
-        "TIMESTAMP" | "TIMESTAMPTZ" | "DATE" | "TIME" | "TIMETZ" | "INTERVAL" | "DATETIME" | "YEAR"
-            | "FLOAT" | "FLOAT4" | "FLOAT8" | "DOUBLE" | "MONEY" | "GEOMETRY"
+        "TIMESTAMP"
+            | "TIMESTAMPTZ"
+            | "DATE"
+            | "TIME"
+            | "TIMETZ"
+            | "INTERVAL"
+            | "DATETIME"
+            | "YEAR"
+            | "FLOAT"
+            | "FLOAT4"
+            | "FLOAT8"
+            | "DOUBLE"
+            | "MONEY"
+            | "GEOMETRY"
     )
 }
 
-const POSTGRES_CONNECTION: &str =
-    "SELECT coalesce((SELECT ssl FROM pg_catalog.pg_stat_ssl WHERE pid = pg_catalog.pg_backend_pid()), false)";
+const POSTGRES_CONNECTION: &str = "SELECT coalesce((SELECT ssl FROM pg_catalog.pg_stat_ssl WHERE pid = pg_catalog.pg_backend_pid()), false)";
 
 /// Tables of the application that this account may change.
 const POSTGRES_WRITABLE: &str = "\
@@ -273,10 +286,10 @@ mod tests {
 
     #[test]
     fn grants_beyond_reading_are_named() {
-        let grants = |lines: &[&str]| {
-            writing_grants(&lines.iter().map(|line| (*line).to_owned()).collect::<Vec<_>>())
-        };
-        let reading = ["GRANT USAGE ON *.* TO `r`@`%`", "GRANT SELECT (`a`, `b`), SHOW VIEW ON `d`.`t` TO `r`@`%`"];
+        let grants =
+            |lines: &[&str]| writing_grants(&lines.iter().map(|line| (*line).to_owned()).collect::<Vec<_>>());
+        let reading =
+            ["GRANT USAGE ON *.* TO `r`@`%`", "GRANT SELECT (`a`, `b`), SHOW VIEW ON `d`.`t` TO `r`@`%`"];
         assert!(grants(&reading).is_empty());
         assert_eq!(grants(&["GRANT SELECT, INSERT (`a`, `b`) ON `d`.* TO `r`@`%`"]), ["INSERT (`a`, `b`)"]);
         assert_eq!(grants(&["GRANT ALL PRIVILEGES ON *.* TO `r`@`%` WITH GRANT OPTION"]), ["ALL PRIVILEGES"]);

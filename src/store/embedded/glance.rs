@@ -73,11 +73,14 @@ mod tests {
         drop(store);
         let before = std::fs::read(&path).unwrap();
         for _ in 0..2 {
-            let Glance::Closed { rows, meta } = glance(&path, "pledge").unwrap() else { panic!("not closed") };
+            let Glance::Closed { rows, meta } = glance(&path, "pledge").unwrap() else {
+                panic!("not closed")
+            };
             assert_eq!((rows, meta.as_deref()), (0, Some(&b"kept"[..])));
         }
         assert_eq!(std::fs::read(&path).unwrap(), before);
-        std::fs::write(&path, b"no store at all, and long enough to be read as the head of one ....").unwrap();
+        std::fs::write(&path, b"no store at all, and long enough to be read as the head of one ....")
+            .unwrap();
         assert!(glance(&path, "pledge").is_err());
         std::fs::remove_file(&path).unwrap();
     }
