@@ -4,10 +4,12 @@
 //! change is swapped whole in `reload`; everything else says that it needs a restart. Start reading at `build`.
 
 mod build;
+mod doctor;
 mod lifecycle;
 mod observed;
 mod pledge;
 mod reload;
 mod witness;
 
+pub(crate) use doctor::{Group, examine};
 pub(crate) use lifecycle::Instance;

@@ -6,6 +6,7 @@
 mod check;
 #[cfg(feature = "simulate")]
 mod demo;
+mod doctor;
 mod hash;
 mod health;
 mod output;
@@ -32,6 +33,7 @@ struct CommandLine {
 enum Command {
     Serve(serve::Args),
     Check(check::Args),
+    Doctor(doctor::Args),
     #[cfg(feature = "simulate")]
     Demo(demo::Args),
     #[cfg(feature = "simulate")]
@@ -65,6 +67,7 @@ pub fn run(args: std::env::ArgsOs) -> ExitCode {
     let ended = match line.command {
         Command::Serve(args) => serve::run(&args),
         Command::Check(args) => check::run(args),
+        Command::Doctor(args) => doctor::run(&args),
         #[cfg(feature = "simulate")]
         Command::Demo(args) => demo::run(&args),
         #[cfg(feature = "simulate")]

@@ -4,6 +4,8 @@
 //! [`Deadline`]. No other room reads a clock, so a test decides what time it is. Wall-clock time is for records
 //! and for comparing with the outside (token lifetimes); durations are measured on the monotonic clock.
 
+mod moment;
+
 use std::{
     fmt,
     sync::Arc,
@@ -11,6 +13,10 @@ use std::{
 };
 
 use serde::{Deserialize, Serialize};
+
+#[cfg(any(test, feature = "simulate"))]
+pub(crate) use moment::to_http_date;
+pub(crate) use moment::{certificate_time, http_date, rfc_3339};
 
 /// A point in wall-clock time: milliseconds since the Unix epoch, UTC.
 #[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

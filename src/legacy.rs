@@ -14,6 +14,7 @@ mod limits;
 mod names;
 mod okta;
 mod passwords;
+mod probe;
 mod record;
 mod sql;
 mod stormpath;
@@ -21,7 +22,6 @@ mod upstream;
 
 use std::{fmt, sync::Arc};
 
-pub(crate) use self::hash_file::RowProblem;
 use self::{
     endpoint::Endpoint,
     hash_file::HashFile,
@@ -32,6 +32,7 @@ use self::{
     stormpath::Stormpath,
     upstream::Upstream,
 };
+pub(crate) use self::{hash_file::RowProblem, probe::probe};
 use crate::{
     config::{Columns, HashCeilings, HashFileSource, Legacy, Source, SourceKind},
     hash::{HashFormat, HashPool},

@@ -5,6 +5,7 @@
 pub(crate) mod clock;
 pub(crate) mod identity;
 
+pub(crate) mod findings;
 pub(crate) mod rollout;
 
 pub(crate) mod config;

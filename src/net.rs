@@ -5,15 +5,20 @@
 //! [`ApiClient`] and [`Tracker`].
 
 mod breaker;
+mod certificate;
 mod client;
 mod depth;
 mod listen;
+mod look;
 mod resolver;
 mod tracker;
+mod trust;
 
 pub(crate) use client::{Answer, ApiClient, ApiSettings, CallError, ClientError};
 pub(crate) use depth::is_nested_too_deeply;
 pub(crate) use listen::{listen, prepare};
+pub(crate) use look::{Look, Sight, Unseen, look};
 #[cfg(feature = "simulate")]
 pub(crate) use resolver::Resolver;
 pub(crate) use tracker::Tracker;
+pub(crate) use trust::{TrustError, trust};

@@ -12,9 +12,9 @@ mod discovery;
 mod error;
 mod id_token;
 mod jwks;
-mod moment;
 mod oidc;
 mod organizations;
+mod probe;
 mod profile;
 mod refresh;
 mod secret;
@@ -27,6 +27,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use url::Url;
+
+pub(crate) use self::probe::Expected;
 
 use self::{
     channel::Channel, client::Api, discovery::Discovery, error::Trouble, jwks::Jwks, oidc::Provider,

@@ -10,4 +10,4 @@ mod embedded;
 mod contract;
 
 pub(crate) use counts::LocalCounts;
-pub(crate) use embedded::Embedded;
+pub(crate) use embedded::{Embedded, Glance, glance};

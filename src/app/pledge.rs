@@ -1,15 +1,15 @@
 //! What may never change while the ledger has rows: the bucket salt and the external ids (design, step 3 and
 //! "Words"). The store keeps what it was first used with.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fmt};
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
 
 use crate::{config::Config, login::Ledger, store::Embedded};
 
 /// The name under which the store keeps it.
-const META: &str = "pledge";
+pub(super) const META: &str = "pledge";
 
 /// The settings a store is bound to.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -50,19 +50,41 @@ pub(super) async fn keep(store: &Embedded, config: &Config) -> anyhow::Result<()
     Ok(())
 }
 
-fn check(kept: &Pledge, now: &Pledge) -> anyhow::Result<()> {
+/// A setting that must not be what it is.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) struct Breach {
+    pub(super) place: String,
+    pub(super) seen: String,
+    pub(super) fix: String,
+}
+
+impl fmt::Display for Breach {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}; {}", self.place, self.seen, self.fix)
+    }
+}
+
+/// What a store with people in it keeps against this configuration, if anything. `kept` is the store's value under
+/// [`META`].
+pub(super) fn breach(kept: &[u8], config: &Config) -> Result<Option<Breach>, serde_json::Error> {
+    Ok(check(&serde_json::from_slice(kept)?, &Pledge::of(config)).err())
+}
+
+fn check(kept: &Pledge, now: &Pledge) -> Result<(), Breach> {
     if kept.salt != now.salt {
-        bail!(
-            "rollout.salt: the ledger has people who were put into buckets with another salt; bring the old salt \
-             back, or start with an empty store"
-        );
+        return Err(Breach {
+            place: "rollout.salt".into(),
+            seen: "the ledger has people who were put into buckets with another salt".into(),
+            fix: "bring the old salt back, or start with an empty store".into(),
+        });
     }
     for (name, template) in &now.external_ids {
         if let Some(old) = kept.external_ids.get(name).filter(|old| *old != template) {
-            bail!(
-                "legacy source {name}: external_id is {template:?}, but people are in Scalekit already under \
-                 {old:?}; set external_id to {old:?}"
-            );
+            return Err(Breach {
+                place: format!("legacy source {name}: external_id"),
+                seen: format!("it is {template:?}, but people are in Scalekit already under {old:?}"),
+                fix: format!("set external_id to {old:?}"),
+            });
         }
     }
     Ok(())

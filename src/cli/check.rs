@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::{Exit, output};
 use crate::{
-    config::{self, Environment, HashFormatSetting, Loaded, Problem, Problems},
+    config::{self, Environment, Examined, HashFormatSetting, Loaded, Problem, Problems},
     hash::HashFormat,
 };
 
@@ -43,7 +43,11 @@ pub(super) fn run(args: Args) -> anyhow::Result<Exit> {
 
 /// What room `config` finds, and what only room `hash` can know.
 fn check(path: &Path, environment: &Environment) -> Result<Loaded, Problems> {
-    let examined = config::examine(path, environment);
+    judged(config::examine(path, environment))
+}
+
+/// The outcome of a look, with what only room `hash` can know.
+pub(super) fn judged(examined: Examined) -> Result<Loaded, Problems> {
     let unusable = examined.hash_formats.iter().filter_map(unusable_hash_format);
     let (loaded, told) = match examined.outcome {
         Ok(loaded) => (Some(loaded), Vec::new()),

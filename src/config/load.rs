@@ -51,9 +51,19 @@ pub(crate) struct Examined {
     pub(crate) outcome: Result<Loaded, Problems>,
     /// The `hash_format` of each source that has one: room `hash` knows whether they can be used.
     pub(crate) hash_formats: Vec<HashFormatSetting>,
+    /// Files that hold secrets, and who may read them is worth a look.
+    pub(crate) secret_files: Vec<SecretFile>,
     /// Files that were read besides the configuration itself.
     pub(super) files: Vec<PathBuf>,
     pub(super) seen: Seen,
+}
+
+/// A file that holds a secret.
+#[derive(Clone, Debug)]
+pub(crate) struct SecretFile {
+    /// The setting that names it.
+    pub(crate) place: String,
+    pub(crate) path: PathBuf,
 }
 
 /// One source's `hash_format`, and where it stands.
@@ -132,7 +142,7 @@ fn examine_text(text: &str, base: &Path, environment: &Environment) -> Examined 
         }
         _ => Err(Problems(problems)),
     };
-    Examined { outcome, hash_formats, files: check.files, seen }
+    Examined { outcome, hash_formats, secret_files: check.secret_files, files: check.files, seen }
 }
 
 fn hash_formats(raw: &Raw, tree: &Node) -> Vec<HashFormatSetting> {
@@ -206,6 +216,12 @@ impl Sight {
 
 impl Examined {
     fn refused(problems: Problems, seen: Sight) -> Self {
-        Self { outcome: Err(problems), hash_formats: Vec::new(), files: Vec::new(), seen: seen.finish() }
+        Self {
+            outcome: Err(problems),
+            hash_formats: Vec::new(),
+            secret_files: Vec::new(),
+            files: Vec::new(),
+            seen: seen.finish(),
+        }
     }
 }

@@ -24,7 +24,7 @@ use std::{
 use url::{Host, Url};
 
 use super::{
-    Config, Environment,
+    Config, Environment, SecretFile,
     load::Sight,
     problem::{At, Problem, Warning},
     raw::{Raw, SecretRef, Span},
@@ -49,6 +49,8 @@ pub(super) struct Check<'a> {
     pub(super) warnings: Vec<Warning>,
     /// Files whose content became, or will become, part of the configuration.
     pub(super) files: Vec<PathBuf>,
+    /// Those of them that hold a secret, with the settings that name them.
+    pub(super) secret_files: Vec<SecretFile>,
     /// Stands for all that was read.
     pub(super) seen: Sight,
 }
@@ -63,6 +65,7 @@ impl<'a> Check<'a> {
             problems: Vec::new(),
             warnings: Vec::new(),
             files: Vec::new(),
+            secret_files: Vec::new(),
             seen: Sight::new(),
         }
     }
@@ -188,6 +191,7 @@ impl<'a> Check<'a> {
             SecretRef::File(name) => {
                 let path = self.path(&name);
                 self.files.push(path.clone());
+                self.secret_files.push(SecretFile { place: at.to_string(), path: path.clone() });
                 read_secret(&path)
             }
         };

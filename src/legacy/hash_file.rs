@@ -3,6 +3,8 @@
 //! A row that cannot be read is reported with its number and left out; the rest loads. Rows are found by login, by
 //! e-mail and by id; where several answer to one name, none does.
 
+mod probe;
+
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
     fs::File,
@@ -12,6 +14,7 @@ use std::{
 
 use async_trait::async_trait;
 
+pub(super) use self::probe::HashFileProbe;
 use super::{
     cells::{Cell, Fields, Unreadable, cell_of},
     names,

@@ -8,6 +8,7 @@ mod api;
 mod authn;
 mod paging;
 mod people;
+mod probe;
 mod refusal;
 #[cfg(test)]
 mod tests;

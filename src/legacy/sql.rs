@@ -8,13 +8,15 @@
 mod fault;
 mod mysql;
 mod postgres;
+mod probe;
 mod sqlite;
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, net::IpAddr, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use futures_util::TryStreamExt as _;
 use sqlx::{Column as _, Row as _};
+use url::Url;
 
 use self::fault::Fault;
 use super::{
@@ -42,6 +44,8 @@ pub(super) struct Sql {
     domains: Vec<String>,
     timeout: Duration,
     database: Database,
+    /// On this machine, so that nobody listens on the way.
+    is_local: bool,
     query: Arc<str>,
     id_query: Option<Arc<str>>,
     twins_query: Option<Arc<str>>,
@@ -121,6 +125,7 @@ impl Sql {
             domains: source.domains.clone(),
             timeout: source.timeout,
             database,
+            is_local: is_local(url),
             query: Arc::from(settings.query.as_str()),
             id_query: shared(&settings.id_query),
             twins_query: shared(&settings.twins_query),
@@ -197,6 +202,16 @@ impl Sql {
         }
         reader.id(fields).map(Some).map_err(|why| self.passwords.unreadable(&why))
     }
+}
+
+/// A file, a socket or a loopback address.
+fn is_local(url: &str) -> bool {
+    let url = Url::parse(url).ok();
+    // The hosts of schemes that a browser does not know are text, addresses among them.
+    let host = url.as_ref().and_then(Url::host_str).unwrap_or_default();
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    let is_name = host.is_empty() || host == "localhost" || host.ends_with(".localhost");
+    is_name || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
 /// A query without a parameter would find the same people for every name.

@@ -12,17 +12,19 @@ pub(crate) struct Resolver;
 impl Resolve for Resolver {
     fn resolve(&self, name: Name) -> Resolving {
         Box::pin(async move {
-            let addresses: Addrs = if is_this_machine(name.as_str()) {
-                let addresses = [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)];
-                Box::new(addresses.into_iter().map(|address| SocketAddr::new(address, 0)))
-            } else {
-                // The port is the caller's to set.
-                let found: Vec<_> = tokio::net::lookup_host((name.as_str(), 0)).await?.collect();
-                Box::new(found.into_iter())
-            };
-            Ok(addresses)
+            let found: Addrs = Box::new(addresses(name.as_str()).await?.into_iter());
+            Ok(found)
         })
     }
+}
+
+/// The addresses of a name; the port is the caller's to set.
+pub(super) async fn addresses(name: &str) -> std::io::Result<Vec<SocketAddr>> {
+    if is_this_machine(name) {
+        let here = [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)];
+        return Ok(here.map(|address| SocketAddr::new(address, 0)).to_vec());
+    }
+    Ok(tokio::net::lookup_host((name, 0)).await?.collect())
 }
 
 fn is_this_machine(name: &str) -> bool {

@@ -22,8 +22,8 @@ use hyper::{
     client::conn::http1::{self, SendRequest},
 };
 use hyper_util::rt::TokioIo;
-use rustls::{ClientConfig, RootCertStore};
-use rustls_pki_types::{CertificateDer, ServerName, pem::PemObject as _};
+use rustls::ClientConfig;
+use rustls_pki_types::ServerName;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::TcpStream,
@@ -33,7 +33,11 @@ use tokio::{
 use tokio_rustls::TlsConnector;
 
 use super::{failure::ForwardError, upload::UploadBody};
-use crate::{clock::Deadline, config};
+use crate::{
+    clock::Deadline,
+    config,
+    net::{TrustError, trust},
+};
 
 /// How long a connection may take to become ready again once its answer was read: the rest of an upload (SEC-13).
 const SETTLE: Duration = Duration::from_secs(1);
@@ -62,12 +66,8 @@ pub(crate) enum TargetError {
     NoHost,
     #[error("`upstream.url`: the host is not usable in a TLS handshake")]
     ServerName,
-    #[error("`upstream.ca_file` cannot be read")]
-    CaFile(#[source] rustls_pki_types::pem::Error),
-    #[error("`upstream.ca_file` holds a certificate that is not usable")]
-    Certificate(#[source] rustls::Error),
-    #[error("no TLS protocol version is usable")]
-    Tls(#[source] rustls::Error),
+    #[error("`upstream`: {0}")]
+    Trust(#[from] TrustError),
 }
 
 impl Target {
@@ -81,7 +81,7 @@ impl Target {
         let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
         let tls = if https {
             let name = ServerName::try_from(host.clone()).map_err(|_| TargetError::ServerName)?;
-            Some((Arc::new(tls_settings(upstream)?), name))
+            Some((Arc::new(trust(upstream.ca_file.as_deref())?), name))
         } else {
             None
         };
@@ -98,28 +98,6 @@ impl Target {
             idle_timeout: upstream.idle_timeout,
         })
     }
-}
-
-fn tls_settings(upstream: &config::Upstream) -> Result<ClientConfig, TargetError> {
-    let mut roots = RootCertStore::empty();
-    let native = rustls_native_certs::load_native_certs();
-    for error in &native.errors {
-        tracing::warn!(%error, "a certificate of the system's trust store could not be read");
-    }
-    roots.add_parsable_certificates(native.certs);
-    if let Some(file) = &upstream.ca_file {
-        for certificate in CertificateDer::pem_file_iter(file).map_err(TargetError::CaFile)? {
-            roots.add(certificate.map_err(TargetError::CaFile)?).map_err(TargetError::Certificate)?;
-        }
-    }
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let mut settings = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(TargetError::Tls)?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    settings.alpn_protocols = vec![b"http/1.1".to_vec()];
-    Ok(settings)
 }
 
 /// One thread's pool.

@@ -10,9 +10,9 @@ use reqwest::{Method, RequestBuilder};
 use serde::de::DeserializeOwned;
 use url::Url;
 
-use super::{error::Trouble, moment};
+use super::error::Trouble;
 use crate::{
-    clock::{Deadline, SharedClock, Timestamp},
+    clock::{Deadline, SharedClock, Timestamp, http_date},
     net::{Answer, ApiClient, ApiSettings, ClientError, is_nested_too_deeply},
 };
 
@@ -110,7 +110,7 @@ fn asked_pause(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
     let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
     let wait = match text.parse() {
         Ok(seconds) => Duration::from_secs(seconds),
-        Err(_) => moment::http_date(text)?.since(now),
+        Err(_) => http_date(text)?.since(now),
     };
     Some(wait.clamp(Duration::from_secs(1), ASKED_MAX))
 }

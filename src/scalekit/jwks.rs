@@ -98,6 +98,16 @@ impl Jwks {
         }
     }
 
+    /// How many keys of the set can check a token.
+    pub(super) async fn usable(
+        &self,
+        (channel, uri): (&Channel, &Url),
+        deadline: Deadline,
+    ) -> Result<usize, Trouble> {
+        let keys = self.shelf.get(deadline, |deadline| self.fetch(channel, uri, deadline)).await?;
+        Ok(keys.0.len())
+    }
+
     async fn fetch(
         &self,
         channel: &Channel,

@@ -92,6 +92,23 @@ impl Organizations {
         }
     }
 
+    /// The default organisation, if it is there; never made here.
+    pub(super) async fn default_there(
+        &self,
+        api: &Api,
+        deadline: Deadline,
+    ) -> Result<Option<OrganizationId>, Trouble> {
+        self.look_up(api, &self.default.external_id, deadline).await
+    }
+
+    pub(super) fn default_external_id(&self) -> &str {
+        &self.default.external_id
+    }
+
+    pub(super) fn may_create(&self) -> bool {
+        self.may_create
+    }
+
     /// Asks anew next time: Scalekit said that an organisation does not exist.
     pub(super) fn forget(&self, id: &OrganizationId) {
         self.known().retain(|_, known| known.id.as_ref() != Some(id));

@@ -7,8 +7,9 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{error::Trouble, moment};
+use super::error::Trouble;
 use crate::{
+    clock::rfc_3339,
     identity::{CanonicalEmail, ExternalId},
     login::{DirectoryUser, Membership, MembershipStatus, OrganizationId, UserId},
 };
@@ -112,8 +113,7 @@ impl UserMembership {
         // without one counts as ours to remove.
         let since = match said(self.join_time).or_else(|| said(self.created_at)) {
             Some(text) => Some(
-                moment::rfc_3339(&text)
-                    .ok_or_else(|| Trouble::garbage("a membership's beginning cannot be read"))?,
+                rfc_3339(&text).ok_or_else(|| Trouble::garbage("a membership's beginning cannot be read"))?,
             ),
             None => None,
         };

@@ -19,7 +19,7 @@ use axum::{
     Json, Router,
     body::Body,
     extract::{ConnectInfo, Request, State},
-    http::StatusCode,
+    http::{HeaderValue, StatusCode, header},
     middleware::{self, Next},
     response::{IntoResponse, Response},
     routing::{get, post},
@@ -33,7 +33,7 @@ pub(super) use journal::PasswordSeen;
 use journal::{Entry, Journal};
 pub(super) use wire::{Scripted, Step, Wire};
 
-use crate::clock::{SharedClock, Timestamp};
+use crate::clock::{SharedClock, Timestamp, to_http_date};
 
 /// How a stand-in words the error answers that a fault asks for.
 pub(super) type Wording = fn(StatusCode, &Fault, Timestamp) -> Response;
@@ -186,6 +186,14 @@ async fn play_fault(
         Kind::Status => (backstage.wording)(fault.status(), fault, backstage.clock.now()),
         Kind::RateLimited => (backstage.wording)(StatusCode::TOO_MANY_REQUESTS, fault, backstage.clock.now()),
         Kind::Html => fault::garbage_page().into_response(),
+        Kind::Skewed => {
+            let mut response = next.run(request).await;
+            let date = to_http_date(backstage.clock.now().after(fault.skew()));
+            if let Ok(date) = HeaderValue::try_from(date) {
+                response.headers_mut().insert(header::DATE, date);
+            }
+            response
+        }
         Kind::Huge | Kind::Truncated | Kind::Reset | Kind::WrongTypes => {
             fault::spoil(fault, wire, next.run(request).await).await
         }

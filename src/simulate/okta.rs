@@ -8,6 +8,7 @@ mod authn;
 mod errors;
 mod limits;
 mod people;
+mod schema;
 mod users;
 
 use std::{
@@ -119,6 +120,7 @@ impl Okta {
     fn router(self: &Arc<Self>) -> Router {
         let play = Router::new()
             .route("/api/v1/authn", post(authn::authenticate))
+            .route("/api/v1/meta/schemas/user/default", get(schema::user))
             .route("/api/v1/users", get(users::list))
             .route("/api/v1/users/{id}", get(users::one))
             .route("/api/v1/users/{id}/groups", get(users::groups))

@@ -4,6 +4,7 @@
 //! process that opens the file is alone with it, so the claims of earlier processes are void: after a crash nobody
 //! waits for a lease.
 
+mod glance;
 mod ledger;
 mod sessions;
 
@@ -15,6 +16,8 @@ use std::{
 use redb::{
     Database, ReadTransaction, ReadableDatabase as _, ReadableTable as _, TableDefinition, WriteTransaction,
 };
+
+pub(crate) use glance::{Glance, glance};
 
 use crate::login::LedgerError;
 

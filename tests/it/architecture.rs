@@ -12,9 +12,10 @@ use std::{
 use source::{Path, Source};
 
 /// A room names only rooms of a lower rank.
-const RANKS: [(&str, u8); 23] = [
+const RANKS: [(&str, u8); 24] = [
     ("clock", 0),
     ("identity", 0),
+    ("findings", 1),
     ("rollout", 1),
     ("config", 2),
     ("login", 3),

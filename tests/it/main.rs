@@ -15,6 +15,7 @@ mod bad_input;
 mod canary;
 mod code_flow;
 mod django;
+mod doctor;
 mod equal_answers;
 mod guessing;
 mod kill;

@@ -6,7 +6,7 @@ use http::HeaderName;
 
 use super::Check;
 use crate::{
-    config::{AssertionKey, IdentityHeaders, SessionSettings, UserValue, problem::At, raw},
+    config::{AssertionKey, IdentityHeaders, SecretFile, SessionSettings, UserValue, problem::At, raw},
     identity::Secret,
 };
 
@@ -130,7 +130,11 @@ impl Check<'_> {
         let assertion_key = match raw.assertion_key {
             Some(raw::AssertionKey::Stored) | None => Some(AssertionKey::Stored),
             Some(raw::AssertionKey::File(path)) => {
-                self.file(&at.key("assertion_key").key("file"), Some(path)).map(AssertionKey::File)
+                let at = at.key("assertion_key").key("file");
+                let path = self.file(&at, Some(path));
+                let kept = path.clone().map(|path| SecretFile { place: at.to_string(), path });
+                self.secret_files.extend(kept);
+                path.map(AssertionKey::File)
             }
         };
         let assertion_lifetime =

@@ -41,7 +41,7 @@ impl Api {
         Ok(url)
     }
 
-    fn request(&self, method: Method, url: Url) -> RequestBuilder {
+    pub(super) fn request(&self, method: Method, url: Url) -> RequestBuilder {
         let request = self.client.request(method, url).header(header::ACCEPT, "application/json");
         match &self.authorization {
             Some(token) => request.header(header::AUTHORIZATION, token),
@@ -126,7 +126,11 @@ impl Api {
         })
     }
 
-    async fn send(&self, request: RequestBuilder, deadline: Deadline) -> Result<Answer, LegacyError> {
+    pub(super) async fn send(
+        &self,
+        request: RequestBuilder,
+        deadline: Deadline,
+    ) -> Result<Answer, LegacyError> {
         self.client.send(request, deadline).await.map_err(|error| unanswered(&self.source, error))
     }
 

@@ -42,6 +42,8 @@ pub(super) enum Kind {
     Reset,
     /// The right answer with every value of another type.
     WrongTypes,
+    /// The right answer by a clock that is ahead.
+    Skewed,
 }
 
 /// One fault and the requests it is for.
@@ -65,12 +67,14 @@ pub(crate) struct Fault {
     size_bytes: Option<usize>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     reset_after_secs: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    skew_secs: Option<u64>,
 }
 
 /// A fault that cannot be read from a command line.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "a fault is kind[=number][@/path], with a kind of down, slow, late, lost, status, rate_limited, html, huge, truncated, reset or wrong_types"
+    "a fault is kind[=number][@/path], with a kind of down, slow, late, lost, status, rate_limited, html, huge, truncated, reset, wrong_types or skewed"
 )]
 pub(crate) struct FaultSyntax;
 
@@ -83,8 +87,10 @@ impl FromStr for Fault {
         let (kind, number) = what.split_once('=').map_or((what, None), |(kind, n)| (kind, Some(n)));
         let number = number.map(str::parse::<u64>).transpose().map_err(|_| FaultSyntax)?;
         let kind = serde_json::from_value(Value::from(kind)).map_err(|_| FaultSyntax)?;
-        let takes_number =
-            matches!(kind, Kind::Slow | Kind::Late | Kind::Status | Kind::Huge | Kind::RateLimited);
+        let takes_number = matches!(
+            kind,
+            Kind::Slow | Kind::Late | Kind::Status | Kind::Huge | Kind::RateLimited | Kind::Skewed
+        );
         if number.is_some() && !takes_number {
             return Err(FaultSyntax);
         }
@@ -98,6 +104,7 @@ impl FromStr for Fault {
             delay_ms: narrow(Kind::Slow).or(narrow(Kind::Late)),
             size_bytes: narrow(Kind::Huge).map(usize::try_from).transpose().map_err(|_| FaultSyntax)?,
             reset_after_secs: narrow(Kind::RateLimited),
+            skew_secs: narrow(Kind::Skewed),
         })
     }
 }
@@ -118,6 +125,11 @@ impl Fault {
 
     pub(super) fn delay(&self) -> Duration {
         Duration::from_millis(self.delay_ms.unwrap_or(5_000))
+    }
+
+    /// How far its clock is ahead.
+    pub(super) fn skew(&self) -> Duration {
+        Duration::from_secs(self.skew_secs.unwrap_or(600))
     }
 
     pub(super) fn status(&self) -> StatusCode {

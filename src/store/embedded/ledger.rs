@@ -12,7 +12,7 @@ use crate::{
     login::{Alias, Claim, ClaimAnswer, Ledger, LedgerError, Row},
 };
 
-const ROWS: TableDefinition<&str, &[u8]> = TableDefinition::new("rows");
+pub(super) const ROWS: TableDefinition<&str, &[u8]> = TableDefinition::new("rows");
 const ALIASES: TableDefinition<&str, &str> = TableDefinition::new("aliases");
 
 pub(super) fn make_tables(transaction: &WriteTransaction) -> Result<(), redb::Error> {
