@@ -21,7 +21,7 @@ use super::{Exit, output};
 use crate::{
     clock::SystemClock,
     simulate::{
-        app, http_store, okta,
+        Certificate, Door, app, http_store, okta,
         scalekit::{self, Fault},
         stormpath,
     },
@@ -52,6 +52,9 @@ Seeds, where PASSWORD is the person's:
               (bearer simulated-http-store-token; GET and POST /legacy/users/NAME and /legacy/by-id/ID,
               GET /legacy/users?email=, POST /legacy/hooks/password and /legacy/check)
 
+scalekit also answers gRPC, which is what the official SDKs speak. The Python SDK does so in TLS only:
+  crossfade simulate scalekit --listen 127.0.0.1:9400 --tls-cert localhost.pem --tls-key localhost.key
+
 Its side door is under /__simulator/: faults, journal, counts and reset everywhere; scalekit also has mails,
 users, settings, clients, keys/rotate, api_tokens and transcript.")]
 pub(super) struct Args {
@@ -67,6 +70,12 @@ pub(super) struct Args {
     /// status=503@/oauth/token; may be given several times
     #[arg(long, value_name = "FAULT")]
     fault: Vec<Fault>,
+    /// A certificate chain in PEM: whoever begins with TLS gets TLS, on the same port
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    tls_cert: Option<PathBuf>,
+    /// The private key of that certificate, in PEM
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    tls_key: Option<PathBuf>,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -111,6 +120,16 @@ pub(super) fn run(args: Args) -> anyhow::Result<Exit> {
 }
 
 async fn play(args: Args) -> anyhow::Result<Exit> {
+    let certificate = match args.tls_cert.as_deref().zip(args.tls_key.as_deref()) {
+        None => None,
+        Some((chain, key)) => match Certificate::read(chain, key) {
+            Ok(certificate) => Some(certificate),
+            Err(error) => {
+                output::note(&format!("error: --tls-cert, --tls-key: {:#}", anyhow::Error::from(error)));
+                return Ok(Exit::BadInput);
+            }
+        },
+    };
     let stop = Stop::new()?;
     let clock = SystemClock::shared();
     match args.kind {
@@ -126,8 +145,8 @@ async fn play(args: Args) -> anyhow::Result<Exit> {
                 }
                 state => state?,
             };
-            let (listener, stopped) = (listen(&args).await?, stop.asked());
-            stop.within(scalekit::serve(listener, state, stopped)).await
+            let (door, stopped) = (Door::new(listen(&args).await?, certificate), stop.asked());
+            stop.within(scalekit::serve(door, state, stopped)).await
         }
         Kind::Okta => {
             let Some(mut options) = seed::<okta::Options>(args.seed.as_deref()) else {
@@ -135,8 +154,8 @@ async fn play(args: Args) -> anyhow::Result<Exit> {
             };
             options.faults.extend(args.fault.clone());
             let state = okta::Okta::new(options, clock);
-            let (listener, stopped) = (listen(&args).await?, stop.asked());
-            stop.within(okta::serve(listener, state, stopped)).await
+            let (door, stopped) = (Door::new(listen(&args).await?, certificate), stop.asked());
+            stop.within(okta::serve(door, state, stopped)).await
         }
         Kind::Stormpath => {
             let Some(mut options) = seed::<stormpath::Options>(args.seed.as_deref()) else {
@@ -144,8 +163,8 @@ async fn play(args: Args) -> anyhow::Result<Exit> {
             };
             options.faults.extend(args.fault.clone());
             let state = stormpath::Stormpath::new(options, clock);
-            let (listener, stopped) = (listen(&args).await?, stop.asked());
-            stop.within(stormpath::serve(listener, state, stopped)).await
+            let (door, stopped) = (Door::new(listen(&args).await?, certificate), stop.asked());
+            stop.within(stormpath::serve(door, state, stopped)).await
         }
         Kind::HttpStore => {
             let Some(mut options) = seed::<http_store::Options>(args.seed.as_deref()) else {
@@ -153,8 +172,8 @@ async fn play(args: Args) -> anyhow::Result<Exit> {
             };
             options.faults.extend(args.fault.clone());
             let state = http_store::HttpStore::new(options, clock);
-            let (listener, stopped) = (listen(&args).await?, stop.asked());
-            stop.within(http_store::serve(listener, state, stopped)).await
+            let (door, stopped) = (Door::new(listen(&args).await?, certificate), stop.asked());
+            stop.within(http_store::serve(door, state, stopped)).await
         }
         Kind::App => {
             let Some(mut options) = seed::<app::Options>(args.seed.as_deref()) else {
@@ -162,8 +181,8 @@ async fn play(args: Args) -> anyhow::Result<Exit> {
             };
             options.faults.extend(args.fault.clone());
             let state = app::App::new(options, clock)?;
-            let (listener, stopped) = (listen(&args).await?, stop.asked());
-            stop.within(app::serve(listener, state, stopped)).await
+            let (door, stopped) = (Door::new(listen(&args).await?, certificate), stop.asked());
+            stop.within(app::serve(door, state, stopped)).await
         }
     }
 }

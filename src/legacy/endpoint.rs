@@ -6,6 +6,7 @@
 
 mod calls;
 mod people;
+mod probe;
 #[cfg(test)]
 mod tests;
 

@@ -8,10 +8,12 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use super::{
+    endpoint::Endpoint,
     hash_file::HashFileProbe,
     okta::Okta,
     passwords::{Hashing, Passwords},
     sql::Sql,
+    stormpath::Stormpath,
 };
 use crate::{
     clock::{Clock, Deadline},
@@ -53,6 +55,8 @@ pub(crate) async fn probe(
 fn kind_of(source: &Source) -> &'static str {
     match source.kind {
         SourceKind::Okta(_) => "okta",
+        SourceKind::Stormpath(_) => "stormpath",
+        SourceKind::Http(_) => "http",
         SourceKind::Sql(_) => "sql",
         SourceKind::HashFile(_) => "hash_file",
         SourceKind::Upstream => "upstream",
@@ -66,6 +70,8 @@ fn of(source: &Source, ceilings: &HashCeilings) -> Result<Box<dyn Probe>, String
     };
     Ok(match &source.kind {
         SourceKind::Okta(settings) => Box::new(Okta::new(source, settings)?),
+        SourceKind::Stormpath(settings) => Box::new(Stormpath::new(source, settings)?),
+        SourceKind::Http(settings) => Box::new(Endpoint::new(source, settings)?),
         SourceKind::Sql(settings) => {
             let passwords = passwords(&settings.columns, &settings.hash_format)?;
             Box::new(Sql::new(source, settings, passwords)?)

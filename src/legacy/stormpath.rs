@@ -6,6 +6,7 @@
 
 mod accounts;
 mod api;
+mod probe;
 mod refusal;
 #[cfg(test)]
 mod tests;

@@ -30,7 +30,6 @@ use axum::{
     routing::{get, post},
 };
 use serde::Deserialize;
-use tokio::net::TcpListener;
 
 use self::{csrf::Csrf, identity::Keys, people::People, session::Sessions};
 pub(crate) use self::{identity::AssertionRules, people::Person, sso::Sso};
@@ -145,11 +144,11 @@ impl App {
 
 /// Serves the application until `shutdown`.
 pub(crate) async fn serve(
-    listener: TcpListener,
+    door: impl Into<backstage::Door>,
     state: Arc<App>,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> io::Result<()> {
-    backstage::serve(listener, state.router(), shutdown).await
+    backstage::serve(door, state.router(), shutdown).await
 }
 
 /// The error pages that a fault asks for.

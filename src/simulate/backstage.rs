@@ -7,10 +7,10 @@
 mod fault;
 pub(super) mod html;
 mod journal;
+mod serve;
 mod wire;
 
 use std::{
-    future::Future,
     io,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
@@ -25,12 +25,13 @@ use axum::{
     routing::{get, post},
 };
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-use tokio::net::TcpListener;
 
 pub(crate) use fault::Fault;
 use fault::Kind;
 pub(super) use journal::PasswordSeen;
 use journal::{Entry, Journal};
+pub(crate) use serve::{Certificate, Door};
+pub(super) use serve::{Scheme, serve};
 pub(super) use wire::{Scripted, Step, Wire};
 
 use crate::clock::{SharedClock, Timestamp, to_http_date};
@@ -117,16 +118,6 @@ impl Backstage {
 /// The number of a request in the journal, handed to the handlers as a request extension.
 #[derive(Clone, Copy)]
 pub(super) struct Number(u64);
-
-/// Serves `router` on `listener` until `shutdown`; open requests are finished first.
-pub(super) async fn serve(
-    listener: TcpListener,
-    router: Router,
-    shutdown: impl Future<Output = ()> + Send + 'static,
-) -> io::Result<()> {
-    let service = router.into_make_service_with_connect_info::<Wire>();
-    axum::serve(listener, service).with_graceful_shutdown(shutdown).await
-}
 
 /// A random text for ids, tokens and cookies: `bytes` random bytes in the URL alphabet of base64.
 pub(super) fn random_text(bytes: usize) -> io::Result<String> {

@@ -26,7 +26,6 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use subtle::ConstantTimeEq as _;
-use tokio::net::TcpListener;
 
 pub(crate) use super::backstage::Fault;
 use super::backstage::{self, Backstage, locked};
@@ -176,11 +175,11 @@ fn of_fault(status: StatusCode, fault: &Fault, _now: Timestamp) -> Response {
 
 /// Serves the endpoint until `shutdown`.
 pub(crate) async fn serve(
-    listener: TcpListener,
+    door: impl Into<backstage::Door>,
     state: Arc<HttpStore>,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> io::Result<()> {
-    backstage::serve(listener, state.router(), shutdown).await
+    backstage::serve(door, state.router(), shutdown).await
 }
 
 #[cfg(test)]

@@ -27,7 +27,6 @@ use axum::{
 };
 use serde::Deserialize;
 use subtle::ConstantTimeEq as _;
-use tokio::net::TcpListener;
 
 use self::{errors::Failure, limits::Limits, people::People};
 pub(crate) use super::backstage::Fault;
@@ -210,11 +209,11 @@ impl Call {
 
 /// Serves the organisation until `shutdown`.
 pub(crate) async fn serve(
-    listener: TcpListener,
+    door: impl Into<backstage::Door>,
     state: Arc<Okta>,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> io::Result<()> {
-    backstage::serve(listener, state.router(), shutdown).await
+    backstage::serve(door, state.router(), shutdown).await
 }
 
 #[cfg(test)]

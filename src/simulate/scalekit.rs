@@ -3,10 +3,12 @@
 //! Written from Scalekit's published contract alone and shares no type with the client that talks to it: a
 //! misreading must not be made twice. Where the contract is silent a switch decides ([`Settings`]). Mails stay
 //! inside and can be read at the side door with their codes, so it must never face anything but loopback. Start
-//! reading at [`Options`], then `world` for the rules, `api` for the management API, `oidc` for sign-in.
+//! reading at [`Options`], then `world` for the rules, `api` for the management API, `grpc` for the official clients' way to it,
+//! `oidc` for sign-in.
 
 mod api;
 mod failure;
+mod grpc;
 mod mails;
 mod oidc;
 mod paging;
@@ -21,6 +23,7 @@ mod transcript;
 mod world;
 
 use std::{
+    convert::Infallible,
     future::Future,
     io,
     sync::{Arc, Mutex},
@@ -28,11 +31,11 @@ use std::{
 
 use axum::{
     Router,
-    http::{HeaderMap, header},
-    response::IntoResponse as _,
+    extract::FromRequestParts,
+    http::{HeaderMap, header, request::Parts},
+    middleware,
 };
 use serde::Deserialize;
-use tokio::net::TcpListener;
 
 use self::{
     failure::{Code, Failure},
@@ -45,14 +48,14 @@ pub(crate) use self::{
     settings::Settings,
 };
 pub(crate) use super::backstage::Fault;
-use super::backstage::{self, Backstage, locked};
+use super::backstage::{self, Backstage, Scheme, locked};
 use crate::clock::{SharedClock, Timestamp};
 
 /// What the environment is like; also the seed file.
 #[derive(Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Options {
-    /// The environment URL, which is also the issuer; the request's `Host` when absent.
+    /// The environment URL, which is also the issuer; as the request came when absent.
     pub(crate) base_url: Option<String>,
     pub(crate) clients: Vec<Client>,
     pub(crate) organizations: Vec<SeedOrganization>,
@@ -150,11 +153,13 @@ impl Scalekit {
     fn router(self: &Arc<Self>) -> Router {
         let play = api::routes(self)
             .merge(oidc::routes())
-            .fallback(|| async { Failure::new(Code::NotFound, "Not Found").into_response() })
+            .merge(grpc::routes(self))
+            .fallback(nowhere)
             .with_state(Arc::clone(self));
         let afterwards = Arc::clone(self);
         let side = side::routes().with_state(Arc::clone(self));
-        self.backstage.mount(play, move || afterwards.reset()).merge(side)
+        let whole = self.backstage.mount(play, move || afterwards.reset()).merge(side);
+        whole.layer(middleware::from_fn(grpc::reword))
     }
 
     /// Back to the seed. Tokens of the management API stay good: they belong to the caller, not to the play.
@@ -181,15 +186,27 @@ impl Scalekit {
     fn client(&self, id: &str) -> Option<Client> {
         locked(&self.clients).iter().find(|client| client.id == id).cloned()
     }
+}
 
-    /// The environment URL without a slash at its end.
-    fn issuer(&self, headers: &HeaderMap) -> String {
-        let of_host = || {
-            let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or("localhost");
-            format!("http://{host}")
-        };
-        self.options.base_url.as_deref().map_or_else(of_host, |url| url.trim_end_matches('/').to_owned())
+/// The environment URL as this request's caller knows it, without a slash at its end.
+struct Origin(String);
+
+impl FromRequestParts<Arc<Scalekit>> for Origin {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, scalekit: &Arc<Scalekit>) -> Result<Self, Infallible> {
+        let host = parts.headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or("localhost");
+        let scheme = parts.extensions.get().copied().unwrap_or(Scheme::Http);
+        let of_request = || format!("{}://{host}", scheme.name());
+        let told = scalekit.options.base_url.as_deref();
+        Ok(Self(told.map_or_else(of_request, |url| url.trim_end_matches('/').to_owned())))
     }
+}
+
+/// A path that is not there; gRPC has a code of its own for that.
+async fn nowhere(headers: HeaderMap) -> Failure {
+    let code = if grpc::is_call(&headers) { Code::Unimplemented } else { Code::NotFound };
+    Failure::new(code, "Not Found")
 }
 
 /// A text nobody can guess.
@@ -199,11 +216,11 @@ fn random_text() -> Result<String, Failure> {
 
 /// Serves the environment until `shutdown`.
 pub(crate) async fn serve(
-    listener: TcpListener,
+    door: impl Into<backstage::Door>,
     state: Arc<Scalekit>,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> io::Result<()> {
-    backstage::serve(listener, state.router(), shutdown).await
+    backstage::serve(door, state.router(), shutdown).await
 }
 
 #[cfg(test)]

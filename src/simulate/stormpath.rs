@@ -26,7 +26,6 @@ use axum::{
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde::Deserialize;
 use subtle::ConstantTimeEq as _;
-use tokio::net::TcpListener;
 
 use self::{
     errors::Failure,
@@ -140,11 +139,11 @@ async fn admit(State(stormpath): State<Arc<Stormpath>>, request: Request, next: 
 
 /// Serves the application until `shutdown`.
 pub(crate) async fn serve(
-    listener: TcpListener,
+    door: impl Into<backstage::Door>,
     state: Arc<Stormpath>,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> io::Result<()> {
-    backstage::serve(listener, state.router(), shutdown).await
+    backstage::serve(door, state.router(), shutdown).await
 }
 
 #[cfg(test)]

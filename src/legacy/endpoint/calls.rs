@@ -58,6 +58,11 @@ impl Calls {
         })
     }
 
+    /// Where the endpoint is.
+    pub(super) fn address(&self) -> &Url {
+        &self.base
+    }
+
     /// Whether it is the id that `find` gave whose password is checked.
     pub(super) fn checks_by_id(&self) -> bool {
         self.check.path.place() == Some("id")

@@ -77,6 +77,11 @@ impl Api {
         })
     }
 
+    /// Where the service is.
+    pub(super) fn address(&self) -> &Url {
+        &self.application
+    }
+
     /// An address below the application's.
     pub(super) fn application<'a>(
         &self,

@@ -11,10 +11,10 @@ use std::{
     time::Duration,
 };
 
-use axum::{body::Bytes, extract::connect_info::Connected, serve::IncomingStream};
+use axum::body::Bytes;
 use hyper::body::{Body, Frame};
 use socket2::Socket;
-use tokio::{net::TcpListener, time::Sleep};
+use tokio::{net::TcpStream, time::Sleep};
 
 /// One connection: who is at the other end, and a second handle on the socket for breaking it on purpose.
 #[derive(Clone, Debug)]
@@ -24,6 +24,13 @@ pub(in crate::simulate) struct Wire {
 }
 
 impl Wire {
+    /// `None` when the other end is gone already.
+    pub(super) fn of(stream: &TcpStream) -> Option<Self> {
+        let peer = stream.peer_addr().ok()?;
+        let socket = stream.as_fd().try_clone_to_owned().ok().map(|fd| Arc::new(Socket::from(fd)));
+        Some(Self { peer, socket })
+    }
+
     pub(in crate::simulate) fn peer(&self) -> SocketAddr {
         self.peer
     }
@@ -42,14 +49,6 @@ impl Wire {
         if let Some(socket) = &self.socket {
             let _ = socket.set_linger(Some(Duration::ZERO));
         }
-    }
-}
-
-impl Connected<IncomingStream<'_, TcpListener>> for Wire {
-    fn connect_info(stream: IncomingStream<'_, TcpListener>) -> Self {
-        let peer = *stream.remote_addr();
-        let socket = stream.io().as_fd().try_clone_to_owned().ok().map(|fd| Arc::new(Socket::from(fd)));
-        Self { peer, socket }
     }
 }
 

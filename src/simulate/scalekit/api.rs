@@ -12,7 +12,7 @@ use axum::{
     Json, Router,
     body::Bytes,
     extract::{Request, State},
-    http::{StatusCode, header},
+    http::{HeaderMap, StatusCode, header},
     middleware::{self, Next},
     response::{IntoResponse as _, Response},
     routing::{delete, get, post},
@@ -85,17 +85,25 @@ pub(super) fn routes(state: &Arc<Scalekit>) -> Router<Arc<Scalekit>> {
     Router::new().nest("/api/v1", api)
 }
 
-/// Only a token from the token endpoint opens the API, and only while it lives.
 async fn guard(State(scalekit): State<Arc<Scalekit>>, request: Request, next: Next) -> Response {
-    let given = request.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+    match admit(&scalekit, request.headers()) {
+        Ok(()) => next.run(request).await,
+        Err(failure) => failure.into_response(),
+    }
+}
+
+/// Only a token from the token endpoint opens the API, and only while it lives.
+pub(super) fn admit(scalekit: &Scalekit, headers: &HeaderMap) -> Result<(), Failure> {
+    let given = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
     let token = given.and_then(|value| value.strip_prefix("Bearer ")).map(str::trim);
-    let now = scalekit.backstage.clock().now();
     let refused = match token {
         None | Some("") => "Token empty",
-        Some(token) if !locked(&scalekit.tickets).opens_api(token, now) => "Token invalid or expired",
-        Some(_) => return next.run(request).await,
+        Some(token) if !locked(&scalekit.tickets).opens_api(token, scalekit.now()) => {
+            "Token invalid or expired"
+        }
+        Some(_) => return Ok(()),
     };
-    Failure::new(Code::Unauthenticated, refused).into_response()
+    Err(Failure::new(Code::Unauthenticated, refused))
 }
 
 /// A body as JSON; an empty one is an empty message.

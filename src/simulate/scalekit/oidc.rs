@@ -27,7 +27,7 @@ use axum::{
 use serde_json::{Value, json};
 
 pub(super) use self::{keys::Keys, tickets::Tickets};
-use super::Scalekit;
+use super::{Origin, Scalekit};
 use crate::simulate::backstage::locked;
 
 /// The cookie of the hosted login's own session.
@@ -46,8 +46,7 @@ pub(super) fn routes() -> Router<Arc<Scalekit>> {
         .route("/hosted/invitation", get(invitation::accept))
 }
 
-async fn discovery(State(scalekit): State<Arc<Scalekit>>, headers: HeaderMap) -> Json<Value> {
-    let issuer = scalekit.issuer(&headers);
+async fn discovery(Origin(issuer): Origin) -> Json<Value> {
     Json(json!({
         "issuer": issuer,
         "authorization_endpoint": format!("{issuer}/oauth/authorize"),

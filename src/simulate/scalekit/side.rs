@@ -6,13 +6,13 @@ use std::sync::Arc;
 use axum::{
     Json, Router,
     extract::{RawQuery, State},
-    http::{HeaderMap, StatusCode},
+    http::StatusCode,
     response::{IntoResponse as _, Response},
     routing::{delete, get, post},
 };
 use serde_json::{Value, json};
 
-use super::{Client, Scalekit, reader::Query};
+use super::{Client, Origin, Scalekit, reader::Query};
 use crate::simulate::backstage::locked;
 
 pub(super) fn routes() -> Router<Arc<Scalekit>> {
@@ -27,8 +27,7 @@ pub(super) fn routes() -> Router<Arc<Scalekit>> {
 }
 
 /// Every mail, newest last.
-async fn mails(State(scalekit): State<Arc<Scalekit>>, headers: HeaderMap) -> Json<Value> {
-    let origin = scalekit.issuer(&headers);
+async fn mails(State(scalekit): State<Arc<Scalekit>>, Origin(origin): Origin) -> Json<Value> {
     let world = locked(&scalekit.world);
     let shown = world.mails.all().map(|mail| {
         let mut shown = json!(mail);

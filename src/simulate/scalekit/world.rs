@@ -116,6 +116,11 @@ impl World {
         self.organizations.get(id).ok_or_else(|| Failure::not_found("organization"))
     }
 
+    pub(super) fn organization_by_external_id(&self, external: &str) -> Result<&Organization, Failure> {
+        let found = self.organizations.values().find(|org| org.external_id.as_deref() == Some(external));
+        found.ok_or_else(|| Failure::not_found("organization"))
+    }
+
     pub(super) fn user(&self, id: &str) -> Result<&User, Failure> {
         self.people.get(id).ok_or_else(|| Failure::not_found("user"))
     }

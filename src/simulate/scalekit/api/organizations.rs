@@ -75,8 +75,7 @@ pub(super) async fn by_external_id(
         return Err(Failure::new(Code::InvalidArgument, "ExternalId is required"));
     }
     let world = locked(&scalekit.world);
-    let found = world.organizations.values().find(|org| org.external_id.as_deref() == Some(&external));
-    ok(json!({ "organization": found.ok_or_else(|| Failure::not_found("organization"))?.to_json() }))
+    ok(json!({ "organization": world.organization_by_external_id(&external)?.to_json() }))
 }
 
 /// `GET /api/v1/organizations`

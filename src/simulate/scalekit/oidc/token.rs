@@ -21,7 +21,7 @@ use super::{
 };
 use crate::simulate::{
     backstage::locked,
-    scalekit::{Client, Scalekit, random_text, settings::RefreshReplay},
+    scalekit::{Client, Origin, Scalekit, random_text, settings::RefreshReplay},
 };
 
 /// A refusal in the words of RFC 6749 §5.2.
@@ -81,12 +81,12 @@ impl Form {
 /// `POST /oauth/token`
 pub(super) async fn redeem(
     State(scalekit): State<Arc<Scalekit>>,
+    Origin(issuer): Origin,
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<Response, Refused> {
     let form = Form::of(&headers, &body)?;
     let client = caller(&scalekit, &form)?;
-    let issuer = scalekit.issuer(&headers);
     let body = match form.needed("grant_type")? {
         "client_credentials" => for_client(&scalekit, &issuer, &client, &form)?,
         "authorization_code" => for_code(&scalekit, &issuer, &client, &form)?,
