@@ -85,8 +85,9 @@ fn take_origin_form(parts: &mut Parts) -> Result<(), Problem> {
         // A second Host is as wrong here as elsewhere; what the one says no longer counts (RFC 9112 §3.2.2).
         only_host(&parts.headers, parts.version)?;
         parts.headers.insert(HOST, host);
-        let path = parts.uri.path_and_query().cloned().unwrap_or_else(|| PathAndQuery::from_static("/"));
-        parts.uri = Uri::from(path);
+        let path = parts.uri.path_and_query().filter(|path| path.as_str() != "/").cloned();
+        // An empty path reads as "/" and would be written as nothing.
+        parts.uri = Uri::from(path.unwrap_or_else(|| PathAndQuery::from_static("/")));
     }
     let target = parts.uri.path_and_query().map_or("", PathAndQuery::as_str);
     // hyper lets some bytes pass that RFC 9112 does not; servers behind us may cut or decode them.
@@ -152,6 +153,10 @@ fn check_framing(headers: &mut HeaderMap, most: u64) -> Result<(), Problem> {
     let length: u64 = length.to_str().ok().and_then(|text| text.parse().ok()).ok_or(Problem::BadRequest)?;
     if length > most {
         return Err(Problem::ContentTooLarge);
+    }
+    if digits.len() > 1 && digits.starts_with(b"0") {
+        // There are readers that take 010 for eight.
+        headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
     }
     Ok(())
 }

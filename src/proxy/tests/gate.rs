@@ -1,6 +1,6 @@
 //! The gate over real sockets: what a sign-in makes of the application's answers, and of sessions that were there.
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
@@ -8,10 +8,10 @@ use http::HeaderMap;
 use tokio::runtime::Runtime;
 use url::Url;
 
-use super::support::{Application, HOST, Reply, Running, cookies, has, identity, public, upstream};
+use super::support::{Application, HOST, Reply, Running, cookies, has, public, upstream};
 use crate::{
     clock::{Deadline, SystemClock},
-    config::{Config, Environment, HandOff, RoutePath, parse},
+    config::{Config, Environment, HandOff, Public, RoutePath, Upstream, parse},
     identity::{LegacyId, PersonKey, Secret, SourceName, SubjectKey},
     login::{
         Chain, CountKeys, Journeys, Moment, Origin, Row, RowState, Settings, UserId, Witness,
@@ -29,7 +29,7 @@ use crate::{
     telemetry::{AddressPolicy, Audit, Metrics},
 };
 
-fn config(rollout: &str, more: &str) -> Config {
+pub(super) fn config(rollout: &str, more: &str) -> Config {
     let text = format!(
         "
 public: {{url: 'https://{HOST}', allowed_hosts: [{HOST}]}}
@@ -99,8 +99,8 @@ impl IdentityProvider for Away {
     }
 }
 
-struct World {
-    running: Running,
+pub(super) struct World {
+    pub(super) running: Running,
     gate: Arc<Gate>,
     store: Arc<FakeStore>,
     directory: Arc<FakeDirectory>,
@@ -109,6 +109,17 @@ struct World {
 
 impl World {
     fn before(application: &Application, config: &Config) -> Self {
+        Self::at(application.address, config, |_, _| {})
+    }
+
+    /// In front of whatever listens there.
+    pub(super) fn at(
+        application: SocketAddr,
+        config: &Config,
+        tweak: impl FnOnce(&mut Public, &mut Upstream),
+    ) -> Self {
+        let (mut public, mut upstream) = (public(), upstream(application));
+        tweak(&mut public, &mut upstream);
         let runtime = Runtime::new().unwrap();
         let file = std::env::temp_dir().join(format!("crossfade-gate-{}.redb", uuid::Uuid::now_v7()));
         let state = Embedded::open(&file, "test").unwrap();
@@ -118,7 +129,6 @@ impl World {
         let clock = SystemClock::shared();
         let keys = Arc::new(KeyRing::new(&[Secret::new("k".repeat(32))]).unwrap());
         let metrics = Metrics::new();
-        let public = public();
         let gate = Arc::new(Gate {
             rules: ArcSwap::from_pointee(Rules::of(config)),
             journeys: Journeys {
@@ -161,8 +171,8 @@ impl World {
         let setup = Setup {
             cookies: cookies(&public),
             public: Arc::new(public),
-            upstream: upstream(application.address),
-            identity: identity(),
+            upstream,
+            identity: config.identity.clone(),
             gate: Arc::clone(&gate) as _,
             pages: Arc::new(Pages::new("/.crossfade/")),
             metrics: metrics.clone(),
@@ -182,7 +192,7 @@ impl World {
     }
 
     /// Somebody's session, and the cookie that leads to it.
-    fn session(&self) -> (String, String) {
+    pub(super) fn session(&self) -> (String, String) {
         let key =
             PersonKey { source: SourceName::parse("crm").unwrap(), id: LegacyId::parse("ann").unwrap() };
         let tokens =

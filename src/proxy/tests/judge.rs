@@ -6,7 +6,17 @@ pub(super) struct Seen {
     pub(super) line: String,
     /// The head and the trailers, one field a line, as patterns are matched against them.
     pub(super) text: String,
+    /// Names in lower case.
+    pub(super) fields: Vec<(String, Vec<u8>)>,
     pub(super) body: Vec<u8>,
+}
+
+impl Seen {
+    /// Every value of a field.
+    pub(super) fn all(&self, name: &str) -> Vec<String> {
+        let values = self.fields.iter().filter(|(found, _)| found == name);
+        values.map(|(_, value)| String::from_utf8_lossy(value).into_owned()).collect()
+    }
 }
 
 /// All that one connection carried.
@@ -15,6 +25,8 @@ pub(super) struct Carried {
     pub(super) requests: Vec<Seen>,
     /// The first thing that is not valid.
     pub(super) fault: Option<String>,
+    /// How many bytes the complete requests took.
+    pub(super) consumed: usize,
 }
 
 /// Where reading stops.
@@ -30,7 +42,10 @@ pub(super) fn read(bytes: &[u8]) -> Carried {
     let mut rest = bytes;
     while !rest.is_empty() {
         match request(&mut rest) {
-            Ok(request) => carried.requests.push(request),
+            Ok(request) => {
+                carried.requests.push(request);
+                carried.consumed = bytes.len() - rest.len();
+            }
             Err(Stop::Unfinished) => break,
             Err(Stop::Fault(fault)) => {
                 carried.fault = Some(fault);
@@ -100,14 +115,21 @@ fn request(rest: &mut &[u8]) -> Result<Seen, Stop> {
     }
     let body = match (&all("content-length")[..], &all("transfer-encoding")[..]) {
         ([], []) => Vec::new(),
-        ([length], []) if (1..=18).contains(&length.len()) && length.iter().all(u8::is_ascii_digit) => {
+        ([length], []) if is_length(length) => {
             let length: usize = String::from_utf8_lossy(length).parse().unwrap();
             take(rest, length)?
         }
         ([], [coding]) if coding.eq_ignore_ascii_case(b"chunked") => chunked(rest, &mut text)?,
         _ => return fault("framing", first),
     };
-    Ok(Seen { line: String::from_utf8_lossy(first).into_owned(), text, body })
+    Ok(Seen { line: String::from_utf8_lossy(first).into_owned(), text, fields, body })
+}
+
+/// Decimal, as one would write it.
+fn is_length(text: &[u8]) -> bool {
+    (1..=18).contains(&text.len())
+        && text.iter().all(u8::is_ascii_digit)
+        && (text.len() == 1 || !text.starts_with(b"0"))
 }
 
 fn take(rest: &mut &[u8], length: usize) -> Result<Vec<u8>, Stop> {
@@ -147,11 +169,40 @@ fn chunked(rest: &mut &[u8], text: &mut String) -> Result<Vec<u8>, Stop> {
     }
 }
 
+/// A field that must not have come this far (SEC-11, SEC-16, SEC-17): `identity` is the configured name, `session`
+/// whether there is one to speak of.
+pub(super) fn foreign_field(seen: &Seen, identity: &str, session: bool) -> Option<String> {
+    let identity = identity.to_ascii_lowercase();
+    let upgrade = seen.all("upgrade").iter().all(|value| value == "websocket");
+    for (name, _) in &seen.fields {
+        let refused = match name.as_str() {
+            "connection" => !seen.all("upgrade").iter().any(|value| value == "websocket"),
+            "upgrade" => !upgrade,
+            "keep-alive" | "proxy-connection" | "te" | "trailer" | "http2-settings" | "proxy-authenticate"
+            | "proxy-authorization" | "remote-user" | "forwarded" | "x-real-ip" | "x-original-url"
+            | "x-rewrite-url" | "app-user" => true,
+            "x-forwarded-for" | "x-forwarded-proto" | "x-forwarded-host" | "x-request-id" => {
+                seen.all(name).len() != 1
+            }
+            // A signed assertion, ours.
+            name if name == identity => {
+                let values = seen.all(name);
+                !session || values.len() != 1 || !values[0].starts_with("eyJ")
+            }
+            name => name.contains('_') || name.starts_with("x-forwarded-") || name.starts_with("x-auth-request-"),
+        };
+        if refused {
+            return Some(format!("`{name}` came through: {}", seen.line));
+        }
+    }
+    None
+}
+
 #[test]
 fn the_judge_sees_what_is_wrong() {
     let good = b"POST /x HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\nT: 1\r\n\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\nGET";
     let carried = read(good);
-    assert_eq!((carried.requests.len(), carried.fault), (2, None));
+    assert_eq!((carried.requests.len(), carried.fault, carried.consumed), (2, None, good.len() - 3));
     assert_eq!(carried.requests[0].body, b"ok");
     assert!(carried.requests[0].text.ends_with("T: 1\n"));
     for bad in [
@@ -162,11 +213,27 @@ fn the_judge_sees_what_is_wrong() {
         b"GET / HTTP/1.1\r\nHost: a\r\nX : 1\r\n\r\n",
         b"GET / HTTP/1.1\r\nHost: a\r\n X: 1\r\n\r\n",
         b"GET / HTTP/1.1\r\nHost: a\r\nContent-Length: +1\r\n\r\na",
+        b"GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 01\r\n\r\na",
         b"GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nContent-Length: 1\r\n\r\na",
         b"GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
         b"GET / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n1 \r\na\r\n0\r\n\r\n",
         b"GET / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nab\r\n0\r\n\r\n",
     ] {
         assert!(read(bad).fault.is_some(), "{:?}", String::from_utf8_lossy(bad));
+    }
+    for (fields, foreign) in [
+        ("X-Id: eyJ\r\n", false),
+        ("X-Id: mallory\r\n", true),
+        ("X-Id: eyJ\r\nX-Id: eyJ\r\n", true),
+        ("X_Id: eyJ\r\n", true),
+        ("Remote-User: a\r\n", true),
+        ("X-Forwarded-For: a\r\n", false),
+        ("X-Forwarded-For: a\r\nX-Forwarded-For: b\r\n", true),
+        ("Connection: upgrade\r\nUpgrade: websocket\r\n", false),
+        ("Connection: keep-alive\r\n", true),
+    ] {
+        let request = format!("GET / HTTP/1.1\r\nHost: a\r\n{fields}\r\n");
+        let carried = read(request.as_bytes());
+        assert_eq!(foreign_field(&carried.requests[0], "X-Id", true).is_some(), foreign, "{fields}");
     }
 }

@@ -64,8 +64,13 @@ fn the_authority_of_an_absolute_target_is_the_host() {
     assert!(reply.text().starts_with("GET /a?b HTTP/1.1\n"), "{}", reply.text());
     assert!(reply.text().contains(&format!("host: {HOST}\n")));
     assert!(!reply.text().contains("evil"));
-    let reply = running.ask(&format!("GET http://{HOST} HTTP/1.1\r\nHost: {HOST}\r\n\r\n"));
-    assert!(reply.text().starts_with("GET / HTTP/1.1\n"));
+    for (rest, target) in
+        [("", "/"), ("/", "/"), ("#/c", "/"), ("?d", "/?d"), ("?#", "/?"), ("#", "/"), ("/a#b", "/a")]
+    {
+        let reply = running.ask(&format!("GET http://{HOST}{rest} HTTP/1.1\r\nHost: {HOST}\r\n\r\n"));
+        let line = format!("GET {target} HTTP/1.1\n");
+        assert!(reply.text().starts_with(&line), "{rest}: {}", reply.text());
+    }
 }
 
 #[test]
