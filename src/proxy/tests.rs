@@ -7,5 +7,6 @@ mod gate;
 mod judge;
 mod life;
 mod limits;
+mod sessions;
 pub(super) mod support;
 mod tls;

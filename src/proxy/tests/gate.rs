@@ -29,7 +29,7 @@ use crate::{
     telemetry::{AddressPolicy, Audit, Metrics},
 };
 
-fn config(rollout: &str, more: &str) -> Config {
+pub(super) fn config(rollout: &str, more: &str) -> Config {
     let text = format!(
         "
 public: {{url: 'https://{HOST}', allowed_hosts: [{HOST}]}}
@@ -99,16 +99,24 @@ impl IdentityProvider for Away {
     }
 }
 
-struct World {
-    running: Running,
-    gate: Arc<Gate>,
+pub(super) struct World {
+    pub(super) running: Running,
+    pub(super) gate: Arc<Gate>,
     store: Arc<FakeStore>,
     directory: Arc<FakeDirectory>,
-    runtime: Runtime,
+    pub(super) runtime: Runtime,
 }
 
 impl World {
-    fn before(application: &Application, config: &Config) -> Self {
+    pub(super) fn before(application: &Application, config: &Config) -> Self {
+        Self::with(application, config, Arc::new(Away))
+    }
+
+    pub(super) fn with(
+        application: &Application,
+        config: &Config,
+        provider: Arc<dyn IdentityProvider>,
+    ) -> Self {
         let runtime = Runtime::new().unwrap();
         let file = std::env::temp_dir().join(format!("crossfade-gate-{}.redb", uuid::Uuid::now_v7()));
         let state = Embedded::open(&file, "test").unwrap();
@@ -137,7 +145,7 @@ impl World {
                 absolute: config.session.absolute,
             },
             flows: Flows { store: Arc::new(state), keys: Arc::clone(&keys), clock: clock.clone() },
-            provider: Arc::new(Away),
+            provider,
             cookies: cookies(&public),
             keys,
             signer: AssertionSigner::new(
@@ -155,6 +163,7 @@ impl World {
             clock,
             visitors: Visitors::default(),
         });
+        gate.watch_tunnels();
         let metrics = Metrics::new();
         let setup = Setup {
             cookies: cookies(&public),
@@ -180,7 +189,7 @@ impl World {
     }
 
     /// Somebody's session, and the cookie that leads to it.
-    fn session(&self) -> (String, String) {
+    pub(super) fn session(&self) -> (String, String) {
         let key =
             PersonKey { source: SourceName::parse("crm").unwrap(), id: LegacyId::parse("ann").unwrap() };
         let tokens =
@@ -198,7 +207,7 @@ impl World {
         (format!("{}={id}", self.gate.cookies.session), id)
     }
 
-    fn is_live(&self, id: &str) -> bool {
+    pub(super) fn is_live(&self, id: &str) -> bool {
         matches!(self.runtime.block_on(self.gate.sessions.find(id)).unwrap(), Found::Live(_))
     }
 
@@ -208,7 +217,7 @@ impl World {
 }
 
 /// Lets everybody in whose form says `p=right`, and answers who-am-I with what it is given.
-fn application(who_am_i: &'static str) -> Application {
+pub(super) fn application(who_am_i: &'static str) -> Application {
     Application::run(move |guest| {
         while let Some(request) = guest.request() {
             guest.send(match () {
@@ -222,7 +231,7 @@ fn application(who_am_i: &'static str) -> Application {
     })
 }
 
-const NOBODY: &str = "HTTP/1.1 401 Unauthorized\r\nContent-Length: 2\r\n\r\n{}";
+pub(super) const NOBODY: &str = "HTTP/1.1 401 Unauthorized\r\nContent-Length: 2\r\n\r\n{}";
 const ANN: &str =
     "HTTP/1.1 200 OK\r\nContent-Length: 38\r\n\r\n{\"id\":\"ann\",\"email\":\"ann@example.com\"}";
 
