@@ -36,6 +36,12 @@ impl Knock<'_> {
         values.next().is_none().then_some(first)
     }
 
+    /// Whether a query field is there more than once.
+    pub(super) fn is_doubled(&self, name: &str) -> bool {
+        let query = self.head.uri.query().unwrap_or_default();
+        url::form_urlencoded::parse(query.as_bytes()).filter(|(found, _)| found == name).count() > 1
+    }
+
     /// Where the browser wants to go afterwards, judged (SEC-25).
     pub(super) fn return_to(&self) -> String {
         return_to(self.field("return_to").as_deref(), &self.rules.public.url)

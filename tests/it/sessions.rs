@@ -55,6 +55,11 @@ fn events(crossfade: &Crossfade, event: &str) -> Vec<Value> {
     lines.filter(|line| line["event"] == event).collect()
 }
 
+#[expect(clippy::print_stdout, reason = "the figures of a test are part of its result")]
+fn figures(text: &str) {
+    println!("{text}");
+}
+
 #[expect(clippy::disallowed_methods, reason = "what a request waits is what is measured")]
 fn now() -> Instant {
     Instant::now()
@@ -87,7 +92,7 @@ fn two_hundred_requests_at_the_expiry_make_one_refresh() {
             (refreshes(&scene, "granted") > u64::try_from(round).unwrap()).then_some(())
         });
         let received = refreshes(&scene, "received");
-        println!("{manner}: 200 requests in {took:?}, refreshes so far {received}");
+        figures(&format!("{manner}: 200 requests in {took:?}, refreshes so far {received}"));
         assert_eq!(received, u64::try_from(round).unwrap() + 1, "{manner}");
         assert_eq!(session(&visitor)["signed_in"], true);
     }
@@ -136,7 +141,7 @@ fn no_trouble_of_the_token_endpoint_signs_anybody_out_or_keeps_them_waiting() {
             longest = longest.max(begun.elapsed());
         }
     }
-    println!("{} kinds of trouble, the slowest answer took {longest:?}", faults.len());
+    figures(&format!("{} kinds of trouble, the slowest answer took {longest:?}", faults.len()));
     assert!(longest < Duration::from_secs(3), "no request waits for a refresh: {longest:?}");
     scene.scalekit.clear_faults();
     let renewed = |visitor: &Visitor| {
@@ -147,7 +152,9 @@ fn no_trouble_of_the_token_endpoint_signs_anybody_out_or_keeps_them_waiting() {
         visitors.iter().for_each(renewed);
         let metrics = crossfade.admin_visitor().get("/metrics").text();
         let line = metrics.lines().find_map(|line| {
-            line.strip_prefix("crossfade_session_refreshes_total{outcome=\"renewed\"} ")?.parse::<usize>().ok()
+            line.strip_prefix("crossfade_session_refreshes_total{outcome=\"renewed\"} ")?
+                .parse::<usize>()
+                .ok()
         });
         (line >= Some(visitors.len())).then_some(())
     });

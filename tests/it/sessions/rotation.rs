@@ -11,7 +11,7 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use super::{SHORT_SECS, events, is_fine, people, refreshes, session, signed_in};
+use super::{SHORT_SECS, events, figures, is_fine, people, refreshes, session, signed_in};
 use crate::support::{
     crossfade::Crossfade,
     http::Visitor,
@@ -40,9 +40,10 @@ struct Tally {
     signed_out: AtomicUsize,
 }
 
-/// Somebody works: pages of the application, their own session, until told to stop.
-fn work(visitor: &Visitor, tally: &Tally, stop: &AtomicBool) {
-    while !stop.load(Ordering::Relaxed) {
+/// People work: pages of the application, their own session, until told to stop.
+fn work(visitors: &[Visitor], tally: &Tally, stop: &AtomicBool) {
+    let rounds = visitors.iter().cycle().take_while(|_| !stop.load(Ordering::Relaxed));
+    for visitor in rounds {
         for path in ["/api/me", "/.crossfade/session", "/.crossfade/check"] {
             let answer = visitor.get(path);
             tally.requests.fetch_add(1, Ordering::Relaxed);
@@ -51,7 +52,6 @@ fn work(visitor: &Visitor, tally: &Tally, stop: &AtomicBool) {
             tally.signed_out.fetch_add(usize::from(signed_out), Ordering::Relaxed);
             tally.failures.fetch_add(usize::from(answer.status != 200), Ordering::Relaxed);
         }
-        let _pause: Option<()> = wait::within(std::time::Duration::from_millis(40), || None);
     }
 }
 
@@ -69,8 +69,7 @@ fn session_keys_rotate_twice_under_load_and_nobody_is_signed_out() {
     }
     let with = |names: &[&str]| with_keys(&scene, folder.path(), names);
     let crossfade = Scene::start_as(&with(&["key0"]), &[]);
-    let visitors: Vec<Visitor> =
-        everybody[..PEOPLE].iter().map(|person| signed_in(&scene, person)).collect();
+    let visitors: Vec<Visitor> = everybody[..PEOPLE].iter().map(|person| signed_in(&scene, person)).collect();
     let mut rest = everybody[PEOPLE..].chunks(UNDER_WAY);
     let begin = |people: &[crate::support::scene::Person]| -> Vec<(Visitor, String)> {
         let begun = people.iter().map(|person| {
@@ -93,21 +92,7 @@ fn session_keys_rotate_twice_under_load_and_nobody_is_signed_out() {
     let mut finished = 0;
     thread::scope(|scope| {
         for visitors in visitors.chunks(PEOPLE / 4) {
-            scope.spawn(|| {
-                while !stop.load(Ordering::Relaxed) {
-                    for visitor in visitors {
-                        let once = AtomicBool::new(false);
-                        thread::scope(|one| {
-                            let worker = one.spawn(|| work(visitor, &tally, &once));
-                            once.store(true, Ordering::Relaxed);
-                            worker.join().unwrap();
-                        });
-                        if stop.load(Ordering::Relaxed) {
-                            break;
-                        }
-                    }
-                }
-            });
+            scope.spawn(|| work(visitors, &tally, &stop));
         }
         for keys in [&["key1", "key0"][..], &["key2", "key1", "key0"]] {
             let begun = begin(rest.next().unwrap());
@@ -132,14 +117,14 @@ fn session_keys_rotate_twice_under_load_and_nobody_is_signed_out() {
     });
     let devices = devices.count();
     let load = |count: &AtomicUsize| count.load(Ordering::Relaxed);
-    println!(
+    figures(&format!(
         "two rotations: {} requests on {PEOPLE} sessions, {} failures, {} sign-outs, {finished} sign-ins finished \
          across them, {devices} devices known, {} refreshes",
         load(&tally.requests),
         load(&tally.failures),
         load(&tally.signed_out),
         refreshes(&scene, "granted"),
-    );
+    ));
     assert!(load(&tally.requests) > 200);
     assert_eq!((load(&tally.failures), load(&tally.signed_out)), (0, 0));
     assert_eq!((finished, devices), (3 * UNDER_WAY, PEOPLE));
@@ -163,9 +148,7 @@ fn session_keys_rotate_twice_under_load_and_nobody_is_signed_out() {
     // A key that is gone with everything under it: signed out, and no error.
     folder.write("key3", &"d".repeat(48));
     crossfade.take(&with(&["key3"]));
-    wait::until("the cached second is over", || {
-        (session(&visitors[1])["signed_in"] == false).then_some(())
-    });
+    wait::until("the cached second is over", || (session(&visitors[1])["signed_in"] == false).then_some(()));
     for visitor in &visitors[1..] {
         let page = visitor.get("/");
         assert_eq!((page.status, visitor.cookie("crossfade")), (200, None));
@@ -224,7 +207,8 @@ fn the_client_secret_rotates_and_no_sign_in_fails() {
         }
         (refreshes(&scene, "granted") >= before + 9).then_some(())
     });
-    println!("9 sign-ins and {} refreshes across a rotated client secret", refreshes(&scene, "granted"));
+    let granted = refreshes(&scene, "granted");
+    figures(&format!("9 sign-ins and {granted} refreshes across a rotated client secret"));
     assert_eq!(events(&crossfade, "session_ended"), Vec::<Value>::new());
     crossfade.assert_never_said(&["canary-new-client-secret", secret("SCALEKIT_CLIENT_SECRET")]);
     assert!(!crossfade.process.stderr().contains("needs a restart"));
@@ -247,10 +231,9 @@ fn the_assertion_key_rotates_with_both_published() {
     let scene = Scene::set(&Cast { people: people.clone(), ..Cast::default() });
     let folder = Scratch::new();
     let file = folder.write("assertion.pem", &a_key_file());
-    let configuration = scene.configuration().replace(
-        "identity:\n",
-        &format!("identity:\n  assertion_key: {{file: '{}'}}\n", file.display()),
-    );
+    let configuration = scene
+        .configuration()
+        .replace("identity:\n", &format!("identity:\n  assertion_key: {{file: '{}'}}\n", file.display()));
     let crossfade = Scene::start_as(&configuration, &[]);
     let visitor = signed_in(&scene, &people[0]);
     let first = published(&crossfade);
