@@ -42,7 +42,7 @@ When it listens it prints one line of JSON on standard output:
   {\"kind\":\"scalekit\",\"listening\":\"127.0.0.1:9400\"}
 
 Its side door is under /__simulator/: faults, journal, counts and reset everywhere; scalekit also has mails,
-users, settings, clients, keys/rotate, api_tokens and transcript.")]
+users, settings, clients, keys/rotate, api_tokens, refreshes and transcript.")]
 pub(super) struct Args {
     /// Which server to stand in for
     kind: Kind,

@@ -81,9 +81,10 @@ fn two_hundred_requests_at_the_expiry_make_one_refresh() {
         // The next expiry is far away: whatever comes now is about this one.
         scene.scalekit.change_settings(&json!({ "access_token_secs": 300 }));
         let begun = now();
-        let requests: Vec<_> = (0..200)
-            .map(|number| visitor.request(Method::GET, &format!("/api/me?{number}")).send())
-            .collect();
+        let requests = (0..200).map(|number| {
+            let request = visitor.request(Method::GET, &format!("/api/me?{number}"));
+            async move { request.send().await }
+        });
         let answers = block_on(futures_util::future::join_all(requests));
         let took = begun.elapsed();
         let good = answers.iter().filter(|answer| answer.as_ref().is_ok_and(|a| a.status() == 200)).count();
