@@ -9,6 +9,7 @@ use crate::{
     config::{AssertionKey, Config, IdentityHeaders},
     login::Settings,
     proxy::Rules,
+    session::KeyRing,
 };
 
 /// A section as text, to tell whether it changed.
@@ -98,16 +99,13 @@ impl Instance {
     /// Takes keys and secrets into force (REL-11). The last thing that can refuse a configuration: whatever was taken
     /// before a refusal only opens more than it did.
     async fn rotate(&self, new: &Config) -> anyhow::Result<()> {
-        let (gate, wanted) = (&self.parts.gate, &new.identity.assertion_key);
-        let before = self.config.load_full();
+        let (gate, before) = (&self.parts.gate, self.config.load());
+        // What the store keeps is opened with any key, and sealed with the first one of the new keys: none of the old
+        // ones need stay for its sake.
+        let all: Vec<_> = new.session.keys.iter().chain(&before.session.keys).cloned().collect();
+        let all = KeyRing::new(&all).context("session.keys")?;
+        let key = build::signing_key(&new.identity.assertion_key, &self.parts.store, &all).await?;
         gate.keys.replace(&new.session.keys).context("session.keys")?;
-        let key = build::signing_key(wanted, &self.parts.store, &gate.keys).await;
-        let key = key.inspect_err(|_| {
-            // The keys as they were; they were derived once already.
-            if let Err(error) = gate.keys.replace(&before.session.keys) {
-                tracing::error!(%error, "the old session.keys could not be taken back");
-            }
-        })?;
         if gate.signer.rotate(key, gate.clock.now()) {
             tracing::info!("a new key is published and signs assertions in a few minutes");
         }

@@ -36,15 +36,27 @@ impl Knock<'_> {
         values.next().is_none().then_some(first)
     }
 
+    /// Whether a query field is there more than once.
+    pub(super) fn is_doubled(&self, name: &str) -> bool {
+        let query = self.head.uri.query().unwrap_or_default();
+        url::form_urlencoded::parse(query.as_bytes()).filter(|(found, _)| found == name).count() > 1
+    }
+
     /// Where the browser wants to go afterwards, judged (SEC-25).
     pub(super) fn return_to(&self) -> String {
         return_to(self.field("return_to").as_deref(), &self.rules.public.url)
     }
 
-    /// Whether another site sent the browser here; requests without the header are programs and old browsers.
+    /// Whether another site sent the browser here. An older browser names the page it comes from in one of two other
+    /// fields; what says nothing at all is a program, or a person who typed the address.
     pub(super) fn is_cross_site(&self) -> bool {
-        let site = self.head.headers.get("sec-fetch-site").and_then(|value| value.to_str().ok());
-        matches!(site, Some("cross-site" | "same-site"))
+        let field = |name: &str| self.head.headers.get(name).map(|value| value.to_str().unwrap_or(""));
+        if let Some(site) = field("sec-fetch-site") {
+            return matches!(site, "cross-site" | "same-site");
+        }
+        let ours = self.rules.public.url.origin();
+        let is_ours = |page: &str| url::Url::parse(page).is_ok_and(|page| page.origin() == ours);
+        ["origin", "referer"].into_iter().filter_map(field).any(|page| !is_ours(page))
     }
 }
 

@@ -123,18 +123,43 @@ impl Gate {
     ) -> Response<AnswerBody> {
         let wants_form = query_field(&request, "crossfade").as_deref() == Some("form");
         let device = self.device(&request.parts.headers).filter(|_| !wants_form);
-        let Some(key) = device else { return self.pass(core, request, rules).await };
+        let Some(key) = device else { return self.form(core, request, rules).await };
         // Somebody who is signed in and asks for the form gets what the application says to that.
         if matches!(self.visitor(&request.parts.headers, rules).await, Ok(Some(_))) {
-            return self.pass(core, request, rules).await;
+            return self.form(core, request, rules).await;
         }
         let field = sign_in_target(route);
         let target = field.and_then(|field| query_field(&request, field));
         let target = return_to(target.as_deref(), &rules.public.url);
         match self.away(key, &request, rules, target).await {
             Some(page) => AnswerBody::page(page),
-            None => self.pass(core, request, rules).await,
+            None => self.form(core, request, rules).await,
         }
+    }
+
+    /// The application's own page with the form. Whoever is shown it is about to sign in, so a session that came along
+    /// ends (SEC-20): it might be one that somebody else put there. An application that leads the signed-in elsewhere
+    /// shows no form, and another site's link does not sign people out.
+    async fn form(
+        self: &Arc<Self>,
+        core: &Core,
+        request: Accepted,
+        rules: &Arc<Rules>,
+    ) -> Response<AnswerBody> {
+        let head = &request.parts;
+        let may_end =
+            head.method == Method::GET && is_navigation(&head.headers) && !is_read_from_elsewhere(head);
+        let has_session = CookieJar::new(&head.headers).has(&self.cookies.session);
+        let headers = (may_end && has_session).then(|| head.headers.clone());
+        let mut answer = self.pass(core, request, rules).await;
+        if let Some(headers) = headers.filter(|_| answer.status() == StatusCode::OK) {
+            // An error is logged there; the cookie goes in any case.
+            let _ = self.end_session(&headers, "sign_in_page").await;
+            if let Some(cookie) = self.cookies.clear(&self.cookies.session) {
+                answer.headers_mut().append(SET_COOKIE, cookie);
+            }
+        }
+        answer
     }
 
     /// Sends a device's crossed person to Scalekit; `None` shows the form.

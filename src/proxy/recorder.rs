@@ -99,6 +99,11 @@ impl Recorder {
         self.audit.callback_refused(why.as_str(), client);
     }
 
+    /// A return from Scalekit that names nobody; `why` is a fixed word.
+    pub(super) fn callback_broken(&self, why: &'static str, client: IpAddr) {
+        self.audit.callback_refused(why, client);
+    }
+
     pub(super) fn force_token_used(&self, lane: Lane, client: IpAddr) {
         self.audit.force_token_used(lane, client);
     }

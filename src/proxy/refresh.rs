@@ -13,6 +13,7 @@ use tokio::{sync::watch, time::timeout};
 
 use super::gate::{Gate, Rules};
 use crate::{
+    clock::Deadline,
     session::{Digest, Refresh, Session},
     telemetry::with_causes,
 };
@@ -23,18 +24,27 @@ const PATIENCE: Duration = Duration::from_millis(400);
 /// More refreshes than this are not under way at once; the next use of a session asks again.
 const MOST_FLIGHTS: usize = 64;
 
-/// The refreshes under way in this process; each receiver ends with its flight.
+/// The refreshes under way in this process.
 #[derive(Debug, Default)]
-pub(crate) struct Flights(Mutex<HashMap<Digest, watch::Receiver<()>>>);
+pub(crate) struct Flights(Mutex<HashMap<Digest, Flight>>);
+
+/// One refresh under way.
+#[derive(Clone, Debug)]
+struct Flight {
+    /// Never sends: it closes when the flight has landed.
+    landed: watch::Receiver<()>,
+    /// Until when anybody waits for it: a slow one does not cost every request the whole wait.
+    patience: Deadline,
+}
 
 impl Flights {
     /// The flight under way for a session.
-    fn under_way(&self, id: &Digest) -> Option<watch::Receiver<()>> {
+    fn under_way(&self, id: &Digest) -> Option<Flight> {
         self.lock().get(id).cloned()
     }
 
-    /// The flight under way, or the sender of a new one beside its receiver; `None` when there are too many.
-    fn join_or_begin(&self, id: &Digest) -> Option<(watch::Receiver<()>, Option<watch::Sender<()>>)> {
+    /// The flight under way, or a new one beside the sender that ends it; `None` when there are too many.
+    fn join_or_begin(&self, id: &Digest) -> Option<(Flight, Option<watch::Sender<()>>)> {
         let mut flights = self.lock();
         if let Some(flight) = flights.get(id) {
             return Some((flight.clone(), None));
@@ -42,12 +52,13 @@ impl Flights {
         if flights.len() >= MOST_FLIGHTS {
             return None;
         }
-        let (sender, receiver) = watch::channel(());
-        flights.insert(id.clone(), receiver.clone());
-        Some((receiver, Some(sender)))
+        let (tell, landed) = watch::channel(());
+        let flight = Flight { landed, patience: Deadline::within(PATIENCE) };
+        flights.insert(id.clone(), flight.clone());
+        Some((flight, Some(tell)))
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<Digest, watch::Receiver<()>>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<Digest, Flight>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -85,8 +96,7 @@ impl Gate {
             flights.under_way(id)
         };
         let Some(mut flight) = flight else { return false };
-        // It never sends: the channel closes when the flight has landed.
-        timeout(PATIENCE, flight.changed()).await.is_ok()
+        timeout(flight.patience.remaining(), flight.landed.changed()).await.is_ok()
     }
 
     fn take_off(self: &Arc<Self>, id: Digest, tell: watch::Sender<()>, every: Option<Duration>) {

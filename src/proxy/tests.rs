@@ -12,5 +12,6 @@ mod mutations;
 mod payloads;
 mod reading;
 mod recording;
+mod sessions;
 pub(super) mod support;
 mod tls;

@@ -1,5 +1,7 @@
 //! Sealing: authenticated encryption of what leaves the process or is stored, and random names.
 
+use std::sync::Arc;
+
 use arc_swap::ArcSwap;
 use aws_lc_rs::{
     aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey},
@@ -59,21 +61,18 @@ impl KeyRing {
     /// Takes other keys into force (REL-11). With several replicas a new key is first added behind the one in use
     /// everywhere, and only then put in front: whoever has not read it yet cannot open what it seals.
     pub(crate) fn replace(&self, secrets: &[Secret]) -> Result<(), SealError> {
-        self.keys.store(std::sync::Arc::new(derived(secrets)?));
+        self.keys.store(Arc::new(derived(secrets)?));
         Ok(())
     }
 
     /// Whether a value names one of the keys; what it holds is not looked at.
     pub(crate) fn knows(&self, sealed: &str) -> bool {
-        // Four bytes of key id stand in the first six characters.
-        let id = sealed.get(..8).and_then(|head| URL_SAFE_NO_PAD.decode(head).ok());
-        id.is_some_and(|id| self.keys.load().iter().any(|key| id.starts_with(&key.id)))
+        key_id(sealed).is_some_and(|id| self.keys.load().iter().any(|key| key.id == id))
     }
 
-    /// Whether a value is sealed with the key that seals now.
+    /// Whether a value names the key that seals now.
     pub(crate) fn is_current(&self, sealed: &str) -> bool {
-        let id = sealed.get(..8).and_then(|head| URL_SAFE_NO_PAD.decode(head).ok());
-        id.is_some_and(|id| self.keys.load().first().is_some_and(|key| id.starts_with(&key.id)))
+        key_id(sealed).is_some_and(|id| self.keys.load().first().is_some_and(|key| key.id == id))
     }
 
     /// `base64url(key id ‖ nonce ‖ ciphertext ‖ tag)` with the active key.
@@ -102,6 +101,13 @@ impl KeyRing {
         let plain = key.aead.open_in_place(nonce, Aad::from(purpose.label()), &mut data).ok()?;
         Some(plain.to_vec())
     }
+}
+
+/// The key that an envelope names.
+fn key_id(sealed: &str) -> Option<[u8; 4]> {
+    // Eight characters hold six bytes.
+    let head = URL_SAFE_NO_PAD.decode(sealed.get(..8)?).ok()?;
+    head.first_chunk().copied()
 }
 
 fn derived(secrets: &[Secret]) -> Result<Vec<Key>, SealError> {
@@ -163,6 +169,11 @@ mod tests {
         let retired = KeyRing::new(&[secret('b')]).unwrap();
         assert!(retired.open(Purpose::Device, &sealed).is_none());
         assert!(retired.open(Purpose::Device, "").is_none());
+        assert!(rotated.knows(&sealed) && !rotated.is_current(&sealed) && !retired.knows(&sealed));
+        assert!(!retired.knows("") && !retired.knows("short") && !retired.knows("ééééé"));
+        old.replace(&[secret('b'), secret('a')]).unwrap();
+        assert!(old.open(Purpose::Device, &sealed).is_some());
+        assert!(old.is_current(&old.seal(Purpose::Device, b"y").unwrap()));
     }
 
     #[test]

@@ -32,8 +32,13 @@ struct Returned {
 impl Gate {
     pub(super) async fn callback(self: &Arc<Self>, knock: &Knock<'_>) -> Result<Page, Problem> {
         let jar = CookieJar::new(&knock.head.headers);
+        let client = knock.client.address;
+        // One of them given twice means two things to two readers.
+        if ["state", "code", "iss", "error"].into_iter().any(|name| knock.is_doubled(name)) {
+            return Ok(self.broken("doubled_parameter", client, knock.asked));
+        }
         let Some(state) = knock.field("state") else {
-            return Ok(self.pages.sign_in_broken(knock.asked));
+            return Ok(self.broken("no_state", client, knock.asked));
         };
         let returned = Returned {
             state,
@@ -41,7 +46,7 @@ impl Gate {
             issuer: knock.field("iss"),
             browser: jar.only(&self.cookies.browser).map(str::to_owned),
             old_session: jar.only(&self.cookies.session).map(str::to_owned),
-            client: knock.client.address,
+            client,
         };
         // Only the error's name is looked at: its description is anybody's text.
         if let Some(error) = knock.field("error") {
@@ -61,14 +66,14 @@ impl Gate {
                 return self.pages.refused(Refused::TryAgain, asked);
             }
         };
-        let (Some((flow, secrets)), Some(code)) = (flow, &returned.code) else {
-            return self.pages.sign_in_broken(asked);
-        };
+        // Never begun, finished before, too late, or begun in another browser: which of them is not told apart.
+        let Some((flow, secrets)) = flow else { return self.broken("unknown_flow", returned.client, asked) };
+        let Some(code) = &returned.code else { return self.broken("no_code", returned.client, asked) };
         let deadline = Deadline::within(REDEEM_BUDGET);
         let redeemed = self.provider.redeem(code, &secrets, returned.issuer.as_deref(), deadline).await;
         let signed_in = match redeemed {
             Ok(signed_in) => signed_in,
-            Err(error) => return self.not_redeemed(&error, asked),
+            Err(error) => return self.not_redeemed(&error, returned.client, asked),
         };
         let callback = Callback {
             user: signed_in.user.clone(),
@@ -97,18 +102,25 @@ impl Gate {
         }
     }
 
-    fn not_redeemed(&self, error: &SignInError, asked: &Asked) -> Page {
+    /// A return that leads to no session: on record with its class, and one page for all of them.
+    fn broken(&self, why: &'static str, client: IpAddr, asked: &Asked) -> Page {
+        self.recorder.callback_broken(why, client);
+        self.pages.sign_in_broken(asked)
+    }
+
+    fn not_redeemed(&self, error: &SignInError, client: IpAddr, asked: &Asked) -> Page {
         match error {
             SignInError::CodeInvalid => {
                 tracing::warn!(request.id = %asked.id, "Scalekit does not know the code");
-                self.pages.sign_in_broken(asked)
+                self.broken("code_invalid", client, asked)
             }
             SignInError::Refused(_) => {
                 tracing::error!(error = %error, request.id = %asked.id, "a Scalekit answer is not believed");
-                self.pages.sign_in_broken(asked)
+                self.broken("not_believed", client, asked)
             }
             SignInError::Unavailable(..) | SignInError::Misconfigured(_) => {
                 tracing::error!(error = %with_causes(error), request.id = %asked.id, "a code cannot be redeemed");
+                self.recorder.callback_broken("not_redeemed", client);
                 self.pages.refused(Refused::TryAgain, asked)
             }
         }

@@ -101,21 +101,38 @@ impl IdentityProvider for Away {
 
 pub(super) struct World {
     pub(super) running: Running,
-    gate: Arc<Gate>,
+    pub(super) gate: Arc<Gate>,
     store: Arc<FakeStore>,
     directory: Arc<FakeDirectory>,
-    runtime: Runtime,
+    pub(super) runtime: Runtime,
 }
 
 impl World {
-    fn before(application: &Application, config: &Config) -> Self {
-        Self::at(application.address, config, |_, _| {})
+    pub(super) fn before(application: &Application, config: &Config) -> Self {
+        Self::with(application, config, Arc::new(Away))
+    }
+
+    pub(super) fn with(
+        application: &Application,
+        config: &Config,
+        provider: Arc<dyn IdentityProvider>,
+    ) -> Self {
+        Self::made(application.address, config, provider, |_, _| {})
     }
 
     /// In front of whatever listens there.
     pub(super) fn at(
         application: SocketAddr,
         config: &Config,
+        tweak: impl FnOnce(&mut Public, &mut Upstream),
+    ) -> Self {
+        Self::made(application, config, Arc::new(Away), tweak)
+    }
+
+    fn made(
+        application: SocketAddr,
+        config: &Config,
+        provider: Arc<dyn IdentityProvider>,
         tweak: impl FnOnce(&mut Public, &mut Upstream),
     ) -> Self {
         let (mut public, mut upstream) = (public(), upstream(application));
@@ -147,7 +164,7 @@ impl World {
                 absolute: config.session.absolute,
             },
             flows: Flows { store: Arc::new(state), keys: Arc::clone(&keys), clock: clock.clone() },
-            provider: Arc::new(Away),
+            provider,
             cookies: cookies(&public),
             keys,
             signer: AssertionSigner::new(
@@ -167,6 +184,7 @@ impl World {
             clock,
             visitors: Visitors::default(),
         });
+        gate.watch_tunnels();
         let metrics = Metrics::new();
         let setup = Setup {
             cookies: cookies(&public),
@@ -210,7 +228,7 @@ impl World {
         (format!("{}={id}", self.gate.cookies.session), id)
     }
 
-    fn is_live(&self, id: &str) -> bool {
+    pub(super) fn is_live(&self, id: &str) -> bool {
         matches!(self.runtime.block_on(self.gate.sessions.find(id)).unwrap(), Found::Live(_))
     }
 
@@ -220,7 +238,7 @@ impl World {
 }
 
 /// Lets everybody in whose form says `p=right`, and answers who-am-I with what it is given.
-fn application(who_am_i: &'static str) -> Application {
+pub(super) fn application(who_am_i: &'static str) -> Application {
     Application::run(move |guest| {
         while let Some(request) = guest.request() {
             guest.send(match () {
@@ -234,7 +252,7 @@ fn application(who_am_i: &'static str) -> Application {
     })
 }
 
-const NOBODY: &str = "HTTP/1.1 401 Unauthorized\r\nContent-Length: 2\r\n\r\n{}";
+pub(super) const NOBODY: &str = "HTTP/1.1 401 Unauthorized\r\nContent-Length: 2\r\n\r\n{}";
 const ANN: &str =
     "HTTP/1.1 200 OK\r\nContent-Length: 38\r\n\r\n{\"id\":\"ann\",\"email\":\"ann@example.com\"}";
 

@@ -274,6 +274,12 @@ impl Client {
         self.read.drain(..length).collect()
     }
 
+    /// Reads what is there; `false` when the other side is gone.
+    pub(crate) fn try_take(&mut self) -> bool {
+        let mut buffer = [0; 1024];
+        self.stream.read(&mut buffer).is_ok_and(|count| count > 0)
+    }
+
     fn more(&mut self) -> bool {
         let mut buffer = [0; 16 * 1024];
         let count = self.stream.read(&mut buffer).unwrap();

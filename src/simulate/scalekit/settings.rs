@@ -28,6 +28,8 @@ pub(crate) struct Settings {
     pub(crate) sign_up: bool,
     /// What a live session does with a `login_hint` that names somebody else.
     pub(crate) foreign_hint: ForeignHint,
+    /// What a refresh does with the token it came with.
+    pub(crate) refresh_tokens: RefreshTokens,
     /// What a used refresh token that comes again leads to.
     pub(crate) refresh_replay: RefreshReplay,
     /// How many code mails one address gets in a minute; without it, as many as are asked for.
@@ -56,6 +58,7 @@ impl Default for Settings {
             first_user_is_admin: false,
             sign_up: true,
             foreign_hint: ForeignHint::Ignored,
+            refresh_tokens: RefreshTokens::Rotate,
             refresh_replay: RefreshReplay::EndsSession,
             codes_per_minute: None,
             id_token: IdTokenFault::None,
@@ -147,6 +150,20 @@ pub(crate) enum ForeignHint {
     Asks,
 }
 
+/// What a refresh does with the token it came with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum RefreshTokens {
+    /// It is used up, and a new one comes.
+    Rotate,
+    /// It stays good and comes again.
+    Same,
+    /// It stays good, and the answer does not name it.
+    Omitted,
+    /// It is refused, as if the session had ended.
+    Refused,
+}
+
 /// What a used refresh token that comes again leads to, beside the refusal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -170,4 +187,26 @@ pub(crate) enum IdTokenFault {
     EmailUnverified,
     /// Signed by a key that is not published, under the published key's id.
     ForeignKey,
+    /// Of another person.
+    WrongSub,
+    /// Issued to another party, though for this audience.
+    WrongAzp,
+    /// Several audiences, and nobody named that it was issued to.
+    NoAzp,
+    /// Valid from an hour hence.
+    NotYetValid,
+    /// Issued an hour hence.
+    FromTheFuture,
+    /// Bound to another access token.
+    WrongAtHash,
+    /// Signed, and the header does not say by which key.
+    NoKid,
+    /// The header names a key that is not published.
+    UnknownKid,
+    /// Signed by HMAC with the published key as the secret.
+    PublicKeyAsSecret,
+    NoSubject,
+    NoExpiry,
+    /// No JWT at all.
+    Garbage,
 }

@@ -23,6 +23,7 @@ pub(super) fn routes() -> Router<Arc<Scalekit>> {
         .route("/__simulator/clients", get(clients).put(set_clients))
         .route("/__simulator/keys/rotate", post(rotate_keys))
         .route("/__simulator/api_tokens", delete(forget_api_tokens))
+        .route("/__simulator/refreshes", get(refreshes))
         .route("/__simulator/transcript", get(transcript))
 }
 
@@ -119,6 +120,11 @@ async fn rotate_keys(State(scalekit): State<Arc<Scalekit>>, RawQuery(query): Raw
 async fn forget_api_tokens(State(scalekit): State<Arc<Scalekit>>) -> StatusCode {
     locked(&scalekit.tickets).forget_api_tokens();
     StatusCode::NO_CONTENT
+}
+
+/// How often refresh tokens came, counted by session; the tokens themselves stay inside.
+async fn refreshes(State(scalekit): State<Arc<Scalekit>>) -> Json<Value> {
+    Json(json!(locked(&scalekit.tickets).refreshes()))
 }
 
 async fn transcript(State(scalekit): State<Arc<Scalekit>>) -> Json<Value> {

@@ -89,6 +89,11 @@ impl Simulator {
         self.side(Method::PUT, door, Some(body));
     }
 
+    /// Knocks at a side door that takes no body.
+    pub(crate) fn side_door(&self, method: Method, door: &str) {
+        self.side(method, door, None);
+    }
+
     fn side(&self, method: Method, door: &str, body: Option<&Value>) -> Answer {
         let mut request = self.visitor.request(method, &format!("/__simulator/{door}"));
         if let Some(body) = body {

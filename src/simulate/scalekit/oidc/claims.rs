@@ -113,7 +113,38 @@ impl<'a> Subject<'a> {
         settings: &Settings,
     ) -> io::Result<String> {
         match settings.id_token {
-            IdTokenFault::None | IdTokenFault::AlgNone | IdTokenFault::ForeignKey => {}
+            IdTokenFault::None
+            | IdTokenFault::AlgNone
+            | IdTokenFault::ForeignKey
+            | IdTokenFault::NoKid
+            | IdTokenFault::UnknownKid
+            | IdTokenFault::PublicKeyAsSecret
+            | IdTokenFault::Garbage => {}
+            IdTokenFault::WrongSub => {
+                claims.insert("sub".into(), Value::from("usr_999999999999999999"));
+            }
+            IdTokenFault::WrongAzp => {
+                claims.insert("azp".into(), Value::from("skc_999999999999999999"));
+            }
+            IdTokenFault::NoAzp => {
+                claims.insert("aud".into(), json!([self.right.client, "skc_999999999999999999"]));
+                claims.remove("azp");
+            }
+            IdTokenFault::NotYetValid => {
+                claims.insert("nbf".into(), Value::from(self.now.seconds() + 3_600));
+            }
+            IdTokenFault::FromTheFuture => {
+                claims.insert("iat".into(), Value::from(self.now.seconds() + 3_600));
+            }
+            IdTokenFault::WrongAtHash => {
+                claims.insert("at_hash".into(), Value::from(half_hash("another token")));
+            }
+            IdTokenFault::NoSubject => {
+                claims.remove("sub");
+            }
+            IdTokenFault::NoExpiry => {
+                claims.remove("exp");
+            }
             IdTokenFault::WrongNonce => {
                 claims.insert("nonce".into(), Value::from("another-nonce"));
             }
@@ -140,6 +171,13 @@ impl<'a> Subject<'a> {
         match settings.id_token {
             IdTokenFault::AlgNone => Ok(unsigned(&json!({ "alg": "none", "typ": "JWT" }), &claims) + "."),
             IdTokenFault::ForeignKey => keys.sign_with_foreign_key(&claims),
+            IdTokenFault::NoKid => keys.sign_under(&json!({ "alg": "RS256", "typ": "JWT" }), &claims),
+            IdTokenFault::UnknownKid => keys.sign_under(
+                &json!({ "alg": "RS256", "typ": "JWT", "kid": "snk_999999999999999999" }),
+                &claims,
+            ),
+            IdTokenFault::PublicKeyAsSecret => Ok(keys.sign_with_public_key(&claims)),
+            IdTokenFault::Garbage => Ok("an.id-token".to_owned()),
             _ => keys.sign(&claims),
         }
     }

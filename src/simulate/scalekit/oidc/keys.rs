@@ -3,6 +3,7 @@
 use std::io;
 
 use aws_lc_rs::{
+    hmac,
     rand::SystemRandom,
     rsa::{KeyPair, KeySize},
     signature::{KeyPair as _, RSA_PKCS1_2048_8192_SHA256, RSA_PKCS1_SHA256, UnparsedPublicKey},
@@ -61,6 +62,19 @@ impl Keys {
         SigningKey::generate(self.current.id.clone())?.sign(claims)
     }
 
+    /// The same under a header of the caller's.
+    pub(super) fn sign_under(&self, header: &Value, claims: &Value) -> io::Result<String> {
+        self.current.sign_under(header, claims)
+    }
+
+    /// HMAC with the public key as the secret: the old confusion of algorithms.
+    pub(super) fn sign_with_public_key(&self, claims: &Value) -> String {
+        let message = unsigned(&json!({ "alg": "HS256", "kid": self.current.id, "typ": "JWT" }), claims);
+        let secret = hmac::Key::new(hmac::HMAC_SHA256, self.current.pair.public_key().as_ref());
+        let tag = hmac::sign(&secret, message.as_bytes());
+        format!("{message}.{}", URL_SAFE_NO_PAD.encode(tag.as_ref()))
+    }
+
     /// Whether this key set signed `token`, and then what it claims. The lifetime is not looked at.
     pub(super) fn claims(&self, token: &str) -> Option<Value> {
         let (message, signature) = token.rsplit_once('.')?;
@@ -82,7 +96,11 @@ impl SigningKey {
     }
 
     fn sign(&self, claims: &Value) -> io::Result<String> {
-        let message = unsigned(&json!({ "alg": "RS256", "kid": self.id, "typ": "JWT" }), claims);
+        self.sign_under(&json!({ "alg": "RS256", "kid": self.id, "typ": "JWT" }), claims)
+    }
+
+    fn sign_under(&self, header: &Value, claims: &Value) -> io::Result<String> {
+        let message = unsigned(header, claims);
         let mut signature = vec![0; self.pair.public_modulus_len()];
         self.pair
             .sign(&RSA_PKCS1_SHA256, &SystemRandom::new(), message.as_bytes(), &mut signature)

@@ -2,7 +2,12 @@
 //!
 //! Every table is bounded: what is over is thrown out whenever something new is added.
 
-use std::{collections::HashMap, time::Duration};
+use std::{
+    collections::{BTreeMap, HashMap},
+    time::Duration,
+};
+
+use serde::Serialize;
 
 use crate::clock::Timestamp;
 
@@ -52,6 +57,8 @@ struct Once {
     right: Right,
     end: Timestamp,
     used: bool,
+    /// How often it came.
+    came: u64,
 }
 
 /// What became of a code or refresh token that came back.
@@ -64,6 +71,17 @@ pub(super) enum Redeemed {
     Good(Right),
 }
 
+/// What came to the refresh grant.
+#[derive(Default, Serialize)]
+pub(in crate::simulate::scalekit) struct Refreshes {
+    received: u64,
+    granted: u64,
+    /// How often the token came that came most often.
+    most_of_one_token: u64,
+    /// How often tokens of each session came.
+    by_session: BTreeMap<String, u64>,
+}
+
 /// All of it.
 #[derive(Default)]
 pub(in crate::simulate::scalekit) struct Tickets {
@@ -71,6 +89,7 @@ pub(in crate::simulate::scalekit) struct Tickets {
     requests: HashMap<String, (LoginRequest, Timestamp)>,
     codes: HashMap<String, Once>,
     refresh: HashMap<String, Once>,
+    refreshes: Refreshes,
     /// Session ids by cookie value.
     browsers: HashMap<String, String>,
 }
@@ -127,8 +146,29 @@ impl Tickets {
         self.refresh.get(token).map(|once| &once.right)
     }
 
-    pub(super) fn use_refresh(&mut self, token: &str, now: Timestamp) -> Redeemed {
-        redeem(&mut self.refresh, token, now)
+    /// The right behind a refresh token that came; used up where tokens rotate.
+    pub(super) fn use_refresh(&mut self, token: &str, rotates: bool, now: Timestamp) -> Redeemed {
+        let redeemed = redeem(&mut self.refresh, token, now);
+        if let Some(once) = self.refresh.get_mut(token) {
+            once.used &= rotates;
+            let counts = &mut self.refreshes;
+            counts.most_of_one_token = counts.most_of_one_token.max(once.came);
+            let session = counts.by_session.entry(once.right.session.clone()).or_default();
+            *session += 1;
+        }
+        redeemed
+    }
+
+    pub(super) fn refresh_came(&mut self) {
+        self.refreshes.received += 1;
+    }
+
+    pub(super) fn refresh_granted(&mut self) {
+        self.refreshes.granted += 1;
+    }
+
+    pub(in crate::simulate::scalekit) fn refreshes(&self) -> &Refreshes {
+        &self.refreshes
     }
 
     pub(super) fn keep_browser(&mut self, cookie: String, session: String) {
@@ -152,17 +192,18 @@ fn keep(table: &mut HashMap<String, Once>, key: String, right: Right, end: Times
     if table.len() >= MOST {
         table.clear();
     }
-    table.insert(key, Once { right, end, used: false });
+    table.insert(key, Once { right, end, used: false, came: 0 });
 }
 
 fn redeem(table: &mut HashMap<String, Once>, key: &str, now: Timestamp) -> Redeemed {
-    match table.get_mut(key) {
-        None => Redeemed::Unknown,
-        Some(once) if once.end <= now => Redeemed::Late,
-        Some(once) if once.used => Redeemed::Again(once.right.clone()),
-        Some(once) => {
-            once.used = true;
-            Redeemed::Good(once.right.clone())
-        }
+    let Some(once) = table.get_mut(key) else { return Redeemed::Unknown };
+    once.came += 1;
+    if once.end <= now {
+        return Redeemed::Late;
     }
+    if once.used {
+        return Redeemed::Again(once.right.clone());
+    }
+    once.used = true;
+    Redeemed::Good(once.right.clone())
 }

@@ -21,7 +21,10 @@ use super::{
 };
 use crate::simulate::{
     backstage::locked,
-    scalekit::{Client, Origin, Scalekit, random_text, settings::RefreshReplay},
+    scalekit::{
+        Client, Origin, Scalekit, random_text,
+        settings::{RefreshReplay, RefreshTokens},
+    },
 };
 
 /// A refusal in the words of RFC 6749 §5.2.
@@ -149,22 +152,32 @@ fn for_code(scalekit: &Scalekit, issuer: &str, client: &Client, form: &Form) -> 
         (Some(challenge), Some(verifier)) if *challenge == s256(verifier) => {}
         _ => return Err(bad_request("invalid_grant", "code_verifier does not fit")),
     }
-    tokens(scalekit, issuer, &right, Some(code))
+    tokens(scalekit, issuer, &right, For::Code(code))
 }
 
 fn for_refresh(scalekit: &Scalekit, issuer: &str, client: &Client, form: &Form) -> Result<Value, Refused> {
     let token = form.needed("refresh_token")?;
     let now = scalekit.now();
     let unknown = bad_request("invalid_grant", "the refresh token is unknown or has expired");
+    let manner = scalekit.settings().refresh_tokens;
     let mut tickets = locked(&scalekit.tickets);
+    tickets.refresh_came();
     // A client that is not the owner must not be able to use a token up.
     if tickets.refresh(token).is_none_or(|right| right.client != client.id) {
         return Err(unknown);
     }
-    let redeemed = tickets.use_refresh(token, now);
+    let redeemed = tickets.use_refresh(token, manner == RefreshTokens::Rotate, now);
     drop(tickets);
+    if manner == RefreshTokens::Refused {
+        return Err(unknown);
+    }
     match redeemed {
-        Redeemed::Good(right) => tokens(scalekit, issuer, &Right { nonce: None, ..right }, None),
+        Redeemed::Good(right) => {
+            let right = Right { nonce: None, ..right };
+            let granted = tokens(scalekit, issuer, &right, For::Refresh(manner, token))?;
+            locked(&scalekit.tickets).refresh_granted();
+            Ok(granted)
+        }
         Redeemed::Again(right) => {
             if scalekit.settings().refresh_replay == RefreshReplay::EndsSession {
                 locked(&scalekit.world).end_sessions(now, |session| session.id == right.session);
@@ -175,8 +188,15 @@ fn for_refresh(scalekit: &Scalekit, issuer: &str, client: &Client, form: &Form) 
     }
 }
 
+/// What tokens are given for.
+#[derive(Clone, Copy)]
+enum For<'a> {
+    Code(&'a str),
+    Refresh(RefreshTokens, &'a str),
+}
+
 /// The tokens of a person, and the session kept awake.
-fn tokens(scalekit: &Scalekit, issuer: &str, right: &Right, code: Option<&str>) -> Result<Value, Refused> {
+fn tokens(scalekit: &Scalekit, issuer: &str, right: &Right, reason: For<'_>) -> Result<Value, Refused> {
     let (now, settings) = (scalekit.now(), scalekit.settings());
     let offline = right.scope.split(' ').any(|scope| scope == "offline_access");
     let refresh = random_text().map_err(|_| broken())?;
@@ -187,6 +207,10 @@ fn tokens(scalekit: &Scalekit, issuer: &str, right: &Right, code: Option<&str>) 
             .map_err(|_| bad_request("invalid_grant", "the session, user or membership has ended"))?;
         let keys = locked(&scalekit.keys);
         let access_token = subject.access_token(&keys, &settings, &id)?;
+        let code = match reason {
+            For::Code(code) => Some(code),
+            For::Refresh(..) => None,
+        };
         let id_token = subject.id_token(&keys, &settings, &access_token, code)?;
         (access_token, id_token)
     };
@@ -197,10 +221,15 @@ fn tokens(scalekit: &Scalekit, issuer: &str, right: &Right, code: Option<&str>) 
     if let Some(session) = world.sessions.get_mut(&right.session) {
         session.active = now;
         session.idle_end = now.after(Duration::from_secs(settings.session_idle_secs));
-        if offline {
-            let end = session.absolute_end;
-            locked(&scalekit.tickets).keep_refresh(refresh.clone(), right.clone(), end, now);
-            body["refresh_token"] = Value::from(refresh);
+        match reason {
+            For::Refresh(RefreshTokens::Same, token) => body["refresh_token"] = Value::from(token),
+            For::Refresh(RefreshTokens::Omitted, _) => {}
+            For::Code(_) | For::Refresh(..) if offline => {
+                let end = session.absolute_end;
+                locked(&scalekit.tickets).keep_refresh(refresh.clone(), right.clone(), end, now);
+                body["refresh_token"] = Value::from(refresh);
+            }
+            For::Code(_) | For::Refresh(..) => {}
         }
     }
     Ok(body)

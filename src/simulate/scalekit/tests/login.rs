@@ -364,6 +364,29 @@ async fn refresh_tokens_rotate_and_a_replay_ends_the_session() {
 }
 
 #[tokio::test]
+async fn a_refresh_treats_its_token_as_it_is_told_and_is_counted() {
+    for (manner, status, again) in [
+        ("rotate", 200, Some(false)),
+        ("same", 200, Some(true)),
+        ("omitted", 200, None),
+        ("refused", 400, None),
+    ] {
+        let stage = Stage::with_ann(json!({})).await;
+        let tokens = stage.signed_in(&mut Browser::new(&stage)).await;
+        stage.set(json!({ "refresh_tokens": manner, "refresh_replay": "refused" })).await;
+        let token = &tokens["refresh_token"];
+        let (answered, body) = stage.refresh(token).await;
+        assert_eq!(answered, status, "{manner}");
+        assert_eq!(body.get("refresh_token").map(|new| new == token), again, "{manner}");
+        let second = stage.refresh(token).await.0;
+        assert_eq!(second == 200, manner == "same" || manner == "omitted", "{manner}");
+        let counts = stage.rig.json("/__simulator/refreshes").await;
+        assert_eq!((&counts["received"], &counts["most_of_one_token"]), (&json!(2), &json!(2)), "{manner}");
+        assert!(!counts.to_string().contains(token.as_str().unwrap()));
+    }
+}
+
+#[tokio::test]
 async fn without_offline_access_there_is_no_refresh_token() {
     let stage = Stage::with_ann(json!({})).await;
     let back = Browser::new(&stage).sign_in(&authorize(&[("scope", "openid")]), "ann@x.test").await;
