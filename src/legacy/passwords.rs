@@ -99,9 +99,9 @@ impl Passwords {
             Ok(Judgement::NoMatch) => Ok(Verdict::Rejected(Rejection::WrongPassword)),
             Ok(Judgement::Match) => self.proven(&fields),
             Err(why) => {
+                // The work was done all the same (`HashPool::verify`): once more would show as much as not at all.
                 self.report(why, &fields);
-                // It was refused unhashed, which must not show.
-                self.no_row(attempt, deadline, Rejection::NoUsablePassword).await
+                Ok(Verdict::Rejected(Rejection::NoUsablePassword))
             }
         }
     }

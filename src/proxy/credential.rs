@@ -86,12 +86,16 @@ pub(super) fn read(fields: &FieldNames, head: &Parts, body: &[u8]) -> Result<Cre
 /// The names that a request which proves nothing may still try a password for: an application may take what we do
 /// not. Every reading counts; empty where there is none, or no password beside it.
 pub(super) fn loose_names(fields: &FieldNames, head: &Parts, body: &[u8]) -> Vec<LoginName> {
-    let mut names = match fields {
+    let names = match fields {
         FieldNames::Form { login, password, .. } => {
             let query = head.uri.query().unwrap_or_default().as_bytes();
-            let of = |field: &str| -> Vec<Vec<u8>> {
-                let values = pairs(query).chain(pairs(body)).filter(|(name, _)| name == field.as_bytes());
-                values.map(|(_, value)| value).chain(multipart(body, field)).collect()
+            let named = |text: &[u8], field: &str| -> Vec<Vec<u8>> {
+                let named = pairs(text).filter(|(name, _)| name == field.as_bytes());
+                named.map(|(_, value)| value).collect()
+            };
+            let of = |field: &str| {
+                let places = [named(query, field), named(body, field), multipart(body, field)];
+                places.into_iter().flat_map(first_and_last).collect::<Vec<_>>()
             };
             if of(password).is_empty() { Vec::new() } else { of(login) }
         }
@@ -103,16 +107,19 @@ pub(super) fn loose_names(fields: &FieldNames, head: &Parts, body: &[u8]) -> Vec
             name.map(|name| name.as_bytes().to_vec()).into_iter().collect()
         }
     };
-    if names.len() > LOOSE_NAMES {
-        // The first or the last is what a reader takes.
-        names.drain(LOOSE_NAMES / 2..names.len() - LOOSE_NAMES / 2);
-    }
-    let texts = names.into_iter().filter_map(|name| String::from_utf8(name).ok());
+    let texts = names.iter().map(|name| String::from_utf8_lossy(name));
+    // Some trim or drop control characters.
+    let texts = texts.map(|text| text.chars().filter(|letter| !letter.is_control()).collect::<String>());
     texts.filter_map(|text| LoginName::parse(&text)).collect()
 }
 
-/// The most names that one request is counted for.
-const LOOSE_NAMES: usize = 4;
+/// Of several values of one field a reader takes the first or the last.
+fn first_and_last(mut values: Vec<Vec<u8>>) -> Vec<Vec<u8>> {
+    if values.len() > 2 {
+        values.drain(1..values.len() - 1);
+    }
+    values
+}
 
 /// The values of a field of a `multipart/form-data` body, whatever its boundary is: up to the line's end.
 fn multipart(body: &[u8], field: &str) -> Vec<Vec<u8>> {

@@ -42,6 +42,17 @@ pub(super) struct Aims<'a> {
     pub(super) names: &'a [LoginName],
     /// The row that the name leads to.
     pub(super) row: Option<&'a Row>,
+    pub(super) reading: Reading,
+}
+
+/// How sure it is whose try this is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reading {
+    /// The request says it once and without doubt.
+    Plain,
+    /// The application may take it for a try of one of these. Its yes then proves nothing about any of them: or an
+    /// own account and a victim's in one form would have the victim's failures forgiven.
+    Loose,
 }
 
 /// A try that may be made, and where it came from.
@@ -51,6 +62,7 @@ pub(super) struct Granted {
     route: String,
     name: Option<LoginName>,
     client: std::net::IpAddr,
+    reading: Reading,
 }
 
 impl Rules {
@@ -93,7 +105,9 @@ impl Gate {
         };
         let name = aims.names.first().cloned();
         match self.counts.ask(guess, &rules.guessing).await {
-            Ok(ticket) => Ok(Granted { ticket, route: route.name.clone(), name, client }),
+            Ok(ticket) => {
+                Ok(Granted { ticket, route: route.name.clone(), name, client, reading: aims.reading })
+            }
             Err(limited) => {
                 self.recorder.limited(&route.name, name.as_ref(), limited, client);
                 Err(limited)
@@ -125,6 +139,10 @@ impl Gate {
 
     /// Takes down what came of a try. Runs on the shared runtime.
     pub(super) async fn tried(&self, granted: &Granted, tried: Tried, rules: &Rules) {
+        let tried = match (tried, granted.reading) {
+            (Tried::Right, Reading::Loose) => Tried::NotTried,
+            _ => tried,
+        };
         let settled = self.counts.settle(&granted.ticket, tried, &rules.guessing).await;
         let known = granted.ticket.guess.device.is_some();
         self.recorder.settled(&granted.route, granted.name.as_ref(), settled, known, granted.client);
@@ -165,8 +183,9 @@ impl Gate {
         granted: &Granted,
         rules: &Rules,
     ) -> Option<HeaderValue> {
-        // Whoever could not be named has not signed in to anything we could tell again.
-        granted.name.as_ref()?;
+        if granted.reading == Reading::Loose {
+            return None;
+        }
         let (now, lifetime) = (self.clock.now(), rules.session.device_lifetime);
         let accounts = &granted.ticket.guess.accounts;
         let known = self.known(headers, rules);

@@ -20,7 +20,7 @@ use super::{
     credential::{self, Credential},
     failure::ForwardError,
     gate::{Gate, Rules},
-    guessing::{Aims, Granted, tried_by, tried_by_application},
+    guessing::{Aims, Granted, Reading, tried_by, tried_by_application},
     hand_over::{Leaving, leaving},
     intercept::send,
     recorder::End,
@@ -83,7 +83,7 @@ impl SignIn<'_> {
         let decided = self.gate.shared(async move {
             let decided = gate.journeys.decide(name.clone(), forced).await;
             let row = decided.as_ref().ok().and_then(|decided| decided.row.as_ref());
-            let aims = Aims { names: &[name], row };
+            let aims = Aims { names: &[name], row, reading: Reading::Plain };
             let granted = gate.may_try(&headers, aims, &route, client, &rules).await;
             granted.map(|granted| (granted, decided))
         });
@@ -117,7 +117,7 @@ impl SignIn<'_> {
         let (gate, rules) = (Arc::clone(self.gate), Arc::clone(self.rules));
         let (headers, route, client) = (self.head.headers.clone(), self.route.clone(), self.client.address);
         let granted = self.gate.shared(async move {
-            let aims = Aims { names: &names, row: None };
+            let aims = Aims { names: &names, row: None, reading: Reading::Loose };
             gate.may_try(&headers, aims, &route, client, &rules).await
         });
         match granted.await {

@@ -43,7 +43,8 @@ fn people_of_djangos_table_cross_in_a_browser() {
     browser.wait_url("/berths/7/");
     browser.wait_text("Berth 7");
     assert_eq!(browser.text("#who"), "maya");
-    assert_eq!(stage.cookies(&mut browser), ["csrftoken", "sessionid"]);
+    // The one thing that is new: the browser is known, so that nobody else's guesses keep maya out of it.
+    assert_eq!(stage.cookies(&mut browser), ["crossfade-known", "csrftoken", "sessionid"]);
     assert_eq!(stage.asks(&mut browser, "/accounts/whoami/"), who_am_i("Maya@example.com"));
     assert_eq!(stage.asks(&mut browser, "/identity/")["x_forwarded_user"], Value::Null);
     assert_eq!(stage.users(), Vec::<Value>::new());
@@ -53,7 +54,7 @@ fn people_of_djangos_table_cross_in_a_browser() {
     browser.click("button");
     browser.wait_text("User name");
     assert_eq!(browser.url(), stage.url("/accounts/login/"), "Django's own sign-out, untouched");
-    assert_eq!(stage.cookies(&mut browser), ["csrftoken"]);
+    assert_eq!(stage.cookies(&mut browser), ["crossfade-known", "csrftoken"]);
 
     // Nobody answers for the addresses: nobody is created.
     stage.turn(Dial { addresses: Addresses::Unsigned, ..MIGRATING });
@@ -72,7 +73,7 @@ fn people_of_djangos_table_cross_in_a_browser() {
         stage.sign_in(&mut browser, name, PASSWORD);
         browser.wait_text("Berth 7");
         assert_eq!(browser.text("#who"), name);
-        assert_eq!(stage.cookies(&mut browser), ["csrftoken", "sessionid"]);
+        assert_eq!(stage.cookies(&mut browser), ["crossfade-known", "csrftoken", "sessionid"]);
         let user = stage.user_soon(&id(name));
         assert_eq!((&user["email"], &user["email_verified"]), (&json!(email), &json!(true)), "{user}");
         assert_eq!(user["memberships"][0]["organization_id"], "org_1", "{user}");

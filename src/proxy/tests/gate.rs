@@ -8,7 +8,7 @@ use http::HeaderMap;
 use tokio::runtime::Runtime;
 use url::Url;
 
-use super::support::{Application, HOST, Reply, Running, cookies, has, public, upstream};
+use super::support::{Application, Event, HOST, Reply, Running, cookies, has, public, upstream};
 use crate::{
     clock::{Deadline, SystemClock},
     config::{Config, Environment, HandOff, Public, RoutePath, Upstream, parse},
@@ -293,6 +293,60 @@ fn whoever_the_application_lets_in_ends_the_session_that_was_there() {
         let cleared = reply.all("set-cookie").iter().any(|line| line.starts_with("__Host-crossfade=;"));
         assert_eq!((cleared, world.is_live(&id)), (ends, !ends), "{rollout} {body}: {reply:?}");
     }
+}
+
+#[test]
+fn an_own_account_in_the_same_form_forgives_no_failures_of_another() {
+    let application = application(NOBODY);
+    let world = World::before(&application, &config("cutover: 0%", ""));
+    let known = |reply: &Reply| {
+        reply.all("set-cookie").iter().any(|line| line.starts_with("__Host-crossfade-known="))
+    };
+    let wrong = |name: &str| world.sign_in(&format!("l={name}&p=wrong"), "a=b").status;
+    for _ in 0..9 {
+        assert_eq!(wrong("ann%40example.com"), 302);
+    }
+    for body in ["l=ann%40example.com&l=mallory&p=right", "l=mallory&l=ann%40example.com&p=right"] {
+        let reply = world.sign_in(body, "a=b");
+        assert_eq!((reply.status, reply.all("location")[..].to_vec()), (302, vec!["/"]));
+        assert!(!known(&reply), "{body}");
+    }
+    assert_eq!(wrong("ann%40example.com"), 302, "the tenth");
+    // Spellings that somebody may take for the same are no fresh start, nor is what proves nothing.
+    for name in ["ann%40example.com", "%C3%81NN%40example.com", "ann%40example.com%0A"] {
+        assert_eq!(wrong(name), 429, "{name}");
+    }
+    let reply = world.sign_in("l=mallory&p=right", "a=b");
+    assert!(known(&reply), "a plain success: {reply:?}");
+    let cookie =
+        reply.all("set-cookie").into_iter().find(|line| line.contains("-known=")).unwrap().to_owned();
+    let cookie = cookie.split(';').next().unwrap();
+    assert!(!known(&world.sign_in("l=mallory&p=right", cookie)), "it is known already");
+    assert!(known(&world.sign_in("l=bob&p=right", cookie)), "another account is added");
+    assert!(!application.received().contains("crossfade-known"), "the application never sees it");
+}
+
+#[test]
+fn a_guess_that_nobody_waits_for_counts() {
+    let silent = Application::run(|guest| {
+        guest.request();
+        guest.read_to_end();
+    });
+    let world = World::before(&silent, &config("cutover: 0%", ""));
+    let body = "l=ann%40example.com&p=wrong";
+    for number in 0..10 {
+        let mut client = world.running.connect();
+        client.send(format!(
+            "POST /login HTTP/1.1\r\nHost: {HOST}\r\nOrigin: https://{HOST}\r\n\
+             Content-Type: application/x-www-form-urlencoded\r\nContent-Length: {}\r\n\r\n{body}",
+            body.len()
+        ));
+        silent.wait_for(|events| {
+            let is_form = |event: &&Event| has(std::slice::from_ref(*event), "POST /login");
+            events.iter().filter(is_form).count() > number
+        });
+    }
+    assert_eq!(world.sign_in(body, "a=b").status, 429);
 }
 
 #[test]

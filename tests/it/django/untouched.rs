@@ -9,8 +9,8 @@ use super::{
 };
 use crate::support::{http::Answer, postgres::Postgres};
 
-/// Fields that a proxy must or may change.
-const BY_THE_WAY: [&str; 4] = ["date", "via", "connection", "keep-alive"];
+/// Fields that a proxy must or may change; Django's `expires` is the second of its answer.
+const BY_THE_WAY: [&str; 5] = ["date", "expires", "via", "connection", "keep-alive"];
 
 fn stage() -> Stage {
     let database = Postgres::fresh();
@@ -19,7 +19,8 @@ fn stage() -> Stage {
     stage
 }
 
-/// An answer without what differs between any two answers of Django: the form's token and the cookies' values.
+/// An answer without what differs between any two answers of Django: the form's token, the cookies' values and the
+/// second it was made in; and without the cookie by which a browser is known after a sign-in.
 fn comparable(answer: &Answer) -> (u16, Vec<(String, String)>, String) {
     let cookie = |value: &str| {
         let parts = value.split("; ").filter(|part| !part.starts_with("expires="));
@@ -35,6 +36,7 @@ fn comparable(answer: &Answer) -> (u16, Vec<(String, String)>, String) {
         .headers
         .iter()
         .filter(|(name, _)| !BY_THE_WAY.contains(&name.as_str()))
+        .filter(|(name, value)| name != "set-cookie" || !value.starts_with("crossfade-known="))
         .map(|(name, value)| (name.clone(), if name == "set-cookie" { cookie(value) } else { value.clone() }))
         .collect();
     // The order of different fields means nothing; that of one name's values stays.
