@@ -19,5 +19,6 @@ mod kill;
 mod parts;
 mod proxying;
 mod simulate;
+mod stores;
 mod support;
 mod tools;
