@@ -24,5 +24,6 @@ mod parts;
 mod proxying;
 mod sessions;
 mod simulate;
+mod stores;
 mod support;
 mod tools;

@@ -106,7 +106,8 @@ pub(in crate::config) struct HttpCheck {
     /// person is what `find` gives.
     pub(in crate::config) names_person: Option<bool>,
     /// What answers mean; the first that fits counts, and one that none fits is neither a yes nor a no. Default: 200 is
-    /// right; 400, 401, 403 and 404 are wrong. 429 and 5xx are never a word about a password.
+    /// right; 400, 401, 403 and 404 are wrong. 429 and 5xx are never a word about a password, and neither is a page: where
+    /// the status alone decides, a yes has an empty body or JSON.
     pub(in crate::config) answers: Option<Vec<HttpAnswer>>,
 }
 

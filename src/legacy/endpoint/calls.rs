@@ -109,7 +109,7 @@ impl Calls {
         let Some(url) = template.fill(&self.base, value) else { return Ok(None) };
         let answer = self.send(self.request(Method::GET, url), deadline).await?;
         if self.nobody.contains(&answer.status.as_u16()) {
-            return Ok(None);
+            return if is_page(&answer) { Err(self.page(&answer)) } else { Ok(None) };
         }
         if answer.status != StatusCode::OK {
             return Err(self.unexpected(&answer));
@@ -144,6 +144,9 @@ impl Calls {
         };
         let mut answers = self.check.answers.iter();
         match answers.find(|known| known.status.contains(&status) && fits(&known.json)) {
+            Some(known) if known.json.is_none() && !is_own_word(&answer, document.as_ref(), known.means) => {
+                Err(self.page(&answer))
+            }
             Some(known) => {
                 Ok(Some(Checked { means: known.means, document: document.filter(Value::is_object) }))
             }
@@ -163,6 +166,15 @@ impl Calls {
         self.client.send(request, deadline).await.map_err(|error| unanswered(&self.source, error))
     }
 
+    /// An answer with a status that has a meaning, and a body that is not the endpoint's.
+    fn page(&self, answer: &Answer) -> LegacyError {
+        let status = answer.status.as_u16();
+        garbage(
+            &self.source,
+            format!("answered {status} with a page and not with JSON: perhaps somebody in between did"),
+        )
+    }
+
     /// An answer that the configuration does not name.
     fn unexpected(&self, answer: &Answer) -> LegacyError {
         let status = answer.status.as_u16();
@@ -180,6 +192,23 @@ impl Calls {
         };
         failure(&self.source, class, format!("answered {status}{more}"))
     }
+}
+
+/// Where the status alone decides: a screen of whoever stands in between (maintenance, a portal, a firewall) has a status,
+/// too. A yes comes with nothing, with JSON or with its own name (`OK`); no other word comes as a page.
+pub(super) fn is_own_word(answer: &Answer, document: Option<&Value>, means: HttpMeaning) -> bool {
+    let body = answer.body.trim_ascii();
+    let bare =
+        body.is_empty() || answer.status.canonical_reason().is_some_and(|name| body == name.as_bytes());
+    match means {
+        HttpMeaning::Right => bare || document.is_some(),
+        _ => !is_page(answer),
+    }
+}
+
+/// HTML, whatever it calls itself: endpoints that say nothing else of themselves label JSON as HTML.
+fn is_page(answer: &Answer) -> bool {
+    answer.body.trim_ascii_start().starts_with(b"<")
 }
 
 /// The JSON of an answer, unless it is none or nested too deeply.

@@ -472,6 +472,44 @@ async fn no_fault_is_a_word_about_the_guess() {
     }
 }
 
+/// Where the status alone decides, a page has one, too.
+#[tokio::test]
+async fn a_page_of_somebody_in_between_is_no_word() {
+    for (fault, method) in [
+        (json!({ "kind": "html" }), "POST"),
+        (json!({ "kind": "html" }), "GET"),
+        (json!({ "kind": "huge" }), "POST"),
+    ] {
+        for typed in ["ann", "nobody"] {
+            let mut options = ann(&json!({}));
+            options["faults"] = json!([fault]);
+            options["faults"][0]["method"] = json!(method);
+            let service = service(options).await;
+            for password in ["right horse", "wrong"] {
+                let error = service.guess(typed, password).await.unwrap_err();
+                assert_eq!(error.class, TRANSIENT, "{fault} {method} {typed}");
+            }
+        }
+    }
+    let own = |status: u16, body: &'static str, means| {
+        let answer = crate::net::Answer {
+            status: http::StatusCode::from_u16(status).unwrap(),
+            headers: http::HeaderMap::new(),
+            body: bytes::Bytes::from_static(body.as_bytes()),
+        };
+        let document: Option<Value> = serde_json::from_str(body).ok();
+        calls::is_own_word(&answer, document.as_ref(), means)
+    };
+    for yes in ["", "OK", "{}", "true", " \n"] {
+        assert!(own(200, yes, HttpMeaning::Right), "{yes:?}");
+    }
+    for no_yes in ["<html>", " <!doctype html>", "We will be back soon", "OK!", "{"] {
+        assert!(!own(200, no_yes, HttpMeaning::Right), "{no_yes:?}");
+    }
+    assert!(own(401, "Unauthorized", HttpMeaning::Wrong) && own(401, "", HttpMeaning::Wrong));
+    assert!(!own(403, "<html>blocked</html>", HttpMeaning::Wrong));
+}
+
 #[tokio::test]
 async fn a_password_that_is_no_text_is_not_sent() {
     let service = service(ann(&json!({}))).await;
