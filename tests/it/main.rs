@@ -18,6 +18,7 @@ mod django;
 mod kill;
 mod parts;
 mod proxying;
+mod sdk;
 mod simulate;
 mod support;
 mod tools;
