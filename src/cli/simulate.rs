@@ -56,7 +56,7 @@ scalekit also answers gRPC, which is what the official SDKs speak. The Python SD
   crossfade simulate scalekit --listen 127.0.0.1:9400 --tls-cert localhost.pem --tls-key localhost.key
 
 Its side door is under /__simulator/: faults, journal, counts and reset everywhere; scalekit also has mails,
-users, settings, clients, keys/rotate, api_tokens, refreshes and transcript.")]
+organizations, users, settings, clients, keys/rotate, api_tokens, refreshes and transcript.")]
 pub(super) struct Args {
     /// Which server to stand in for
     kind: Kind,

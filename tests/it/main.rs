@@ -23,6 +23,7 @@ mod kill;
 mod parts;
 mod proxying;
 mod sessions;
+mod sdk;
 mod simulate;
 mod stores;
 mod support;

@@ -155,6 +155,27 @@ fn a_seed_that_cannot_be_read_is_named() {
 }
 
 #[test]
+fn a_certificate_that_cannot_be_used_is_named() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/tls/");
+    let (good, key) = (format!("{folder}localhost.pem"), format!("{folder}localhost.key"));
+    let authority = format!("{folder}ca.pem");
+    for (chain, key, complaint) in [
+        ("/nowhere.pem", key.as_str(), "/nowhere.pem holds no certificates in PEM"),
+        (key.as_str(), key.as_str(), "localhost.key holds no certificates in PEM"),
+        (good.as_str(), good.as_str(), "localhost.pem holds no private key in PEM"),
+        (authority.as_str(), key.as_str(), "do not make a TLS server"),
+    ] {
+        let arguments = ["scalekit", "--listen", "127.0.0.1:0", "--tls-cert", chain, "--tls-key", key];
+        let ended = simulate(&arguments).output().unwrap();
+        assert_eq!(ended.status.code(), Some(2), "{chain} {key}");
+        let said = String::from_utf8_lossy(&ended.stderr).into_owned();
+        assert!(said.contains("--tls-cert") && said.contains(complaint), "{said}");
+    }
+    let ended = simulate(&["okta", "--listen", "127.0.0.1:0", "--tls-cert", &good]).output().unwrap();
+    assert_eq!(ended.status.code(), Some(2), "a certificate needs its key");
+}
+
+#[test]
 fn a_fault_that_means_nothing_is_refused_with_the_words_it_may_use() {
     let ended = simulate(&["okta", "--listen", "127.0.0.1:0", "--fault", "sloow"]).output().unwrap();
     assert_eq!(ended.status.code(), Some(2));

@@ -23,6 +23,7 @@ pub(crate) mod postgres;
 pub(crate) mod process;
 pub(crate) mod scene;
 pub(crate) mod scratch;
+pub(crate) mod sdk;
 pub(crate) mod simulator;
 pub(crate) mod wait;
 pub(crate) mod wiretap;

@@ -150,10 +150,16 @@ async fn attend(stream: TcpStream, tls: Option<TlsAcceptor>, router: Router, sto
         begun = stream.peek(&mut first) => begun,
     };
     match begun {
-        Ok(1) if first == [TLS_HANDSHAKE] => match tls.accept(stream).await {
-            Ok(stream) => converse(stream, wire, Scheme::Https, router, stop).await,
-            Err(error) => tracing::debug!(%error, "a TLS handshake failed"),
-        },
+        Ok(1) if first == [TLS_HANDSHAKE] => {
+            let accepted = tokio::select! {
+                () = stop.cancelled() => return,
+                accepted = tls.accept(stream) => accepted,
+            };
+            match accepted {
+                Ok(stream) => converse(stream, wire, Scheme::Https, router, stop).await,
+                Err(error) => tracing::debug!(%error, "a TLS handshake failed"),
+            }
+        }
         Ok(1) => converse(stream, wire, Scheme::Http, router, stop).await,
         Ok(_) | Err(_) => {}
     }

@@ -6,8 +6,11 @@
 //! Messages hold the fields that the stand-in knows, under the numbers of the official clients' descriptors.
 //! Start reading at [`routes`]; `refusal` turns error answers into gRPC's.
 
+#![expect(clippy::struct_field_names, reason = "fields have the names of the protocol")]
+
 mod organizations;
 mod refusal;
+mod sessions;
 mod users;
 mod words;
 
@@ -19,7 +22,7 @@ use axum::{
     extract::{Request, State},
     http::{HeaderMap, HeaderName, HeaderValue, Method, Version, header},
     middleware::Next,
-    response::{IntoResponse as _, Response},
+    response::{IntoResponse, Response},
     routing::{MethodRouter, post},
 };
 use http_body_util::{BodyExt as _, Full};
@@ -53,7 +56,7 @@ trait Call: Message + Default + 'static {
 
 pub(super) fn routes(scalekit: &Arc<Scalekit>) -> Router<Arc<Scalekit>> {
     let api = api::routes(scalekit).with_state(Arc::clone(scalekit));
-    organizations::routes(&api).merge(users::routes(&api))
+    organizations::routes(&api).merge(users::routes(&api)).merge(sessions::routes(&api))
 }
 
 /// Whether a request says that it is gRPC. The suffix names the format of the messages; protobuf is the default.
@@ -76,7 +79,7 @@ pub(super) async fn reword(request: Request, next: Next) -> Response {
 fn call<C: Call>(api: &Router) -> MethodRouter<Arc<Scalekit>> {
     let api = api.clone();
     post(|State(scalekit): State<Arc<Scalekit>>, request: Request| async move {
-        answer::<C>(&scalekit, api, request).await.unwrap_or_else(|failure| failure.into_response())
+        answer::<C>(&scalekit, api, request).await.unwrap_or_else(IntoResponse::into_response)
     })
 }
 

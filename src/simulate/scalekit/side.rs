@@ -1,4 +1,4 @@
-//! This stand-in's own part of the side door: mails, the true state of users, settings, clients, keys, and the
+//! This stand-in's own part of the side door: mails, organizations, the true state of users, settings, clients, keys, and the
 //! transcript. None of it exists on the real service.
 
 use std::sync::Arc;
@@ -12,12 +12,13 @@ use axum::{
 };
 use serde_json::{Value, json};
 
-use super::{Client, Origin, Scalekit, reader::Query};
+use super::{Client, Origin, Scalekit, reader::Query, records::Organization};
 use crate::simulate::backstage::locked;
 
 pub(super) fn routes() -> Router<Arc<Scalekit>> {
     Router::new()
         .route("/__simulator/mails", get(mails))
+        .route("/__simulator/organizations", get(organizations))
         .route("/__simulator/users", get(users))
         .route("/__simulator/settings", get(settings).put(change_settings))
         .route("/__simulator/clients", get(clients).put(set_clients))
@@ -36,6 +37,13 @@ async fn mails(State(scalekit): State<Arc<Scalekit>>, Origin(origin): Origin) ->
         shown
     });
     Json(json!({ "mails": shown.collect::<Vec<_>>() }))
+}
+
+/// All organizations, without pages.
+async fn organizations(State(scalekit): State<Arc<Scalekit>>) -> Json<Value> {
+    let world = locked(&scalekit.world);
+    let shown: Vec<Value> = world.organizations.values().map(Organization::to_json).collect();
+    Json(json!({ "organizations": shown }))
 }
 
 /// All users as they really are, without pages.

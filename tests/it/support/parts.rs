@@ -16,10 +16,14 @@ pub(crate) struct Parts {
     pub(crate) chromium: PathBuf,
     /// A Python that has Django.
     pub(crate) python: PathBuf,
+    /// A Python that has Scalekit's SDK.
+    pub(crate) python_of_sdk: PathBuf,
     pub(crate) node: PathBuf,
     /// The Django project's folder.
     pub(crate) django: PathBuf,
-    /// The folder of the OpenID provider and the browser driver.
+    /// The folder of the script that drives Scalekit's SDK for Python.
+    pub(crate) sdk: PathBuf,
+    /// The folder of the OpenID provider, the browser driver and the script for Scalekit's SDK for Node.
     pub(crate) node_scripts: PathBuf,
 }
 

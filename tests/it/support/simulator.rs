@@ -12,6 +12,11 @@ use super::{
     scratch::Scratch,
 };
 
+/// Who vouches for the stand-ins' certificate.
+pub(crate) const AUTHORITY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/tls/ca.pem");
+const CERTIFICATE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/tls/localhost.pem");
+const KEY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/tls/localhost.key");
+
 /// A running stand-in. One of Scalekit's management API has all its exchanges judged when it goes away.
 pub(crate) struct Simulator {
     kind: String,
@@ -22,12 +27,14 @@ pub(crate) struct Simulator {
 }
 
 impl Simulator {
-    /// `kind` as on the command line: `scalekit`, `okta`, `app`, …; `seed` as its seed file.
+    /// `kind` as on the command line: `scalekit`, `okta`, `app`, …; `seed` as its seed file. It also speaks TLS, as
+    /// `localhost`, by the authority in [`AUTHORITY`].
     pub(crate) fn start(kind: &str, seed: &Value) -> Self {
         let scratch = Scratch::new();
         let file = scratch.write("seed.json", &seed.to_string());
         let mut command = process::command(env!("CARGO_BIN_EXE_crossfade"));
         command.args(["simulate", kind, "--listen", "127.0.0.1:0", "--seed"]).arg(file);
+        command.args(["--tls-cert", CERTIFICATE, "--tls-key", KEY]);
         let process = Process::start(&format!("simulate {kind}"), command);
         let line: Value = serde_json::from_str(&process.line(0)).unwrap();
         let address =
@@ -74,6 +81,11 @@ impl Simulator {
 
     pub(crate) fn clear_faults(&self) {
         self.side(Method::DELETE, "faults", None);
+    }
+
+    /// Every token of the management API is worth nothing from now on.
+    pub(crate) fn forget_api_tokens(&self) {
+        self.side(Method::DELETE, "api_tokens", None);
     }
 
     /// Forgets what came; the faults are those of the start again.

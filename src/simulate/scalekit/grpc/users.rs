@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use axum::{Router, http::Method};
 use prost::Message;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
 use super::{
     Call, Identity, Rest, call, segment,
@@ -92,6 +92,9 @@ struct Page {
 }
 
 /// A profile as a create and an update name it; their fields have the same numbers.
+///
+/// The SDK for Node sends only the two last ones. The `OpenAPI` document does not have them, so they go on under
+/// the names that it has.
 #[derive(Clone, PartialEq, Message, Serialize)]
 struct WantedProfile {
     #[prost(string, optional, tag = "2")]
@@ -117,9 +120,22 @@ struct WantedProfile {
     #[prost(string, repeated, tag = "13")]
     groups: Vec<String>,
     #[prost(string, optional, tag = "21")]
+    #[serde(skip)]
     first_name: Option<String>,
     #[prost(string, optional, tag = "22")]
+    #[serde(skip)]
     last_name: Option<String>,
+}
+
+/// Serialises a profile with the older names in place of newer ones that are absent.
+#[expect(clippy::ref_option, reason = "serde's signature")]
+fn under_new_names<S: Serializer>(profile: &Option<WantedProfile>, serializer: S) -> Result<S::Ok, S::Error> {
+    let renamed = profile.clone().map(|mut profile| {
+        profile.given_name = profile.given_name.or(profile.first_name.take());
+        profile.family_name = profile.family_name.or(profile.last_name.take());
+        profile
+    });
+    renamed.serialize(serializer)
 }
 
 #[derive(Clone, PartialEq, Message, Serialize)]
@@ -131,6 +147,7 @@ struct NewUser {
     #[prost(message, optional, tag = "7")]
     membership: Option<memberships::Wanted>,
     #[prost(message, optional, tag = "8")]
+    #[serde(serialize_with = "under_new_names")]
     user_profile: Option<WantedProfile>,
     #[prost(btree_map = "string, string", tag = "9")]
     metadata: BTreeMap<String, String>,
@@ -260,6 +277,7 @@ struct Changes {
     #[prost(string, optional, tag = "6")]
     external_id: Option<String>,
     #[prost(message, optional, tag = "8")]
+    #[serde(serialize_with = "under_new_names")]
     user_profile: Option<WantedProfile>,
     #[prost(btree_map = "string, string", tag = "9")]
     metadata: BTreeMap<String, String>,

@@ -1,9 +1,11 @@
 //! The words that several messages use: package `scalekit.v1.commons`, and a moment in time.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fmt};
 
 use prost::Message;
 use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
+
+use crate::clock::Timestamp;
 
 /// `google.protobuf.Timestamp`.
 #[derive(Clone, Copy, PartialEq, Eq, Message)]
@@ -12,6 +14,15 @@ pub(super) struct Moment {
     seconds: i64,
     #[prost(int32, tag = "2")]
     nanos: i32,
+}
+
+/// RFC 3339 in UTC; the stand-in's clock knows milliseconds, and no year before 1970.
+impl fmt::Display for Moment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let millis = u64::from(self.nanos.unsigned_abs() / 1_000_000);
+        let seconds = u64::try_from(self.seconds).unwrap_or(0);
+        Timestamp::from_millis(seconds.saturating_mul(1000).saturating_add(millis)).fmt(f)
+    }
 }
 
 /// From RFC 3339 in UTC, the way the API writes it.
@@ -139,12 +150,12 @@ pub(super) struct Profile {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::clock::Timestamp;
 
     #[test]
     fn a_moment_is_read_as_the_clock_writes_it() {
         for millis in [0, 951_782_399_999, 951_782_400_000, 1_709_164_800_250, 4_107_542_400_007] {
             let read = moment(&Timestamp::from_millis(millis).to_string()).unwrap();
+            assert_eq!(read.to_string(), Timestamp::from_millis(millis).to_string());
             let total = read.seconds * 1000 + i64::from(read.nanos / 1_000_000);
             assert_eq!(total, i64::try_from(millis).unwrap());
         }
