@@ -3,3 +3,4 @@
 mod bad;
 mod examples;
 mod good;
+mod tls;

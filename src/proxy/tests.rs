@@ -2,10 +2,13 @@
 
 mod core;
 mod edge_cases;
+mod encrypted;
 mod forwarding;
 mod gate;
+mod http2;
 mod judge;
 mod life;
 mod limits;
+mod secure;
 pub(super) mod support;
 mod tls;

@@ -20,4 +20,5 @@ mod parts;
 mod proxying;
 mod simulate;
 mod support;
+mod tls;
 mod tools;
