@@ -52,8 +52,13 @@ const NEEDS_RESTART: [(&str, Print); 9] = [
 ];
 
 impl Instance {
-    /// Takes a new configuration into force, or refuses it whole and leaves the old one.
+    /// Takes a new configuration into force, or refuses it whole (but for the certificates) and leaves the old one.
     pub(crate) async fn reload(&self, new: Config) -> anyhow::Result<()> {
+        // Also when the rest is refused below: it was checked and depends on nothing else, and a certificate that
+        // waits for somebody to mend another setting may expire meanwhile.
+        if let Some(tls) = &new.public.tls {
+            self.plane.renew(tls);
+        }
         let old = self.config.load_full();
         if new.rollout.salt.fingerprint() != old.rollout.salt.fingerprint() {
             bail!(
@@ -80,9 +85,6 @@ impl Instance {
                     "a changed setting needs a restart and is not in force"
                 );
             }
-        }
-        if let Some(tls) = &new.public.tls {
-            self.plane.renew(tls);
         }
         let gate = &self.parts.gate;
         gate.journeys.chain.store(Arc::new(chain));

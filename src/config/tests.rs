@@ -4,3 +4,4 @@ mod bad;
 mod examples;
 mod good;
 mod services;
+mod tls;

@@ -3,8 +3,10 @@
 mod core;
 mod edge_cases;
 mod figures;
+mod encrypted;
 mod forwarding;
 mod gate;
+mod http2;
 mod judge;
 mod life;
 mod limits;
@@ -13,5 +15,6 @@ mod payloads;
 mod reading;
 mod recording;
 mod sessions;
+mod secure;
 pub(super) mod support;
 mod tls;

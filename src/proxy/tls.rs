@@ -29,6 +29,10 @@ use crate::{
     telemetry::Metrics,
 };
 
+/// How much encrypted answer may wait for the socket. It is lost when the connection is given up, and whoever reads
+/// slowly should not lose much.
+const SEND_BUFFER: usize = 32 * 1024;
+
 const HTTP_2: &[u8] = b"h2";
 const HTTP_11: &[u8] = b"http/1.1";
 
@@ -39,9 +43,10 @@ pub(super) struct Certificates(ArcSwap<Vec<config::Certificate>>);
 impl Certificates {
     /// Puts these into force for every handshake from now on.
     pub(super) fn renew(&self, certificates: Vec<config::Certificate>, metrics: &Metrics) {
-        if let Some(first_to_end) = certificates.iter().map(|certificate| certificate.not_after).min() {
-            metrics.certificates_end(first_to_end);
-        }
+        metrics.certificates_end(certificates.iter().map(|certificate| {
+            let name = certificate.certificate_file.display().to_string();
+            (name, certificate.not_after)
+        }));
         self.0.store(Arc::new(certificates));
     }
 }
@@ -57,7 +62,8 @@ impl ResolvesServerCert for Certificates {
         // Most have one certificate, and then there is nothing to choose.
         let name = hello.server_name().filter(|_| !more.is_empty());
         let name = name.and_then(|name| ServerName::try_from(name).ok());
-        let chosen = name.and_then(|name| certificates.iter().find(|certificate| fits(&certificate.pair, &name)));
+        let chosen =
+            name.and_then(|name| certificates.iter().find(|certificate| fits(&certificate.pair, &name)));
         Some(Arc::clone(&chosen.unwrap_or(first).pair))
     }
 }
@@ -98,12 +104,13 @@ impl Terminal {
     pub(super) async fn serve(self, desk: Rc<Desk>, stream: TcpStream, peer: IpAddr, place: Place) {
         let metrics = &desk.core.metrics;
         let open = metrics.connection_opened();
-        let stream = match timeout(self.handshake_timeout, self.acceptor.accept(stream)).await {
+        let mut stream = match timeout(self.handshake_timeout, self.acceptor.accept(stream)).await {
             Ok(Ok(stream)) => stream,
             Ok(Err(error)) => return note_failure(metrics, kind_of(&error), &error.to_string()),
             Err(_) => return note_failure(metrics, "timeout", "the client was silent for too long"),
         };
         drop(open);
+        stream.get_mut().1.set_buffer_limit(Some(SEND_BUFFER));
         // The larger of the two futures would be the size of every connection's.
         if stream.get_ref().1.alpn_protocol() == Some(HTTP_2) {
             Box::pin(http2::serve(desk, stream, peer, place)).await;

@@ -60,8 +60,7 @@ struct Catalogue {
     migrate: Gauge<f64, std::sync::atomic::AtomicU64>,
     config_reloads: Family<ResultLabel, Counter>,
     handshake_failures: Family<KindLabel, Counter>,
-    /// Nothing is said of a certificate that is not there.
-    certificate_not_after: Family<[(&'static str, &'static str); 0], Gauge>,
+    certificate_not_after: Family<CertificateLabel, Gauge>,
 }
 
 /// Declares a set of labels: fixed words (`&'static str`) or configured names (`String`).
@@ -86,6 +85,7 @@ labels! {
     KindLabel { kind: &'static str }
     ReasonLabel { reason: &'static str }
     ResultLabel { result: &'static str }
+    CertificateLabel { certificate: String }
 }
 
 const STATUS_CLASSES: [&str; 6] = ["other", "1xx", "2xx", "3xx", "4xx", "5xx"];
@@ -191,7 +191,7 @@ impl Metrics {
             ),
             certificate_not_after: add_unit(
                 list,
-                ("tls_certificate_not_after", "When the first certificate expires, in Unix time", seconds),
+                ("tls_certificate_not_after", "When a certificate expires, in Unix time", seconds),
                 Family::default(),
             ),
             registry,
@@ -345,9 +345,14 @@ impl Metrics {
         self.0.handshake_failures.get_or_create(&KindLabel { kind }).inc();
     }
 
-    /// Of the certificates in force, the first expires then.
-    pub(crate) fn certificates_end(&self, at: Timestamp) {
-        self.0.certificate_not_after.get_or_create(&[]).set(i64::try_from(at.seconds()).unwrap_or(i64::MAX));
+    /// These are the certificates in force, by their configured files, and when they expire.
+    pub(crate) fn certificates_end(&self, certificates: impl IntoIterator<Item = (String, Timestamp)>) {
+        let ends = &self.0.certificate_not_after;
+        ends.clear();
+        for (certificate, end) in certificates {
+            let end = i64::try_from(end.seconds()).unwrap_or(i64::MAX);
+            ends.get_or_create(&CertificateLabel { certificate }).set(end);
+        }
     }
 
     /// A changed configuration is in force.
@@ -433,7 +438,7 @@ mod tests {
         metrics.config_reloaded();
         metrics.config_refused();
         metrics.handshake_failed("timeout");
-        metrics.certificates_end(Timestamp::from_seconds(1_800_000_000));
+        metrics.certificates_end([("tls.crt".to_owned(), Timestamp::from_seconds(1_800_000_000))]);
         metrics
     }
 
@@ -517,7 +522,7 @@ mod tests {
             r#"crossfade_legacy_call_duration_seconds_bucket{le="0.05",source="crm"} 1"#,
             "crossfade_in_flight_requests 0",
             "crossfade_sessions_begun_total 1",
-            "crossfade_tls_certificate_not_after_seconds 1800000000",
+            r#"crossfade_tls_certificate_not_after_seconds{certificate="tls.crt"} 1800000000"#,
         ] {
             assert!(text.lines().any(|found| found == line), "{line}\n{text}");
         }

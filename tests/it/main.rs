@@ -27,4 +27,5 @@ mod sdk;
 mod simulate;
 mod stores;
 mod support;
+mod tls;
 mod tools;

@@ -10,6 +10,7 @@
 )]
 
 pub(crate) mod browser;
+pub(crate) mod certificates;
 pub(crate) mod crossfade;
 pub(crate) mod django;
 pub(crate) mod draft;

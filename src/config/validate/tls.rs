@@ -8,10 +8,7 @@ use std::{
 };
 
 use rustls::{
-    client::verify_server_name,
-    crypto::CryptoProvider,
-    server::ParsedCertificate,
-    sign::CertifiedKey,
+    client::verify_server_name, crypto::CryptoProvider, server::ParsedCertificate, sign::CertifiedKey,
 };
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject as _};
 use url::{Host, Url};
@@ -40,8 +37,10 @@ impl Check<'_> {
         if url.is_some_and(|url| url.scheme() == "http") {
             self.problem(at, "speaks https, but public.url is http: make it https, or remove this section");
         }
-        let first =
-            self.certificate(at, CertificatePair { certificate_file: raw.certificate_file, key_file: raw.key_file });
+        let first = self.certificate(
+            at,
+            CertificatePair { certificate_file: raw.certificate_file, key_file: raw.key_file },
+        );
         let mut certificates: Vec<Certificate> = first.into_iter().collect();
         if let Some(first) = certificates.first() {
             self.warn_of_name(at, &first.pair, url);

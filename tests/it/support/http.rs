@@ -6,7 +6,7 @@ use std::{
     sync::{LazyLock, Mutex},
 };
 
-use reqwest::{Client, Method, RequestBuilder, redirect::Policy};
+use reqwest::{Client, ClientBuilder, Method, RequestBuilder, redirect::Policy};
 use serde_json::Value;
 use tokio::runtime::{Builder, Runtime};
 
@@ -67,12 +67,17 @@ impl Visitor {
     }
 
     /// `origin` without a slash at its end.
-    #[expect(clippy::disallowed_methods, reason = "a stranger's client, not one of the product's")]
     pub(crate) fn of_origin(origin: &str) -> Self {
+        Self::with(origin, |client| client)
+    }
+
+    /// With a client of its own kind.
+    #[expect(clippy::disallowed_methods, reason = "a stranger's client, not one of the product's")]
+    pub(crate) fn with(origin: &str, kind: impl FnOnce(ClientBuilder) -> ClientBuilder) -> Self {
         // Another test may have been first.
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-        let client = Client::builder().redirect(Policy::none()).no_proxy().timeout(PATIENCE).build().unwrap();
-        Self { client, origin: origin.into(), cookies: Mutex::default() }
+        let client = Client::builder().redirect(Policy::none()).no_proxy().timeout(PATIENCE);
+        Self { client: kind(client).build().unwrap(), origin: origin.into(), cookies: Mutex::default() }
     }
 
     pub(crate) fn get(&self, path: &str) -> Answer {

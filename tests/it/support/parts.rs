@@ -14,6 +14,8 @@ pub(crate) struct Parts {
     /// The command line client.
     pub(crate) mariadb: PathBuf,
     pub(crate) chromium: PathBuf,
+    pub(crate) openssl: PathBuf,
+    pub(crate) curl: PathBuf,
     /// A Python that has Django.
     pub(crate) python: PathBuf,
     /// A Python that has Scalekit's SDK.
