@@ -11,12 +11,13 @@ use crate::{config::Config, login::Settings, proxy::Rules};
 type Print = fn(&Config) -> String;
 
 /// Settings that only a restart can change, and how to tell that they did.
-const NEEDS_RESTART: [(&str, Print); 9] = [
+const NEEDS_RESTART: [(&str, Print); 10] = [
     ("public", |config| format!("{:?}", config.public)),
     ("admin", |config| format!("{:?}", config.admin)),
     ("upstream", |config| format!("{:?}", config.upstream)),
     ("store", |config| format!("{:?}", config.store)),
     ("identity", |config| format!("{:?}", config.identity)),
+    ("pages", |config| format!("{:?}", config.pages)),
     ("telemetry", |config| format!("{:?}{}", config.telemetry, config.telemetry.subject_key.expose())),
     ("scalekit (all but hand_offs and on_existing)", |config| {
         let mut scalekit = config.scalekit.clone();

@@ -3,6 +3,7 @@
 //! Secrets come from what the file said, so that their content cannot get here.
 
 mod legacy;
+mod pages;
 mod sections;
 
 use std::path::Path;
@@ -27,6 +28,7 @@ pub(super) fn fill(config: &Config, raw: &Raw, base: &Path) -> Raw {
         identity: Some(sections::identity(&config.identity)),
         store: Some(sections::store(&config.store)),
         telemetry: Some(sections::telemetry(&config.telemetry, raw.telemetry.as_ref(), base)),
+        pages: Some(pages::pages(&config.pages)),
     }
 }
 

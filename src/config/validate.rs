@@ -5,6 +5,7 @@
 
 mod legacy;
 mod network;
+mod pages;
 mod rollout;
 mod scalekit;
 mod session;
@@ -82,6 +83,7 @@ impl<'a> Check<'a> {
         let identity = self.identity(raw.identity.unwrap_or_default());
         let store = self.store(raw.store);
         let telemetry = self.telemetry(raw.telemetry);
+        let pages = self.pages(raw.pages.unwrap_or_default());
         if !self.problems.is_empty() {
             return None;
         }
@@ -98,6 +100,7 @@ impl<'a> Check<'a> {
             identity: identity?,
             store: store?,
             telemetry: telemetry?,
+            pages,
         })
     }
 

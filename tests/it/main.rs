@@ -17,6 +17,7 @@ mod code_flow;
 mod django;
 mod doctor;
 mod kill;
+mod pages;
 mod parts;
 mod proxying;
 mod simulate;
