@@ -16,8 +16,8 @@ h1{font-size:1.5rem;line-height:1.25;margin:0 0 .75rem;text-wrap:balance}\
 p{margin:0 0 1rem}\
 a{color:var(--act)}\
 a.act{display:inline-block;margin-top:.25rem;padding:.7rem 1.2rem;border-radius:.4rem;background:var(--act);color:var(--on-act);text-decoration:none;font-weight:600}\
-a:focus-visible{outline:3px solid var(--act);outline-offset:3px;border-radius:.2rem}\
-footer{margin-top:2rem;padding-top:.75rem;border-top:1px solid var(--line);color:var(--soft);font-size:.875rem}\
+a:focus-visible{outline:3px solid var(--act);outline-offset:3px}\
+footer{margin-top:2rem;padding-top:.75rem;border-top:1px solid var(--line);color:var(--soft);font-size:.8125rem}\
 footer p{margin:0 0 .25rem}";
 
 /// What one page says.

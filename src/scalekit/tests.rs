@@ -3,6 +3,7 @@
 mod calls;
 mod hostile;
 mod organizations;
+mod probe;
 mod sign_in;
 mod stage;
 mod users;
