@@ -10,6 +10,7 @@ mod guessing;
 mod legacy;
 mod load;
 mod network;
+mod pages;
 mod problem;
 mod raw;
 mod rollout;
@@ -39,6 +40,7 @@ pub(crate) use legacy::{
 pub(crate) use load::parse;
 pub(crate) use load::{Examined, HashFormatSetting, Loaded, SecretFile, examine, load};
 pub(crate) use network::{Admin, Limits, Public, Store, Telemetry, Upstream};
+pub(crate) use pages::{LABELS, PAGES, PageText, Pages, Waits, Wording};
 pub(crate) use problem::{Problem, Problems, Warning};
 pub(crate) use rollout::{Migration, RolloutStart};
 pub(crate) use scalekit::{HandOff, HandOffs, OnExisting, Organization, Scalekit};
@@ -70,4 +72,5 @@ pub(crate) struct Config {
     pub(crate) identity: IdentityHeaders,
     pub(crate) store: Store,
     pub(crate) telemetry: Telemetry,
+    pub(crate) pages: Pages,
 }

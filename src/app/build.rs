@@ -83,7 +83,7 @@ pub(super) async fn parts(
         clock: clock.clone(),
         witness: Arc::new(witness(&recorder, failpoint)?),
     };
-    let pages = Pages::new(&config.public.prefix);
+    let pages = Pages::new(&config.public.prefix).worded(&config.pages);
     let gate = Gate {
         rules: ArcSwap::from_pointee(Rules::of(config)),
         journeys,

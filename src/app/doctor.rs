@@ -10,7 +10,7 @@ use tokio::{runtime::Handle, sync::mpsc::UnboundedReceiver};
 use super::pledge;
 use crate::{
     clock::{Deadline, SharedClock, SystemClock},
-    config::{self, Config, Loaded, SecretFile},
+    config::{self, Config, HandOff, Loaded, SecretFile},
     findings::{Finding, Notes},
     legacy,
     net::Tracker,
@@ -248,7 +248,8 @@ impl Patient {
         match Scalekit::new(&config.scalekit, &redirect, self.clock.clone()) {
             Ok(scalekit) => {
                 let roles = roles(config);
-                let expected = Expected { roles: &roles, after_sign_out: &after };
+                let domains = domains(config);
+                let expected = Expected { roles: &roles, after_sign_out: &after, domains: &domains };
                 scalekit.probe(&expected, notes, deadline).await;
             }
             Err(error) => {
@@ -277,6 +278,21 @@ fn roles(config: &Config) -> Vec<(String, String)> {
         source.roles.0.iter().map(of_group)
     });
     default.chain(mapped).collect()
+}
+
+/// Domains whose people the sources name, where people are handed over to the hosted sign-in.
+fn domains(config: &Config) -> Vec<(String, String)> {
+    if config.scalekit.hand_offs.default != HandOff::Hosted {
+        return Vec::new();
+    }
+    let sources = config.legacy.sources.iter().enumerate();
+    let domains = sources.flat_map(|(n, source)| {
+        let place = move |(m, domain): (usize, &String)| {
+            (format!("legacy.sources[{n}].domains[{m}]"), domain.clone())
+        };
+        source.domains.iter().enumerate().map(place)
+    });
+    domains.collect()
 }
 
 fn tell_permissions(place: &str, path: &Path, notes: &Notes) {

@@ -16,7 +16,7 @@ use crate::{
 type Print = fn(&Config) -> String;
 
 /// Settings that only a restart can change, and how to tell that they did.
-const NEEDS_RESTART: [(&str, Print); 9] = [
+const NEEDS_RESTART: [(&str, Print); 10] = [
     ("public (all but the certificates)", |config| {
         let mut public = config.public.clone();
         if let Some(tls) = &mut public.tls {
@@ -31,6 +31,7 @@ const NEEDS_RESTART: [(&str, Print); 9] = [
         let assertion_key = AssertionKey::Stored;
         format!("{:?}", IdentityHeaders { assertion_key, ..config.identity.clone() })
     }),
+    ("pages", |config| format!("{:?}", config.pages)),
     ("telemetry", |config| format!("{:?}{}", config.telemetry, config.telemetry.subject_key.expose())),
     ("scalekit (all but client_secret, hand_offs and on_existing)", |config| {
         let mut scalekit = config.scalekit.clone();

@@ -4,6 +4,7 @@
 
 mod guessing;
 mod legacy;
+mod pages;
 mod sections;
 mod services;
 
@@ -30,6 +31,7 @@ pub(super) fn fill(config: &Config, raw: &Raw, base: &Path) -> Raw {
         identity: Some(sections::identity(&config.identity)),
         store: Some(sections::store(&config.store)),
         telemetry: Some(sections::telemetry(&config.telemetry, raw.telemetry.as_ref(), base)),
+        pages: Some(pages::pages(&config.pages)),
     }
 }
 

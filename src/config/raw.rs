@@ -6,6 +6,7 @@
 mod guessing;
 mod legacy;
 mod network;
+mod pages;
 mod rollout;
 mod scalar;
 mod scalekit;
@@ -21,6 +22,7 @@ pub(super) use legacy::{
     SqlDialect, UpstreamSource,
 };
 pub(super) use network::{Admin, Embedded, Limits, Public, Store, Telemetry, Upstream};
+pub(super) use pages::{PageText, Pages, Translation};
 pub(super) use rollout::{Migration, RollbackMode, Rollout, Rule, Rules};
 pub(super) use scalar::{Percent, Size, Span};
 pub(super) use scalekit::{AppHandOff, HandOff, HandOffs, OnExisting, Organization, Scalekit};
@@ -76,4 +78,6 @@ pub(super) struct Raw {
     /// Logs.
     #[schemars(required, with = "Telemetry")]
     pub(super) telemetry: Option<Telemetry>,
+    /// What people read on Crossfade's own pages.
+    pub(super) pages: Option<Pages>,
 }

@@ -6,6 +6,7 @@
 mod guessing;
 mod legacy;
 mod network;
+mod pages;
 mod rollout;
 mod scalekit;
 mod services;
@@ -86,6 +87,7 @@ impl<'a> Check<'a> {
         let identity = self.identity(raw.identity.unwrap_or_default());
         let store = self.store(raw.store);
         let telemetry = self.telemetry(raw.telemetry);
+        let pages = self.pages(raw.pages.unwrap_or_default());
         if !self.problems.is_empty() {
             return None;
         }
@@ -103,6 +105,7 @@ impl<'a> Check<'a> {
             identity: identity?,
             store: store?,
             telemetry: telemetry?,
+            pages,
         })
     }
 

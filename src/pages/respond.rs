@@ -13,9 +13,10 @@ use serde_json::{Value, json};
 use super::{
     Problem,
     template::{Text, content_security_policy, render},
+    words::{self, Wish, filled},
 };
 use crate::{
-    config::Answer,
+    config::{self, Answer},
     login::{Closed, Refused},
 };
 
@@ -35,13 +36,16 @@ pub(crate) struct Asked {
     pub(crate) id: String,
     /// The client prefers JSON to a page.
     pub(crate) json: bool,
+    /// The languages the person prefers.
+    pub(crate) wish: Wish,
 }
 
 impl Asked {
     /// Reads what the client can read from its head.
     pub(crate) fn of(headers: &HeaderMap, id: String) -> Self {
         let accept = headers.get(ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or("");
-        Self { id, json: accept.contains("json") && !accept.contains("text/html") }
+        let json = accept.contains("json") && !accept.contains("text/html");
+        Self { id, json, wish: Wish::of(headers) }
     }
 }
 
@@ -51,6 +55,7 @@ pub(crate) struct Pages {
     policy: HeaderValue,
     /// Where people sign in by mailbox at Scalekit: our `initiate` route.
     mailbox_sign_in: String,
+    words: words::Words,
 }
 
 /// The words of one answer.
@@ -66,7 +71,13 @@ impl Pages {
         Self {
             policy: policy.unwrap_or_else(|_| HeaderValue::from_static("default-src 'none'")),
             mailbox_sign_in: format!("{prefix}initiate"),
+            words: words::Words::default(),
         }
+    }
+
+    /// The same in the operator's words.
+    pub(crate) fn worded(self, pages: &config::Pages) -> Self {
+        Self { words: words::Words::new(pages), ..self }
     }
 
     /// The answer to a request that was refused or failed.
@@ -245,13 +256,13 @@ impl Pages {
         retry: Option<Duration>,
         asked: &Asked,
     ) -> Page {
+        let wait = retry.map(|wait| Duration::from_secs(wait.min(RETRY_AFTER_MAX).as_secs().max(1)));
         let mut page = if asked.json {
             let link = action.map(|(_, address)| address);
             json_page(status, &json!({ "error": class, "reference": asked.id, "sign_in": link }))
         } else {
-            let text =
-                Text { title: words.title, paragraphs: words.paragraphs, action, reference: &asked.id };
-            let mut page = Response::new(Full::new(Bytes::from(render(&text))));
+            let mut page =
+                Response::new(Full::new(Bytes::from(self.html(class, words, action, wait, asked))));
             *page.status_mut() = status;
             let headers = page.headers_mut();
             headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
@@ -260,11 +271,35 @@ impl Pages {
             headers.insert("referrer-policy", HeaderValue::from_static("no-referrer"));
             no_store(page)
         };
-        if let Some(wait) = retry {
-            let seconds = wait.min(RETRY_AFTER_MAX).as_secs().max(1);
-            page.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
+        if let Some(wait) = wait {
+            page.headers_mut().insert(RETRY_AFTER, HeaderValue::from(wait.as_secs()));
         }
         page
+    }
+
+    /// The page in the operator's words where there are any; `class` is what the configuration calls it.
+    fn html(
+        &self,
+        class: &str,
+        words: &Words,
+        action: Option<(&str, &str)>,
+        wait: Option<Duration>,
+        asked: &Asked,
+    ) -> String {
+        let chosen = self.words.choose(class, &asked.wish);
+        let fill = |text: String| filled(&text, &asked.id, wait);
+        let paragraphs: Vec<String> = chosen.paragraphs(words.paragraphs).into_iter().map(fill).collect();
+        let label = action.map(|(label, address)| (chosen.label(label), address));
+        let support = chosen.support();
+        render(&Text {
+            language: chosen.language,
+            right_to_left: chosen.is_right_to_left(),
+            title: &fill(chosen.title(words.title)),
+            paragraphs: &paragraphs,
+            action: label.as_ref().map(|(label, address)| (label.as_str(), *address)),
+            reference: &fill(chosen.label("Reference: {request_id}")),
+            support: support.as_ref().map(|(label, address)| (label.as_str(), *address)),
+        })
     }
 }
 
@@ -288,7 +323,7 @@ mod tests {
     use super::*;
 
     fn asked(json: bool) -> Asked {
-        Asked { id: "r-1".into(), json }
+        Asked { id: "r-1".into(), json, wish: Wish::NONE }
     }
 
     async fn text(page: Page) -> String {
@@ -335,6 +370,83 @@ mod tests {
             for word in ["hyper", "crossfade/", "upstream", "okta", "scalekit", "redis"] {
                 assert!(!html.contains(word), "{problem:?} tells of {word}");
             }
+        }
+    }
+
+    /// Every answer that is a page, by the name the configuration calls it.
+    fn every_page(pages: &Pages, asked: &Asked) -> Vec<(&'static str, Page)> {
+        let problems = [
+            Problem::BadRequest,
+            Problem::MethodNotAllowed,
+            Problem::RequestTimeout,
+            Problem::ContentTooLarge,
+            Problem::UriTooLong,
+            Problem::ExpectationFailed,
+            Problem::Misdirected,
+            Problem::HeadTooLarge,
+            Problem::NotImplemented,
+            Problem::Loop,
+            Problem::BadGateway,
+            Problem::GatewayTimeout,
+            Problem::Overloaded,
+            Problem::Internal,
+            Problem::NotFound,
+            Problem::Forbidden,
+        ];
+        let refused = [Refused::Tombstone, Refused::EmailUnverified, Refused::NotLinkable, Refused::TryAgain];
+        let problems = problems.into_iter().map(|problem| (problem.as_str(), pages.problem(problem, asked)));
+        let refused = refused.into_iter().map(|refused| (refused.as_str(), pages.refused(refused, asked)));
+        let closed = Closed::Legacy { retry_after: None };
+        let others = [
+            ("sign_in_unavailable", pages.closed(closed, asked)),
+            ("sign_in_broken", pages.sign_in_broken(asked)),
+        ];
+        problems.chain(refused).chain(others).collect()
+    }
+
+    #[tokio::test]
+    async fn every_page_can_be_worded_and_says_its_wait_only_where_it_has_one() {
+        let text = |name: &str, waits: &config::Waits| {
+            let wait = if *waits == config::Waits::Yes { " in {retry_after} s" } else { "" };
+            let text = config::PageText {
+                title: Some(format!("<{name}>")),
+                text: Some(format!("one{wait}\n\ntwo {{request_id}}")),
+            };
+            (name.to_owned(), text)
+        };
+        let texts = config::PAGES.iter().map(|(name, waits)| text(name, waits)).collect();
+        let labels = config::LABELS.map(|(name, _)| (name.to_owned(), format!("*{name} {{request_id}}")));
+        let worded = config::Pages {
+            language: "he-IL".into(),
+            support_url: Some("https://example.com/help".parse().unwrap()),
+            wording: config::Wording { texts, labels: labels.into() },
+            translations: std::collections::BTreeMap::new(),
+        };
+        let pages = Pages::new("/.crossfade/").worded(&worded);
+        for (name, page) in every_page(&pages, &asked(false)) {
+            let retry = page.headers().get(RETRY_AFTER).cloned();
+            let known = config::PAGES.iter().find(|(known, _)| *known == name);
+            let (_, waits) = known.unwrap_or_else(|| panic!("the configuration knows no page {name}"));
+            assert_eq!(*waits == config::Waits::Yes, retry.is_some(), "{name}");
+            let html = super::tests::text(page).await;
+            assert!(html.contains(&format!("<h1>&lt;{name}&gt;</h1>")), "{html}");
+            assert!(html.contains("<p>two r-1</p>") && html.contains("*reference r-1"), "{html}");
+            assert!(html.contains("<html lang=\"he-IL\" dir=\"rtl\">"), "{html}");
+            assert!(html.contains("<a href=\"https://example.com/help\">*support"), "{html}");
+            assert!(!html.contains("{retry_after}") && !html.contains("Sign in"), "{html}");
+        }
+    }
+
+    #[tokio::test]
+    async fn every_shared_text_of_ours_is_a_label() {
+        let pages = Pages::new("/.crossfade/");
+        for (name, page) in every_page(&pages, &asked(false)) {
+            let html = text(page).await;
+            let action = html.split_once("class=\"act\" href=").and_then(|(_, rest)| {
+                rest.split_once('>').and_then(|(_, rest)| rest.split_once('<')).map(|(label, _)| label)
+            });
+            let is_label = |label: &str| config::LABELS.iter().any(|(_, ours)| *ours == label);
+            assert!(action.is_none_or(is_label), "{name}: {action:?}");
         }
     }
 }

@@ -11,7 +11,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, request::Parts};
 use hyper::body::Incoming;
 
 use super::NormalPath;
-use crate::pages::Asked;
+use crate::pages::{Asked, Wish};
 
 /// A request that passed the edge checks (`admit`).
 #[derive(Debug)]
@@ -89,15 +89,17 @@ pub(crate) struct Asking {
     id: RequestId,
     client: IpAddr,
     json: bool,
+    wish: Wish,
 }
 
 impl Asking {
     pub(crate) fn of(headers: &HeaderMap, id: RequestId, client: IpAddr) -> Self {
-        Self { id, client, json: Asked::of(headers, String::new()).json }
+        let Asked { json, wish, .. } = Asked::of(headers, String::new());
+        Self { id, client, json, wish }
     }
 
     pub(crate) fn asked(self) -> Asked {
-        Asked { id: self.id.to_string(), json: self.json }
+        Asked { id: self.id.to_string(), json: self.json, wish: self.wish }
     }
 
     pub(crate) fn id(self) -> RequestId {

@@ -32,6 +32,19 @@ pub(crate) struct Expected<'a> {
     /// Role names, each with the setting that names it.
     pub(crate) roles: &'a [(String, String)],
     pub(crate) after_sign_out: &'a Url,
+    /// E-mail domains of people, each with the setting that names it.
+    pub(crate) domains: &'a [(String, String)],
+}
+
+#[derive(Deserialize)]
+struct Connections {
+    #[serde(default)]
+    connections: Vec<Connection>,
+}
+
+#[derive(Deserialize)]
+struct Connection {
+    id: String,
 }
 
 #[derive(Deserialize)]
@@ -222,7 +235,49 @@ impl Scalekit {
             }
         }
         let organization = self.tell_default(organization, notes);
-        self.probe_roles(organization.as_deref(), expected, notes, deadline).await;
+        tokio::join!(
+            self.probe_roles(organization.as_deref(), expected, notes, deadline),
+            self.probe_connections(expected, notes, deadline),
+        );
+    }
+
+    /// Where the hosted sign-in sends the people of a domain: to their organisation's own sign-in, or to their mailbox.
+    /// Both are right; which of them is meant only the operator knows.
+    async fn probe_connections(&self, expected: &Expected<'_>, notes: &Notes, deadline: Deadline) {
+        const CHECK: &str = "connection";
+        let notes = notes.at("");
+        for (place, domain) in expected.domains.iter().take(DOMAINS_MAX) {
+            if domain.len() > DOMAIN_MAX_BYTES {
+                notes.skipped(CHECK, place, format!("{domain} is too long to be asked for"));
+                continue;
+            }
+            match self.connections(domain, deadline).await {
+                Ok(connections) => match connections.first().filter(|connection| is_id(&connection.id)) {
+                    Some(connection) => {
+                        let seen =
+                            format!("people of {domain} are sent to their own sign-in ({})", connection.id);
+                        notes.ok(CHECK, place, seen);
+                    }
+                    None => notes.ok(
+                        CHECK,
+                        place,
+                        format!("no organisation signs in people of {domain}: they confirm their mailbox"),
+                    ),
+                },
+                Err(trouble) => {
+                    let seen = format!("could not be seen for {domain}: {}", trouble.problem);
+                    notes.skipped(CHECK, place, seen);
+                }
+            }
+        }
+        if expected.domains.len() > DOMAINS_MAX {
+            notes.skipped(CHECK, "legacy", format!("only the first {DOMAINS_MAX} domains were asked for"));
+        }
+    }
+
+    async fn connections(&self, domain: &str, deadline: Deadline) -> Result<Vec<Connection>, Trouble> {
+        let call = self.api.call(Method::GET, "/connections", &[], &[("domain", domain)])?;
+        Ok(read::<Connections>(&self.api.send(&call, deadline).await?)?.connections)
     }
 
     async fn list(&self, path: &str, deadline: Deadline) -> Result<(), Trouble> {
@@ -301,6 +356,16 @@ impl Scalekit {
 
 const MANAGEMENT_FIX: &str = "give this client access to the management API: Scalekit dashboard, the application, \
                               \"Allow Scalekit Management API access\"";
+
+/// The API takes no longer domain in its filter (scalekit.md §10).
+const DOMAIN_MAX_BYTES: usize = 32;
+
+/// More domains than this are not asked for one by one.
+const DOMAINS_MAX: usize = 10;
+
+fn is_id(text: &str) -> bool {
+    text.len() <= 64 && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
+}
 
 async fn see(url: &Url, clock: &dyn Clock, deadline: Deadline) -> Result<Sight, Unseen> {
     let what = Look { url, headers: Vec::new(), ca_file: None, connect_timeout: CONNECT_TIMEOUT };

@@ -4,6 +4,7 @@ mod calls;
 mod hostile;
 mod organizations;
 mod refresh;
+mod probe;
 mod sign_in;
 mod stage;
 mod users;

@@ -20,6 +20,7 @@ mod equal_answers;
 mod guessing;
 mod hostile;
 mod kill;
+mod pages;
 mod parts;
 mod proxying;
 mod sessions;

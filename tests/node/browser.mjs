@@ -17,9 +17,14 @@
 //   {"step": "fetch", "url"}                 the page's own fetch, with its cookies: {"status", "body"}
 //   {"step": "console"}                      messages and script errors since the last time
 //   {"step": "screenshot", "path"}
+//   {"step": "tab"}                          the next control by keyboard: {"text", "outline"}, null at the end
+//   {"step": "requests"}                     addresses asked for since the last time
+//   {"step": "audit"}                        what tests/node/audit.mjs measures of the page
+//   {"step": "post", "url", "fields"}         sends a form from an empty page of no origin
 
 import { createInterface } from 'node:readline';
 import { chromium } from 'playwright-core';
+import { audit, focused } from './audit.mjs';
 
 const [executablePath, ...extra] = process.argv.slice(2);
 const flags = [
@@ -38,6 +43,7 @@ const patienceMillis = 15_000;
 let context;
 let page;
 let messages = [];
+let requests = [];
 
 async function fresh(options = {}) {
   await context?.close();
@@ -45,6 +51,8 @@ async function fresh(options = {}) {
   context.setDefaultTimeout(patienceMillis);
   page = await context.newPage();
   messages = [];
+  requests = [];
+  page.on('request', (request) => requests.push(request.url()));
   page.on('console', (message) => messages.push({ kind: message.type(), text: message.text() }));
   page.on('pageerror', (error) => messages.push({ kind: 'pageerror', text: String(error) }));
 }
@@ -76,6 +84,37 @@ const steps = {
     const seen = messages;
     messages = [];
     return seen;
+  },
+  tab: async () => {
+    await page.keyboard.press('Tab');
+    return page.evaluate(focused);
+  },
+  requests: () => {
+    const seen = requests;
+    requests = [];
+    return seen;
+  },
+  audit: () => page.evaluate(audit),
+  post: async ({ url, fields }) => {
+    await page.goto('about:blank');
+    const sent = page.waitForURL((now) => now.href.startsWith(url));
+    await page.evaluate(
+      ([target, values]) => {
+        const form = document.createElement('form');
+        form.method = 'post';
+        form.action = target;
+        for (const [name, value] of Object.entries(values)) {
+          const field = document.createElement('input');
+          field.name = name;
+          field.value = value;
+          form.append(field);
+        }
+        document.body.append(form);
+        form.submit();
+      },
+      [url, fields],
+    );
+    await sent;
   },
   screenshot: async ({ path }) => void (await page.screenshot({ path })),
 };

@@ -499,3 +499,51 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn words_of_pages_are_plain_bounded_and_for_pages_that_there_are() {
+    let pages = |text: &str| format!("{MINIMAL}pages:\n{text}");
+    expect(
+        &pages(
+            "  language: english please
+  support_url: javascript:alert(1)
+  texts:
+    no_such_page: {title: x}
+    overloaded: {title: 'a {name}', text: ''}
+    not_found: {text: 'again in {retry_after}'}
+    internal: {titel: x}
+  labels:
+    referenz: x
+    reference: no id
+    support: '{request_id}'
+  translations:
+    de_DE: {}
+    EN: {}
+",
+        ),
+        &[
+            "pages.language: must be a language tag",
+            "pages.support_url: must be an address",
+            "pages.texts.no_such_page: is no page; there are bad_gateway, bad_request,",
+            "pages.texts.overloaded.title: has a placeholder that is not known here; there are: {request_id}, {ret",
+            "pages.texts.overloaded.text: is empty",
+            "pages.texts.not_found.text: has a placeholder that is not known here; there are: {request_id}",
+            "pages.texts.internal.titel: ",
+            "pages.labels.referenz: is no label; there are reference, sign_in_again, sign_in_by_email, support",
+            "pages.labels.reference: must hold {request_id}",
+            "pages.labels.support: has a placeholder that is not known here; there are: none",
+            "pages.translations.de_DE: must be a language tag",
+        ],
+    );
+    expect(
+        &pages(&format!(
+            "  translations: {{en: {{}}}}\n  texts: {{internal: {{title: '{}', text: \"a\\tb\"}}}}\n",
+            "x".repeat(121)
+        )),
+        &[
+            "pages.translations.en: is pages.language already",
+            "pages.texts.internal.title: is longer than 120",
+            "pages.texts.internal.text: holds a control character",
+        ],
+    );
+}

@@ -189,3 +189,26 @@ fn what_is_shown_can_be_loaded_and_holds_no_secret() {
     assert_eq!(again.config.rollout.salt.fingerprint(), loaded.config.rollout.salt.fingerprint());
     assert!(!format!("{loaded:?}").contains("canary"));
 }
+
+#[test]
+fn words_of_pages_are_taken_and_shown() {
+    let text = format!(
+        "{MINIMAL}pages:
+  language: de
+  support_url: mailto:help@example.com
+  texts:
+    overloaded: {{title: Zu viel los, text: 'Bitte in {{retry_after}} Sekunden noch einmal.'}}
+  labels: {{reference: 'Kennung {{request_id}}'}}
+  translations:
+    pt-BR: {{labels: {{support: Ajuda}}}}
+"
+    );
+    let loaded = parse(&text, Path::new("/base"), &environment()).unwrap();
+    let pages = &loaded.config.pages;
+    assert_eq!(pages.language, "de");
+    assert_eq!(pages.wording.texts["overloaded"].title.as_deref(), Some("Zu viel los"));
+    assert_eq!(pages.translations["pt-br"].labels["support"], "Ajuda");
+    let shown = loaded.effective_json();
+    assert_eq!(shown["pages"]["texts"]["overloaded"]["text"], "Bitte in {retry_after} Sekunden noch einmal.");
+    assert_eq!(shown["pages"]["support_url"], "mailto:help@example.com");
+}

@@ -78,6 +78,8 @@ pub(super) fn routes(state: &Arc<Scalekit>) -> Router<Arc<Scalekit>> {
         .route("/roles/{name}", get(roles::one))
         .route("/roles/{name}", delete(roles::remove))
         .route("/roles/{name}/users:count", get(roles::count))
+        // No organisation of a play has a sign-in of its own.
+        .route("/connections", get(|| async { axum::Json(serde_json::json!({ "connections": [] })) }))
         .method_not_allowed_fallback(|| async { Failure::new(Code::Unimplemented, "Method Not Allowed") })
         .fallback(|| async { Failure::new(Code::NotFound, "Not Found") })
         .layer(middleware::from_fn_with_state(Arc::clone(state), guard))
