@@ -27,6 +27,26 @@ pub(crate) struct Parts {
     pub(crate) sdk: PathBuf,
     /// The folder of the OpenID provider, the browser driver and the script for Scalekit's SDK for Node.
     pub(crate) node_scripts: PathBuf,
+    /// Helm of both major versions.
+    pub(crate) helm3: PathBuf,
+    pub(crate) helm4: PathBuf,
+    /// The folder of the programs that judge a chart: `kubernetes-validate` and others.
+    pub(crate) chart_tools: PathBuf,
+    /// The folder of the script that judges the resources that are not Kubernetes' own.
+    pub(crate) chart_scripts: PathBuf,
+    /// `None` where no image can be built and run.
+    pub(crate) image: Option<ImageParts>,
+    /// The folder of the scripts that run an image.
+    pub(crate) image_scripts: PathBuf,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ImageParts {
+    /// The store of the stand-in base images.
+    pub(crate) store: PathBuf,
+    /// The image is built by the whole Dockerfile: the long form of the tests.
+    pub(crate) whole: bool,
 }
 
 /// The parts; a test that needs one fails here when they were not installed.
