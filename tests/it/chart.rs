@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::support::{
     crossfade::{crossfade, crossfade_with},
-    helm::{self, BOTH, CHART, Helm, Manifests, case_file, cases, kind, name},
+    helm::{BOTH, CHART, Helm, Manifests, case_file, cases, kind, name},
     parts::parts,
     pod::container,
     process,
@@ -57,8 +57,8 @@ fn every_resource_fits_its_schema() {
         let file = format!("{case}.yaml");
         expected.extend(own.iter().map(|own| (file.clone(), kind(own).to_lowercase(), name(own).to_owned())));
         // A list of JSON documents is YAML, too.
-        let text: String = own.iter().map(|resource| format!("---\n{resource}\n")).collect();
-        files.push(scratch.write(&file, &text).to_str().unwrap().to_owned());
+        let text: Vec<String> = own.iter().map(|resource| format!("---\n{resource}\n")).collect();
+        files.push(scratch.write(&file, &text.concat()).to_str().unwrap().to_owned());
         foreign.extend(others);
     }
     let files: Vec<&str> = files.iter().map(String::as_str).collect();
