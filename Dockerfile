@@ -1,10 +1,11 @@
-# syntax=docker/dockerfile:1
-#
 # Crossfade's image: the release binary without the demo and the stand-in servers, on a base without a shell.
 #
 #   docker build -t crossfade .
+#   docker run -p 8080:8080 -v ./crossfade:/etc/crossfade:ro -v crossfade:/var/lib/crossfade crossfade
 #
-# A binary that was built elsewhere goes in by standing in for the stage `build`; the folder holds out/crossfade and
+# The folder holds config.yaml, whose store is at /var/lib/crossfade/crossfade.redb, and the secret files it names.
+#
+# A binary that was built elsewhere goes in by standing in for the stage `build`; its folder holds out/crossfade and
 # the empty folder out/state:
 #
 #   docker build --build-context build=FOLDER -t crossfade .
@@ -17,8 +18,10 @@ WORKDIR /src
 COPY Cargo.toml Cargo.lock ./
 COPY src src
 # The caches keep the dependencies, built, from one build to the next; what leaves the stage is copied out of them.
+# Sources may be older than what the cache was built from, which Cargo would take for unchanged: hence the touch.
 RUN --mount=type=cache,id=crossfade-registry,target=/usr/local/cargo/registry \
-    --mount=type=cache,id=crossfade-target,target=/src/target \
+    --mount=type=cache,id=crossfade-target,target=/src/target,sharing=locked \
+    touch src/lib.rs src/main.rs && \
     cargo build --release --locked --no-default-features && \
     install -D target/release/crossfade /out/crossfade && \
     mkdir /out/state

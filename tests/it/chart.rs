@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::support::{
     crossfade::{crossfade, crossfade_with},
-    helm::{self, BOTH, CHART, Helm, Manifests, case_file, cases, kind, name},
+    helm::{BOTH, CHART, Helm, Manifests, case_file, cases, kind, name},
     parts::parts,
     pod::container,
     process,
@@ -57,8 +57,8 @@ fn every_resource_fits_its_schema() {
         let file = format!("{case}.yaml");
         expected.extend(own.iter().map(|own| (file.clone(), kind(own).to_lowercase(), name(own).to_owned())));
         // A list of JSON documents is YAML, too.
-        let text: String = own.iter().map(|resource| format!("---\n{resource}\n")).collect();
-        files.push(scratch.write(&file, &text).to_str().unwrap().to_owned());
+        let text: Vec<String> = own.iter().map(|resource| format!("---\n{resource}\n")).collect();
+        files.push(scratch.write(&file, &text.concat()).to_str().unwrap().to_owned());
         foreign.extend(others);
     }
     let files: Vec<&str> = files.iter().map(String::as_str).collect();
@@ -141,6 +141,9 @@ fn the_rendered_configuration_is_the_given_one_and_passes_the_programs_own_check
         let text = manifests.configuration().replace("/etc/crossfade-extra", folder.path().to_str().unwrap());
         let file = folder.write("config.yaml", &text);
         folder.write("ca.pem", include_str!("../fixtures/tls/ca.pem"));
+        fs::create_dir(folder.path().join("tls")).unwrap();
+        folder.write("tls/tls.crt", include_str!("../fixtures/tls/localhost.pem"));
+        folder.write("tls/tls.key", include_str!("../fixtures/tls/localhost.key"));
         fs::create_dir(folder.path().join("secrets")).unwrap();
         let canary = "only for tests, and long enough for a key: ";
         let mut variables = Vec::new();
@@ -233,7 +236,8 @@ fn secrets_are_only_referred_to() {
         ]
     );
     let manifests = rendered("tls");
-    let tls = &manifests.pod()["volumes"][0]["projected"]["sources"][1]["secret"];
+    let sources = manifests.pod()["volumes"][0]["projected"]["sources"].as_array().unwrap();
+    let tls = &sources.last().unwrap()["secret"];
     assert_eq!(
         *tls,
         json!({ "name": "app-tls", "items": [{ "key": "tls.crt", "path": "tls/tls.crt" },

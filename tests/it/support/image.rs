@@ -49,13 +49,8 @@ fn build() -> Image {
         strip(&stage.join("out/crossfade"));
         command.arg("--build-context").arg(format!("build={}", stage.display()));
     }
-    process::run(
-        {
-            command.arg(PROJECT);
-            command
-        },
-        "",
-    );
+    command.arg(PROJECT);
+    process::run(command, "");
     let id = fs::read_to_string(id).unwrap();
     let mut inspect = buildah(parts, &scratch);
     inspect.args(["inspect", "--type", "image", &id]);
@@ -79,9 +74,9 @@ fn buildah(parts: &ImageParts, scratch: &Scratch) -> Command {
     command
 }
 
-/// The binary under test without its line tables, which are most of it.
+/// The binary under test without its symbols, which are most of it.
 fn strip(to: &Path) {
     let mut command = process::command("strip");
-    command.args(["--strip-debug", "-o"]).arg(to).arg(env!("CARGO_BIN_EXE_crossfade"));
+    command.args(["--strip-all", "-o"]).arg(to).arg(env!("CARGO_BIN_EXE_crossfade"));
     process::run(command, "");
 }

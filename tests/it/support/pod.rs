@@ -1,5 +1,5 @@
-//! A node in small: runs the pod that the chart describes, with its volumes, secrets, user and limits, from the
-//! image. What it does not understand of a pod it refuses, so that nothing of the chart goes untested unnoticed.
+//! A node in small: runs the pod that the chart describes from the image, with the volumes, secrets, variables,
+//! arguments, user and probes that stand there. Resources, scheduling and the network policy are not its business.
 
 use std::{
     cell::Cell,
@@ -161,14 +161,9 @@ impl Pod {
     }
 
     pub(crate) fn ask_to_stop(&self) {
-        let mut kill = Command::new("/usr/bin/env");
-        process::run(
-            {
-                kill.args(["kill", "-s", "TERM", &self.pid.to_string()]);
-                kill
-            },
-            "",
-        );
+        let mut kill = Command::new("kill");
+        kill.args(["-s", "TERM", &self.pid.to_string()]);
+        process::run(kill, "");
     }
 
     /// Runs another command of the image in the pod, like `kubectl exec`: its exit code and standard error.
