@@ -3,8 +3,8 @@
 //! Written from Scalekit's published contract alone and shares no type with the client that talks to it: a
 //! misreading must not be made twice. Where the contract is silent a switch decides ([`Settings`]). Mails stay
 //! inside and can be read at the side door with their codes, so it must never face anything but loopback. Start
-//! reading at [`Options`], then `world` for the rules, `api` for the management API, `grpc` for the official clients' way to it,
-//! `oidc` for sign-in.
+//! reading at [`Options`], then `world` for the rules, `api` for the management API, `grpc` for the official
+//! clients' way to it, `oidc` for sign-in.
 
 mod api;
 mod failure;

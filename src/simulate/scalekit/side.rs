@@ -1,5 +1,5 @@
-//! This stand-in's own part of the side door: mails, organizations, the true state of users, settings, clients, keys, and the
-//! transcript. None of it exists on the real service.
+//! This stand-in's own part of the side door: mails, organizations, the true state of users, settings, clients,
+//! keys, and the transcript. None of it exists on the real service.
 
 use std::sync::Arc;
 
