@@ -178,7 +178,7 @@ pub(crate) enum Tried {
     /// It may have reached the legacy side, and no answer came: the legacy side may have counted a failure.
     Unanswered,
     /// Nobody was asked about the password.
-    NotTried,
+    Unasked,
 }
 
 /// What a settled try changed, for the record.

@@ -97,12 +97,11 @@ impl Gate {
         }
         accounts.sort_unstable();
         accounts.dedup();
-        let guess = Guess {
-            device: self.known_device(headers, &accounts, rules),
-            accounts,
-            address: keys.address(client),
-            lockout: rules.lockout(aims.names),
-        };
+        // Known for one of several is known for none: an own account beside a victim's would open the victim's reserve.
+        let is_plain = aims.reading == Reading::Plain;
+        let device = is_plain.then(|| self.known_device(headers, &accounts, rules)).flatten();
+        let guess =
+            Guess { device, accounts, address: keys.address(client), lockout: rules.lockout(aims.names) };
         let name = aims.names.first().cloned();
         match self.counts.ask(guess, &rules.guessing).await {
             Ok(ticket) => {
@@ -140,7 +139,7 @@ impl Gate {
     /// Takes down what came of a try. Runs on the shared runtime.
     pub(super) async fn tried(&self, granted: &Granted, tried: Tried, rules: &Rules) {
         let tried = match (tried, granted.reading) {
-            (Tried::Right, Reading::Loose) => Tried::NotTried,
+            (Tried::Right, Reading::Loose) => Tried::Unasked,
             _ => tried,
         };
         let settled = self.counts.settle(&granted.ticket, tried, &rules.guessing).await;
@@ -213,7 +212,7 @@ pub(super) fn tried_by(outcome: &Outcome) -> Option<Tried> {
     match outcome {
         Outcome::HandOver(over) if over.proven => Some(Tried::Right),
         // Scalekit proves the person; the typed password went nowhere.
-        Outcome::HandOver(_) | Outcome::Closed(Closed::Store) => Some(Tried::NotTried),
+        Outcome::HandOver(_) | Outcome::Closed(Closed::Store) => Some(Tried::Unasked),
         Outcome::Rejected(_) => Some(Tried::Wrong),
         Outcome::Closed(Closed::Legacy { .. }) => Some(Tried::Unanswered),
         Outcome::Forward(_) | Outcome::AskUpstream => None,

@@ -100,7 +100,8 @@ impl SignIn<'_> {
                 self.gate.recorder.decided(self.route, &decided, self.client.address);
                 match decided.decision.lane {
                     Lane::Legacy => self.legacy_lane(decided).await,
-                    Lane::New => self.new_lane(decided, credential).await,
+                    // Large, and most sign-ins are of the other lane at first.
+                    Lane::New => Box::pin(self.new_lane(decided, credential)).await,
                 }
             }
             Ok(Err(error)) => {
@@ -140,7 +141,7 @@ impl SignIn<'_> {
     /// crossed: their legacy password must open nothing (design, "Settled").
     async fn without_ledger(self) -> Response<AnswerBody> {
         if self.gate.device(&self.head.headers).is_some() || !self.rules.sign_in.passthrough {
-            self.tried(Tried::NotTried).await;
+            self.tried(Tried::Unasked).await;
             return AnswerBody::page(self.gate.pages.closed(Closed::Store, self.asked));
         }
         self.ask_application().await.0

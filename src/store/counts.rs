@@ -65,8 +65,6 @@ impl TryCounter for LocalCounts {
 impl All {
     fn ask(&mut self, guess: Guess, rules: &Guessing, now: Timestamp) -> Result<Ticket, Limited> {
         let limited = |by| move |wait| Limited { by, wait };
-        let process = self.process.get_or_insert_with(|| Allowance::full(rules.process, now));
-        process.take(rules.process, now).map_err(limited(Limit::Process))?;
         // A known device has a rate of its own, whoever else shares its address.
         let (rate, by) = match guess.device {
             None if self.tally.is_storm(&rules.storm, now) => (rules.storm.address, Limit::Storm),
@@ -76,6 +74,9 @@ impl All {
         let rates = self.rates.room(rules.entries, |rate| rate.is_over(rules.address, now));
         let allowance = rates.entry(from).or_insert_with(|| Allowance::full(rules.address, now));
         allowance.take(rate, now).map_err(limited(by))?;
+        // After the address: what one address has too much takes nothing from the others.
+        let process = self.process.get_or_insert_with(|| Allowance::full(rules.process, now));
+        process.take(rules.process, now).map_err(limited(Limit::Process))?;
         self.last_ticket += 1;
         let ticket = Ticket { guess, id: self.last_ticket };
         if let Err(refused) = self.take(&ticket, rules, now) {
@@ -137,10 +138,10 @@ impl All {
                     self.failures.change(own, |failures| failures.take_back(ticket.id), Failures::is_empty);
                     self.spent.change(*account, |spent| spent.failed(ticket.id), Spent::is_empty);
                 }
-                Tried::NotTried => {}
+                Tried::Unasked => {}
             }
         }
-        if tried == Tried::NotTried {
+        if tried == Tried::Unasked {
             self.take_back(ticket);
         }
         if ticket.guess.device.is_none() && matches!(tried, Tried::Right | Tried::Wrong) {

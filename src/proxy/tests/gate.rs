@@ -322,6 +322,8 @@ fn an_own_account_in_the_same_form_forgives_no_failures_of_another() {
         reply.all("set-cookie").into_iter().find(|line| line.contains("-known=")).unwrap().to_owned();
     let cookie = cookie.split(';').next().unwrap();
     assert!(!known(&world.sign_in("l=mallory&p=right", cookie)), "it is known already");
+    let both = world.sign_in("l=mallory&l=ann%40example.com&p=wrong", cookie);
+    assert_eq!(both.status, 429, "a browser known for one of them is not known for the other");
     assert!(known(&world.sign_in("l=bob&p=right", cookie)), "another account is added");
     assert!(!application.received().contains("crossfade-known"), "the application never sees it");
 }

@@ -129,7 +129,7 @@ fn strangers_leave_a_third_to_the_persons_own_devices() {
     let mut spent = Spent::default();
     let strangers = (0..20).filter(|n| spent.take(&lockout(), (*n, false), at(*n)).is_ok()).count();
     assert_eq!(strangers, 6);
-    assert_eq!(spent.take(&lockout(), (30, false), at(60)), Err(Duration::from_secs(86_340)));
+    assert_eq!(spent.take(&lockout(), (30, false), at(60)), Err(Duration::from_mins(1439)));
     let known = (40..60).filter(|n| spent.take(&lockout(), (*n, true), at(*n)).is_ok()).count();
     assert_eq!(known, 3);
     assert!(spent.take(&lockout(), (70, false), at(86_400)).is_ok(), "a day later one is forgotten");
