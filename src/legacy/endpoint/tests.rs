@@ -26,8 +26,8 @@ struct Service {
     _stop: oneshot::Sender<()>,
 }
 
-fn pointer(text: &str) -> Option<Pointer> {
-    Some(Pointer(text.into()))
+fn pointer(text: &str) -> Pointer {
+    Pointer(text.into())
 }
 
 fn template(text: &str) -> UrlTemplate {
@@ -62,19 +62,19 @@ fn settings(address: SocketAddr) -> HttpSource {
         },
         fields: HttpFields {
             id: Pointer("/id".into()),
-            login: pointer("/username"),
+            login: Some(pointer("/username")),
             email: Pointer("/email".into()),
-            email_verified: pointer("/emailVerified"),
-            given_name: pointer("/firstName"),
-            family_name: pointer("/lastName"),
+            email_verified: Some(pointer("/emailVerified")),
+            given_name: Some(pointer("/firstName")),
+            family_name: Some(pointer("/lastName")),
             full_name: None,
-            locale: pointer("/attributes/locale/0"),
-            organization: pointer("/organizations/0/orgAlias"),
-            roles: pointer("/roles"),
-            active: pointer("/enabled"),
+            locale: Some(pointer("/attributes/locale/0")),
+            organization: Some(pointer("/organizations/0/orgAlias")),
+            roles: Some(pointer("/roles")),
+            active: Some(pointer("/enabled")),
             disabled: None,
-            locked: pointer("/locked"),
-            must_change: pointer("/requiredActions"),
+            locked: Some(pointer("/locked")),
+            must_change: Some(pointer("/requiredActions")),
         },
     }
 }
@@ -408,7 +408,7 @@ async fn twins_are_counted_by_canonical_address() {
         { "id": "5", "username": "ida2", "email": "ida@xn--bcher-kva.example" },
     ]);
     let service = service_with(json!({ "users": users, "list_member": "users" }), |_, settings| {
-        settings.list = pointer("/users");
+        settings.list = Some(pointer("/users"));
     })
     .await;
     assert_eq!(service.holders("ann@example.org").await.unwrap(), Holders::Several);

@@ -143,10 +143,9 @@ impl Stormpath {
             MfaDeclaration::None => MfaState::None,
             MfaDeclaration::Unknown { .. } => MfaState::Unknown,
             MfaDeclaration::Field(pointer) => match data.pointer(pointer) {
-                Some(Value::Bool(true)) => MfaState::Enrolled,
                 Some(Value::Bool(false)) => MfaState::None,
                 Some(Value::Array(factors)) if factors.is_empty() => MfaState::None,
-                Some(Value::Array(_)) => MfaState::Enrolled,
+                Some(Value::Bool(true) | Value::Array(_)) => MfaState::Enrolled,
                 _ => MfaState::Unknown,
             },
         }

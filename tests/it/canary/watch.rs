@@ -18,7 +18,8 @@ pub(super) const SQL_URL: (&str, &str) =
 /// 32 random bytes in base64 without padding.
 const VERIFIER_BYTES: usize = 43;
 
-/// A source that is down from the beginning, so that its address is in every error.
+/// A source that is down from the beginning, so that its address is in every error. It has no query for twins: one that
+/// has, and cannot be asked, keeps everybody from being created.
 const SQL_SOURCE: &str = "
     - name: crm
       domains: [crm.example]
@@ -26,7 +27,6 @@ const SQL_SOURCE: &str = "
         dialect: postgres
         url: {env: DATABASE_URL}
         query: SELECT id, email, password FROM people WHERE email = $1
-        twins_query: SELECT id, email, password FROM people WHERE lower(email) = $1
         id_query: SELECT id, email, password FROM people WHERE id = $1
         columns: {id: id, email: email, password_hash: password}
         hash_format: auto

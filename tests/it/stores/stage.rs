@@ -23,7 +23,7 @@ pub(super) const ATTEMPTS: &str = "/v1/applications/1simulatedApplication/loginA
 pub(super) const ACCOUNTS: &str = "/v1/applications/1simulatedApplication/accounts";
 pub(super) const USERS: &str = "/legacy/users/";
 
-const SOURCES: &str = r#"  sources:
+const SOURCES: &str = r"  sources:
     - name: table
       sql:
         dialect: sqlite
@@ -60,7 +60,7 @@ const SOURCES: &str = r#"  sources:
         fields: {id: /id, login: /username, email: /email, email_verified: /emailVerified, given_name: /firstName,
           active: /enabled, must_change: /requiredActions}
       mfa: {field: /totps}
-"#;
+";
 
 /// The play.
 pub(super) struct Stage {
