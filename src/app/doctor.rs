@@ -276,7 +276,7 @@ fn tell_folder(path: &Path, notes: &Notes) {
             return notes.fail("store", KEY, "this account may not write to its folder", STORE_FIX);
         }
         None => {
-            notes.ok("store", KEY, "not there yet; the first start makes it, if its group may write there")
+            notes.ok("store", KEY, "not there yet; the first start makes it, if its group may write there");
         }
     }
     notes.ok("salt", KEY, "nobody has moved yet");
