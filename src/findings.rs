@@ -58,11 +58,11 @@ impl Notes {
     }
 
     pub(crate) fn ok(&self, check: &'static str, key: &str, seen: impl Into<String>) {
-        self.tell(check, key, Level::Ok, seen.into(), None);
+        self.tell(check, key, Level::Ok, &seen.into(), None);
     }
 
     pub(crate) fn skipped(&self, check: &'static str, key: &str, seen: impl Into<String>) {
-        self.tell(check, key, Level::Skipped, seen.into(), None);
+        self.tell(check, key, Level::Skipped, &seen.into(), None);
     }
 
     pub(crate) fn warn(
@@ -72,7 +72,7 @@ impl Notes {
         seen: impl Into<String>,
         fix: impl Into<String>,
     ) {
-        self.tell(check, key, Level::Warn, seen.into(), Some(fix.into()));
+        self.tell(check, key, Level::Warn, &seen.into(), Some(&fix.into()));
     }
 
     pub(crate) fn fail(
@@ -82,7 +82,7 @@ impl Notes {
         seen: impl Into<String>,
         fix: impl Into<String>,
     ) {
-        self.tell(check, key, Level::Fail, seen.into(), Some(fix.into()));
+        self.tell(check, key, Level::Fail, &seen.into(), Some(&fix.into()));
     }
 
     pub(crate) fn unreachable(
@@ -92,17 +92,16 @@ impl Notes {
         seen: impl Into<String>,
         fix: impl Into<String>,
     ) {
-        self.tell(check, key, Level::Unreachable, seen.into(), Some(fix.into()));
+        self.tell(check, key, Level::Unreachable, &seen.into(), Some(&fix.into()));
     }
 
-    fn tell(&self, check: &'static str, key: &str, level: Level, seen: String, fix: Option<String>) {
+    fn tell(&self, check: &'static str, key: &str, level: Level, seen: &str, fix: Option<&str>) {
         let place = match (self.base.as_str(), key) {
             ("", key) => key.to_owned(),
             (base, "") => base.to_owned(),
             (base, key) => format!("{base}.{key}"),
         };
-        let finding =
-            Finding { check, place, level, seen: one_line(&seen), fix: fix.as_deref().map(one_line) };
+        let finding = Finding { check, place, level, seen: one_line(seen), fix: fix.map(one_line) };
         let _ = self.sender.send(finding);
     }
 }

@@ -3,7 +3,13 @@
 //! The rooms that speak to a dependency look at it themselves and tell their findings; this file only knows which
 //! there are, and the files on this machine. A [`Group`] is one dependency with its findings as they come.
 
-use std::{fs, io, os::unix::fs::PermissionsExt as _, path::Path, sync::Arc, time::Duration};
+use std::{
+    fs, io,
+    os::unix::fs::{MetadataExt as _, PermissionsExt as _},
+    path::Path,
+    sync::Arc,
+    time::Duration,
+};
 
 use tokio::{runtime::Handle, sync::mpsc::UnboundedReceiver};
 
@@ -75,7 +81,8 @@ pub(crate) fn examine(
         let patient = Arc::clone(&patient);
         drop(tracker.spawn(async move {
             let late = notes.clone();
-            let looking = patient.look_at(subject, notes, deadline);
+            // Each is a long chain of calls: kept off the stack of the task.
+            let looking = Box::pin(patient.look_at(subject, notes, deadline));
             if tokio::time::timeout(deadline.remaining() + GRACE, looking).await.is_err() {
                 let seen = format!("not finished after {} s", budget.as_secs());
                 late.unreachable(
@@ -141,7 +148,7 @@ impl Patient {
             Subject::Public => proxy::probe_public(config, &notes, clock, deadline).await,
             Subject::Store => self.store(&notes).await,
             Subject::Upstream => proxy::probe_upstream(config, &notes, clock, deadline).await,
-            Subject::Scalekit => self.scalekit(&notes, deadline).await,
+            Subject::Scalekit => Box::pin(self.scalekit(&notes, deadline)).await,
             Subject::Source(n) => {
                 if let Some(source) = config.legacy.sources.get(n) {
                     legacy::probe(&config.legacy, source, &notes, clock, deadline).await;
@@ -163,14 +170,14 @@ impl Patient {
     }
 
     async fn store(&self, notes: &Notes) {
+        const KEY: &str = "embedded.path";
         let config::Store::Embedded { path } = &self.loaded.config.store;
         let looked = {
             let path = path.clone();
             tokio::task::spawn_blocking(move || store::glance(&path, pledge::META)).await
         };
-        const KEY: &str = "embedded.path";
         match looked {
-            Ok(Ok(Glance::Absent)) => self.tell_folder(path, notes),
+            Ok(Ok(Glance::Absent)) => tell_folder(path, notes),
             Ok(Ok(Glance::InUse)) => {
                 notes.ok("store", KEY, "in use by a running Crossfade");
                 notes.skipped(
@@ -193,25 +200,6 @@ impl Patient {
             }
             Ok(Err(error)) => notes.fail("store", KEY, error.to_string(), STORE_FIX),
             Err(_) => notes.fail("store", KEY, "reading it broke off", STORE_FIX),
-        }
-    }
-
-    /// Nothing is there yet: can it be made?
-    fn tell_folder(&self, path: &Path, notes: &Notes) {
-        const KEY: &str = "embedded.path";
-        let mut folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-        // The first start makes missing folders, too.
-        while let Some(missing) = folder.filter(|folder| !folder.exists()) {
-            folder = missing.parent();
-        }
-        let may_write = folder.map(fs::metadata).transpose();
-        match may_write {
-            Ok(Some(found)) if found.is_dir() && found.permissions().mode() & 0o222 != 0 => {
-                notes.ok("store", KEY, "not there yet; the first start makes it");
-                notes.ok("salt", KEY, "nobody has moved yet");
-            }
-            Ok(_) => notes.fail("store", KEY, "its folder cannot be written to", STORE_FIX),
-            Err(error) => notes.fail("store", KEY, format!("its folder: {error}"), STORE_FIX),
         }
     }
 
@@ -267,6 +255,45 @@ impl Patient {
 const STORE_FIX: &str = "check the path and that Crossfade's account may write there; a file that is no store of \
                          Crossfade's has to go elsewhere";
 
+/// Nothing is there yet: can it be made?
+fn tell_folder(path: &Path, notes: &Notes) {
+    const KEY: &str = "embedded.path";
+    let mut folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    // The first start makes missing folders, too.
+    while let Some(missing) = folder.filter(|folder| !folder.exists()) {
+        folder = missing.parent();
+    }
+    let found = match folder.map(fs::metadata) {
+        Some(Ok(found)) if found.is_dir() => found,
+        Some(Err(error)) => return notes.fail("store", KEY, format!("its folder: {error}"), STORE_FIX),
+        _ => return notes.fail("store", KEY, "what should be its folder is none", STORE_FIX),
+    };
+    // Whose process this is; where that cannot be seen, nothing is claimed.
+    let account = fs::metadata("/proc/self").map(|process| process.uid()).ok();
+    match account.and_then(|account| may_write(account, found.uid(), found.permissions().mode())) {
+        Some(true) => notes.ok("store", KEY, "not there yet; the first start makes it"),
+        Some(false) => {
+            return notes.fail("store", KEY, "this account may not write to its folder", STORE_FIX);
+        }
+        None => {
+            notes.ok("store", KEY, "not there yet; the first start makes it, if its group may write there");
+        }
+    }
+    notes.ok("salt", KEY, "nobody has moved yet");
+}
+
+/// Whether an account may write to what somebody owns; `None` where it depends on its groups.
+fn may_write(account: u32, owner: u32, mode: u32) -> Option<bool> {
+    const ROOT: u32 = 0;
+    match (account, mode) {
+        (ROOT, _) => Some(true),
+        _ if account == owner => Some(mode & 0o200 != 0),
+        (_, mode) if mode & 0o002 != 0 => Some(true),
+        (_, mode) if mode & 0o020 != 0 => None,
+        _ => Some(false),
+    }
+}
+
 /// Every role that a create may name, with the setting that names it.
 fn roles(config: &Config) -> Vec<(String, String)> {
     let default = config.scalekit.default_roles.iter().enumerate();
@@ -310,7 +337,7 @@ fn tell_permissions(place: &str, path: &Path, notes: &Notes) {
         ),
         Ok(_) => notes.ok(CHECK, place, format!("{} is not readable by everybody", path.display())),
         Err(error) => {
-            notes.fail(CHECK, place, error.to_string(), "make the file readable for Crossfade's account")
+            notes.fail(CHECK, place, error.to_string(), "make the file readable for Crossfade's account");
         }
     }
 }
@@ -322,6 +349,20 @@ fn mode(path: &Path) -> io::Result<u32> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_folder_is_writable_as_its_mode_says() {
+        for (account, owner, mode, expected) in [
+            (0, 7, 0o500, Some(true)),
+            (7, 7, 0o700, Some(true)),
+            (7, 7, 0o577, Some(false)),
+            (7, 0, 0o755, Some(false)),
+            (7, 0, 0o775, None),
+            (7, 0, 0o1777, Some(true)),
+        ] {
+            assert_eq!(may_write(account, owner, mode), expected, "{account} {owner} {mode:o}");
+        }
+    }
 
     #[test]
     fn a_group_is_asked_for_by_its_own_or_its_sources_name() {

@@ -54,13 +54,13 @@ pub(crate) fn to_http_date(at: Timestamp) -> String {
 /// §4.1.2.5; what lies before 1970 is the epoch.
 pub(crate) fn certificate_time(text: &str) -> Option<Timestamp> {
     let (date, time) = text.strip_suffix('Z')?.split_at_checked(text.len().checked_sub(7)?)?;
-    let (year, day_of_year) = match date.len() {
+    let (year, month_day) = match date.len() {
         6 => (digits(date.get(..2)?, 2)?, date.get(2..)?),
         8 => (digits(date.get(..4)?, 4)?, date.get(4..)?),
         _ => return None,
     };
     let year = if date.len() == 8 { year } else { year + if year < 50 { 2000 } else { 1900 } };
-    let (month, day) = (digits(day_of_year.get(..2)?, 2)?, digits(day_of_year.get(2..)?, 2)?);
+    let (month, day) = (digits(month_day.get(..2)?, 2)?, digits(month_day.get(2..)?, 2)?);
     let time = format!("{}:{}:{}", time.get(..2)?, time.get(2..4)?, time.get(4..)?);
     let seconds = seconds_since_epoch((year, month, day), &time)?;
     Some(Timestamp::from_seconds(u64::try_from(seconds).unwrap_or(0)))

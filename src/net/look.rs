@@ -57,9 +57,17 @@ pub(crate) struct Sight {
     /// At most half a MiB of it.
     pub(crate) body: Bytes,
     address: SocketAddr,
-    /// Where TLS was spoken; the end of the certificate, if it can be read.
-    tls: Option<Option<Timestamp>>,
+    tls: Tls,
     seen_at: Timestamp,
+}
+
+/// Whether TLS was spoken, and when the certificate ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Tls {
+    None,
+    /// The certificate was accepted, but its end cannot be read here.
+    Unread,
+    Until(Timestamp),
 }
 
 /// No answer, by the step that failed.
@@ -93,7 +101,9 @@ async fn connect_and_ask(look: &Look<'_>, place: &str, clock: &dyn Clock) -> Res
     let port = look.url.port_or_known_default().unwrap_or(443);
     let (address, stream) = connect(host, port, place, look.connect_timeout).await?;
     if look.url.scheme() != "https" {
-        return ask(look, stream, place).await.map(|answer| answer.into_sight(address, None, clock.now()));
+        return ask(look, stream, place)
+            .await
+            .map(|answer| answer.into_sight(address, Tls::None, clock.now()));
     }
     let name = ServerName::try_from(host.to_owned());
     let name = name.map_err(|_| Unseen::Name(host.to_owned(), None))?;
@@ -102,7 +112,8 @@ async fn connect_and_ask(look: &Look<'_>, place: &str, clock: &dyn Clock) -> Res
     let stream = stream.map_err(|error| Unseen::Handshake(place.to_owned(), error))?;
     let certificates = stream.get_ref().1.peer_certificates().unwrap_or_default();
     let end = certificates.first().and_then(|certificate| certificate::end(certificate));
-    ask(look, stream, place).await.map(|answer| answer.into_sight(address, Some(end), clock.now()))
+    let tls = end.map_or(Tls::Unread, Tls::Until);
+    ask(look, stream, place).await.map(|answer| answer.into_sight(address, tls, clock.now()))
 }
 
 /// Tries every address of the name.
@@ -136,7 +147,7 @@ struct Answer {
 }
 
 impl Answer {
-    fn into_sight(self, address: SocketAddr, tls: Option<Option<Timestamp>>, seen_at: Timestamp) -> Sight {
+    fn into_sight(self, address: SocketAddr, tls: Tls, seen_at: Timestamp) -> Sight {
         Sight { status: self.status, headers: self.headers, body: self.body, address, tls, seen_at }
     }
 }
@@ -187,18 +198,17 @@ fn place_of(url: &Url) -> String {
 impl Sight {
     /// Tells that the server is there, how long its certificate still holds, and how far its clock is from ours.
     pub(crate) fn tell(&self, notes: &Notes, key: &str) {
-        let how = if self.tls.is_some() { "over TLS" } else { "without TLS" };
+        let how = if self.tls == Tls::None { "without TLS" } else { "over TLS" };
         notes.ok("reachable", key, format!("{} answers {how}", self.address));
-        if let Some(end) = self.tls {
-            self.tell_certificate(end, notes, key);
+        match self.tls {
+            Tls::None => {}
+            Tls::Unread => notes.skipped("certificate", key, "its end cannot be read"),
+            Tls::Until(end) => self.tell_certificate(end, notes, key),
         }
         self.tell_clock(notes, key);
     }
 
-    fn tell_certificate(&self, end: Option<Timestamp>, notes: &Notes, key: &str) {
-        let Some(end) = end else {
-            return notes.skipped("certificate", key, "its end cannot be read");
-        };
+    fn tell_certificate(&self, end: Timestamp, notes: &Notes, key: &str) {
         let left = end.since(self.seen_at);
         let days = left.as_secs() / 86_400;
         if left < CERTIFICATE_SOON {

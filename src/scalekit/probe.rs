@@ -66,8 +66,8 @@ impl Scalekit {
             return;
         }
         tokio::join!(
-            self.probe_sign_in(expected, clock, notes, deadline),
-            self.probe_management(expected, notes, deadline),
+            Box::pin(self.probe_sign_in(expected, clock, notes, deadline)),
+            Box::pin(self.probe_management(expected, notes, deadline)),
         );
     }
 

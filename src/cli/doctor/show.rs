@@ -1,5 +1,7 @@
 //! Findings for people: a line each, its fix below it, colour only where somebody sees it.
 
+use std::fmt::Write as _;
+
 use super::Tally;
 use crate::{
     config::Environment,
@@ -47,7 +49,7 @@ impl Style {
         };
         let mut line = format!("  {sign} {}", broken(&told, "    "));
         if let Some(fix) = &finding.fix {
-            line.push_str(&format!("\n{INDENT}→ {}", broken(fix, "        ")));
+            let _ = write!(line, "\n{INDENT}→ {}", broken(fix, "        "));
         }
         line
     }

@@ -1,6 +1,6 @@
 //! A look at a file of hashes: every row is read as at a start, and every hash without computing it.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fmt::Write as _};
 
 use async_trait::async_trait;
 
@@ -146,13 +146,13 @@ impl Census {
     fn rest(&self) -> String {
         let mut rest = String::new();
         if self.over_ceiling > 0 {
-            rest += &format!("; {} over the ceilings", self.over_ceiling);
+            let _ = write!(rest, "; {} over the ceilings", self.over_ceiling);
         }
         for (kind, count) in &self.refused {
-            rest += &format!("; {count} refused ({kind})");
+            let _ = write!(rest, "; {count} refused ({kind})");
         }
         if self.missing > 0 {
-            rest += &format!("; {} rows without one", self.missing);
+            let _ = write!(rest, "; {} rows without one", self.missing);
         }
         rest
     }

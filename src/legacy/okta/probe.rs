@@ -141,7 +141,7 @@ impl Okta {
                     notes.ok(check, key, format!("a user's profile has {name:?}"));
                 }
                 Err(why) => {
-                    notes.skipped(check, key, format!("could not be seen: the profile's schema {why}"))
+                    notes.skipped(check, key, format!("could not be seen: the profile's schema {why}"));
                 }
             }
         }
