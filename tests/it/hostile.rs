@@ -33,6 +33,9 @@ const TOKENS: [(&str, &str); 19] = [
     ("email_unverified", ""),
 ];
 
+/// What is done to the address that Scalekit sends the browser back to.
+type Change = fn(&str) -> String;
+
 /// What is wrong with an answer of the token endpoint or the key set.
 fn answers() -> Vec<Value> {
     let at = |path: &str, mut fault: Value| {
@@ -173,7 +176,6 @@ fn nobody_gets_in_by_a_hostile_token_answer_or_callback() {
     }
 
     court.crossfade.start_again();
-    type Change = fn(&str) -> String;
     let callbacks: [(&str, Change, &str); 13] = [
         ("no state", |path| path.replace("state=", "stat="), "no_state"),
         ("empty state", |path| format!("{}&state=", without(path, "state")), "unknown_flow"),
