@@ -148,8 +148,9 @@ fn session_keys_rotate_twice_under_load_and_nobody_is_signed_out() {
     // A key that is gone with everything under it: signed out, and no error.
     folder.write("key3", &"d".repeat(48));
     crossfade.take(&with(&["key3"]));
-    wait::until("the cached second is over", || (session(&visitors[1])["signed_in"] == false).then_some(()));
     for visitor in &visitors[1..] {
+        let is_out = || (session(visitor)["signed_in"] == false).then_some(());
+        wait::until("the cached second is over", is_out);
         let page = visitor.get("/");
         assert_eq!((page.status, visitor.cookie("crossfade")), (200, None));
         assert_eq!(visitor.get("/login").status, 200, "a device that is not known sees the form");
