@@ -99,8 +99,8 @@ impl Instance {
         Ok(())
     }
 
-    /// Takes keys and secrets into force (REL-11). The last thing that can refuse a configuration: whatever was taken
-    /// before a refusal only opens more than it did.
+    /// Takes keys and secrets into force (REL-11). The last thing that can refuse a configuration, and then nothing of
+    /// it was taken.
     async fn rotate(&self, new: &Config) -> anyhow::Result<()> {
         let (gate, before) = (&self.parts.gate, self.config.load());
         // What the store keeps is opened with any key, and sealed with the first one of the new keys: none of the old

@@ -12,7 +12,9 @@ impl Gate {
         why: &'static str,
     ) -> Result<usize, SessionStoreError> {
         let ended = self.sessions.store.remove_all_of(whose).await?;
-        ended.iter().for_each(|id| self.visitors.forget(id));
+        for id in &ended {
+            self.visitors.forget(id);
+        }
         self.recorder.sessions_revoked(Some(whose), ended.len(), why);
         Ok(ended.len())
     }
@@ -21,7 +23,9 @@ impl Gate {
     #[cfg_attr(not(test), expect(dead_code, reason = "the admin API asks for it"))]
     pub(crate) async fn end_all(&self, why: &'static str) -> Result<usize, SessionStoreError> {
         let ended = self.sessions.store.remove_all().await?;
-        ended.iter().for_each(|id| self.visitors.forget(id));
+        for id in &ended {
+            self.visitors.forget(id);
+        }
         self.recorder.sessions_revoked(None, ended.len(), why);
         Ok(ended.len())
     }

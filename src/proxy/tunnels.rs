@@ -84,8 +84,11 @@ impl Bound {
 
 impl Drop for Bound {
     fn drop(&mut self) {
+        // After a cut the place is gone; one that is there again belongs to a connection that came too late.
+        if self.cut.is_cancelled() {
+            return;
+        }
         let mut open = self.tunnels.lock();
-        // After a cut the place is gone, or that of a later session of the same id, which there is not.
         let Some(entry) = open.get_mut(&self.id) else { return };
         entry.count = entry.count.saturating_sub(1);
         if entry.count == 0 {

@@ -54,8 +54,8 @@ impl Provider {
             let request = self.channel.request(Method::POST, metadata.token_endpoint.clone()).form(&renewal);
             self.channel.send(request, deadline)
         };
-        let answer = self.client_secret.send(send).await.map_err(refused)?;
-        let granted: Granted = read(&answer).map_err(refused)?;
+        let answer = self.client_secret.send(send).await.map_err(|trouble| refused(&trouble))?;
+        let granted: Granted = read(&answer).map_err(|trouble| refused(&trouble))?;
         granted.check().map_err(|problem| RefreshError::Later {
             problem: problem.to_owned(),
             retry_after: None,
@@ -83,7 +83,10 @@ impl Provider {
             Expected { issuer: &self.discovery.issuer, client_id: &self.client_id, now: self.clock.now() };
         let mut new = NewClaims::default();
         if let Some(id_token) = &granted.id_token {
-            let claims = self.verified::<IdClaims>(id_token, metadata, deadline).await.map_err(unjudged)?;
+            let claims = self
+                .verified::<IdClaims>(id_token, metadata, deadline)
+                .await
+                .map_err(|error| unjudged(&error))?;
             let claims = claims.map_err(|failed| not_believed(failed.0))?;
             if !claims.is_of(expected.issuer, &with.user.0) {
                 return Err(ClaimsProblem::AnotherPerson);
@@ -97,7 +100,7 @@ impl Provider {
         }
         // An access token may be anything at all; one that is a good JWT is read.
         let access = self.verified::<AccessClaims>(&granted.access_token, metadata, deadline).await;
-        if let Ok(claims) = access.map_err(unjudged)? {
+        if let Ok(claims) = access.map_err(|error| unjudged(&error))? {
             // Beside an ID token its subject may be another name of the same person; alone it is all there is.
             if granted.id_token.is_none() && !claims.is_of(&with.user.0) {
                 return Err(ClaimsProblem::AnotherPerson);
@@ -111,7 +114,7 @@ impl Provider {
 }
 
 /// RFC 6749 §5.2: only `invalid_grant`, said by a client error, is about the token.
-fn refused(trouble: Trouble) -> RefreshError {
+fn refused(trouble: &Trouble) -> RefreshError {
     let is_grant = trouble.code.as_deref().is_some_and(|code| code.eq_ignore_ascii_case("invalid_grant"));
     if is_grant && matches!(trouble.status(), Some(400 | 401 | 403)) {
         return RefreshError::TokenInvalid;
@@ -136,7 +139,7 @@ fn asked_wait(class: ErrorClass) -> Option<std::time::Duration> {
     }
 }
 
-fn unjudged(error: SignInError) -> ClaimsProblem {
+fn unjudged(error: &SignInError) -> ClaimsProblem {
     ClaimsProblem::Unjudged(error.to_string())
 }
 

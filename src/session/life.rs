@@ -130,7 +130,7 @@ impl Sessions {
         opening: Opening<'_>,
         replaces: Option<&str>,
     ) -> Result<Opened, SessionError> {
-        let replaced = match replaces {
+        let ended = match replaces {
             Some(old) => self.store.remove(&Digest::of(old)).await?,
             None => None,
         };
@@ -152,7 +152,7 @@ impl Sessions {
         };
         let id = random_token()?;
         self.store.put(&Digest::of(&id), &session).await?;
-        Ok(Opened { id, replaced })
+        Ok(Opened { id, replaced: ended })
     }
 
     /// What a cookie value leads to. Finding a live session counts as using it.

@@ -126,8 +126,8 @@ fn tokens(refresh: &str) -> SessionTokens {
     }
 }
 
-fn refreshed(token: &str, claims: Result<NewClaims, ClaimsProblem>) -> Result<Refreshed, RefreshError> {
-    Ok(Refreshed { tokens: tokens(token), access_lifetime: Some(Duration::from_mins(4)), claims })
+fn refreshed(token: &str, claims: Result<NewClaims, ClaimsProblem>) -> Refreshed {
+    Refreshed { tokens: tokens(token), access_lifetime: Some(Duration::from_mins(4)), claims }
 }
 
 fn later(retry_after: Option<u64>, may_be_used: bool) -> Result<Refreshed, RefreshError> {
@@ -220,7 +220,7 @@ async fn a_session_of_a_retired_key_is_signed_out_and_one_of_an_older_key_lives(
     assert!(life.live(&id).await.is_some());
     // A refresh seals anew, and then the old key can go.
     life.clock.advance(AFTER);
-    life.refresh(&id, refreshed("r1", Ok(NewClaims::default()))).await;
+    life.refresh(&id, Ok(refreshed("r1", Ok(NewClaims::default())))).await;
     life.sessions.keys.replace(&[key('b')]).unwrap();
     let session = life.live(&id).await.unwrap();
     assert_eq!(life.sessions.tokens(&session).unwrap(), tokens("r1"));
@@ -237,7 +237,7 @@ async fn new_claims_count_and_what_is_not_said_stays() {
         organization: Some("org_1".into()),
         roles: Some(vec![]),
     };
-    let renewed = life.refresh(&id, refreshed("r1", Ok(claims))).await;
+    let renewed = life.refresh(&id, Ok(refreshed("r1", Ok(claims)))).await;
     assert!(matches!(renewed, Refresh::Renewed { is_changed: true, .. }), "{renewed:?}");
     let facts = life.live(&id).await.unwrap().facts;
     assert_eq!(facts.email.as_deref(), Some("ann.new@example.com"));
@@ -252,7 +252,7 @@ async fn new_claims_count_and_what_is_not_said_stays() {
     life.clock.advance(Duration::from_secs(239));
     assert!(matches!(life.refresh(&id, later(None, false)).await, Refresh::NotOurs));
     life.clock.advance(Duration::from_secs(1));
-    let renewed = life.refresh(&id, refreshed("r1", Ok(NewClaims::default()))).await;
+    let renewed = life.refresh(&id, Ok(refreshed("r1", Ok(NewClaims::default())))).await;
     assert!(matches!(renewed, Refresh::Renewed { is_changed: false, .. }), "{renewed:?}");
     assert_eq!(life.live(&id).await.unwrap().facts, facts);
     assert_eq!(life.asked(), ["r0", "r1"]);
@@ -272,7 +272,7 @@ async fn failures_keep_a_session_and_come_again_ever_later() {
     }
     assert_eq!(waits, [5, 10, 120, 40]);
     assert!(life.live(&id).await.is_some());
-    let renewed = life.refresh(&id, refreshed("r1", Ok(NewClaims::default()))).await;
+    let renewed = life.refresh(&id, Ok(refreshed("r1", Ok(NewClaims::default())))).await;
     assert!(matches!(renewed, Refresh::Renewed { .. }));
     assert_eq!(life.live(&id).await.unwrap().renewal.failures, 0);
     assert_eq!(life.asked(), ["r0"; 5]);
@@ -284,7 +284,7 @@ async fn a_refused_token_and_another_person_end_a_session_and_say_why() {
         (None, Err(RefreshError::TokenInvalid), "refresh_refused"),
         (Some(false), Err(RefreshError::TokenInvalid), "refresh_refused"),
         (Some(true), Err(RefreshError::TokenInvalid), "refresh_lost"),
-        (None, refreshed("r1", Err(ClaimsProblem::AnotherPerson)), "refresh_of_another"),
+        (None, Ok(refreshed("r1", Err(ClaimsProblem::AnotherPerson))), "refresh_of_another"),
     ] {
         let life = Life::begin();
         let id = life.open().await;
@@ -307,9 +307,9 @@ async fn rotated_tokens_are_kept_although_their_claims_could_not_be_judged() {
     let id = life.open().await;
     life.clock.advance(AFTER);
     let unjudged = Err(ClaimsProblem::Unjudged("keys: timed out".into()));
-    assert_eq!(wait_named(&life.refresh(&id, refreshed("r1", unjudged)).await), 5);
+    assert_eq!(wait_named(&life.refresh(&id, Ok(refreshed("r1", unjudged))).await), 5);
     life.clock.advance(Duration::from_secs(5));
-    life.refresh(&id, refreshed("r2", Ok(NewClaims::default()))).await;
+    life.refresh(&id, Ok(refreshed("r2", Ok(NewClaims::default())))).await;
     assert_eq!(life.asked(), ["r0", "r1"]);
 }
 

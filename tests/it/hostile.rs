@@ -7,6 +7,7 @@ use crate::support::{
     crossfade::Crossfade,
     http::{Answer, Visitor},
     scene::{Cast, Person, Scene},
+    wait,
 };
 
 /// What is wrong with the ID token, and a part of the reason that is logged.
@@ -32,6 +33,9 @@ const TOKENS: [(&str, &str); 19] = [
     // Well signed, but of somebody whom nobody verified.
     ("email_unverified", ""),
 ];
+
+/// What is done to the address that Scalekit sends the browser back to.
+type Change = fn(&str) -> String;
 
 /// What is wrong with an answer of the token endpoint or the key set.
 fn answers() -> Vec<Value> {
@@ -110,7 +114,7 @@ impl Court {
         assert_is_ours(name, &answer);
         assert_eq!(visitor.cookie("crossfade"), None, "{name}: a session was opened");
         assert_eq!(visitor.get("/.crossfade/session").json()["signed_in"], false, "{name}");
-        let classes = crate::support::wait::until("the reason is in the log", || {
+        let classes = wait::until("the reason is in the log", || {
             let classes = self.classes();
             (classes.len() > before).then_some(classes)
         });
@@ -148,9 +152,14 @@ fn assert_is_ours(name: &str, answer: &Answer) {
 fn nobody_gets_in_by_a_hostile_token_answer_or_callback() {
     let mut court = Court::opened();
     for (fault, reason) in TOKENS {
-        let (visitor, path) = court.returning();
-        court.scene.scalekit.change_settings(&json!({ "id_token": fault }));
-        let class = court.refuse(fault, &visitor, &path);
+        // The stand-in makes an RSA key for one of them, and on a busy machine that takes longer than a call may.
+        let class = wait::until("it is judged in time", || {
+            let (visitor, path) = court.returning();
+            court.scene.scalekit.change_settings(&json!({ "id_token": fault }));
+            let class = court.refuse(fault, &visitor, &path);
+            court.scene.scalekit.change_settings(&json!({ "id_token": "none" }));
+            (class != "not_redeemed").then_some(class)
+        });
         if reason.is_empty() {
             assert_eq!(class, "email_unverified");
         } else {
@@ -159,7 +168,6 @@ fn nobody_gets_in_by_a_hostile_token_answer_or_callback() {
             let told = last.lines().rev().find(|line| line.contains("is not believed")).unwrap();
             assert!(told.contains(reason), "{fault}: {told}");
         }
-        court.scene.scalekit.change_settings(&json!({ "id_token": "none" }));
     }
 
     for fault in answers() {
@@ -173,7 +181,6 @@ fn nobody_gets_in_by_a_hostile_token_answer_or_callback() {
     }
 
     court.crossfade.start_again();
-    type Change = fn(&str) -> String;
     let callbacks: [(&str, Change, &str); 13] = [
         ("no state", |path| path.replace("state=", "stat="), "no_state"),
         ("empty state", |path| format!("{}&state=", without(path, "state")), "unknown_flow"),

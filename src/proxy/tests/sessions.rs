@@ -6,7 +6,7 @@ use std::{
         atomic::{AtomicUsize, Ordering},
     },
     thread,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use async_trait::async_trait;
@@ -188,8 +188,8 @@ fn a_web_socket_ends_with_its_session_and_with_no_other() {
         }),
         ("invalid_grant", Refreshing::Refused, |world, cookie, _| {
             // The cached second is over at some point, and the tokens are due.
-            let begun = Instant::now();
-            while begun.elapsed() < PATIENCE {
+            let end = Deadline::within(PATIENCE);
+            while !end.has_passed() {
                 let reply = world.get("/page", &format!("Cookie: {cookie}\r\n"));
                 assert_eq!(reply.status, 200, "a refresh fails no request");
                 if cleared(&reply) {
@@ -210,9 +210,9 @@ fn a_web_socket_ends_with_its_session_and_with_no_other() {
         let mut others = world.web_socket(&other);
         let mut nobodys = world.web_socket("a=b");
         end(&world, &cookie, &id);
-        let ended = Instant::now();
+        let soon = Deadline::within(SOON);
         assert!(theirs.is_closed() && second.is_closed(), "{name}");
-        assert!(ended.elapsed() < SOON, "{name}: after {:?}", ended.elapsed());
+        assert!(!soon.has_passed(), "{name}: it took longer than {SOON:?}");
         speak(&mut others);
         speak(&mut nobodys);
         assert_eq!(world.runtime.block_on(world.gate.end_all("test")).unwrap(), 1, "{name}");
@@ -235,13 +235,13 @@ fn a_web_socket_ends_at_its_sessions_time_although_bytes_flow() {
         session.ends_at = now.after(Duration::from_secs(absolute));
         world.runtime.block_on(store.put(&digest, &session)).unwrap();
         let mut client = world.web_socket(&cookie);
-        let begun = Instant::now();
+        let (soon, end) = (Deadline::within(Duration::from_secs(1) + SOON), Deadline::within(PATIENCE));
         // Talks all the time, until the other side is gone.
         while client.try_send("x") && client.try_take() {
-            assert!(begun.elapsed() < PATIENCE, "idle {idle} s, absolute {absolute} s: it never ends");
+            assert!(!end.has_passed(), "idle {idle} s, absolute {absolute} s: it never ends");
             thread::park_timeout(Duration::from_millis(20));
         }
-        assert!(begun.elapsed() < Duration::from_secs(1) + SOON);
+        assert!(!soon.has_passed(), "idle {idle} s, absolute {absolute} s: later than {SOON:?} after it");
     }
 }
 
@@ -283,10 +283,10 @@ fn no_request_waits_for_a_slow_refresh_or_fails_with_it() {
         let world = World::with(&application, &config("cutover: 0%", ""), Arc::clone(&provider) as _);
         let (cookie, id) = world.session_of("ann", Duration::ZERO);
         for _ in 0..3 {
-            let begun = Instant::now();
+            let soon = Deadline::within(SOON);
             let reply = world.get("/page", &format!("Cookie: {cookie}\r\n"));
             assert!(reply.text().contains("x-crossfade-assertion: "), "signed in as before");
-            assert!(begun.elapsed() < SOON, "it waited {:?}", begun.elapsed());
+            assert!(!soon.has_passed(), "it waited longer than {SOON:?}");
         }
         assert!(world.is_live(&id));
         assert_eq!(provider.refreshes(), 1);

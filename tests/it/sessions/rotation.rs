@@ -15,7 +15,7 @@ use super::{SHORT_SECS, events, figures, is_fine, people, refreshes, session, si
 use crate::support::{
     crossfade::Crossfade,
     http::Visitor,
-    scene::{Cast, PASSWORD, Scene, secret},
+    scene::{Cast, PASSWORD, Person, Scene, secret},
     scratch::Scratch,
     wait,
 };
@@ -71,7 +71,7 @@ fn session_keys_rotate_twice_under_load_and_nobody_is_signed_out() {
     let crossfade = Scene::start_as(&with(&["key0"]), &[]);
     let visitors: Vec<Visitor> = everybody[..PEOPLE].iter().map(|person| signed_in(&scene, person)).collect();
     let mut rest = everybody[PEOPLE..].chunks(UNDER_WAY);
-    let begin = |people: &[crate::support::scene::Person]| -> Vec<(Visitor, String)> {
+    let to_callback = |people: &[Person]| -> Vec<(Visitor, String)> {
         let begun = people.iter().map(|person| {
             let visitor = scene.visitor();
             let handed_over = scene.sign_in(&visitor, &person.email, PASSWORD);
@@ -95,7 +95,7 @@ fn session_keys_rotate_twice_under_load_and_nobody_is_signed_out() {
             scope.spawn(|| work(visitors, &tally, &stop));
         }
         for keys in [&["key1", "key0"][..], &["key2", "key1", "key0"]] {
-            let begun = begin(rest.next().unwrap());
+            let begun = to_callback(rest.next().unwrap());
             crossfade.take(&with(keys));
             finished += finish(begun);
             let before = refreshes(&scene, "granted");
@@ -105,7 +105,7 @@ fn session_keys_rotate_twice_under_load_and_nobody_is_signed_out() {
         }
         stop.store(true, Ordering::Relaxed);
     });
-    finished += finish(begin(rest.next().unwrap()));
+    finished += finish(to_callback(rest.next().unwrap()));
 
     // What was sealed with the first key before the rotations is still opened: device cookies, tokens.
     let devices = visitors.iter().filter(|visitor| {
@@ -148,8 +148,9 @@ fn session_keys_rotate_twice_under_load_and_nobody_is_signed_out() {
     // A key that is gone with everything under it: signed out, and no error.
     folder.write("key3", &"d".repeat(48));
     crossfade.take(&with(&["key3"]));
-    wait::until("the cached second is over", || (session(&visitors[1])["signed_in"] == false).then_some(()));
     for visitor in &visitors[1..] {
+        let is_out = || (session(visitor)["signed_in"] == false).then_some(());
+        wait::until("the cached second is over", is_out);
         let page = visitor.get("/");
         assert_eq!((page.status, visitor.cookie("crossfade")), (200, None));
         assert_eq!(visitor.get("/login").status, 200, "a device that is not known sees the form");
