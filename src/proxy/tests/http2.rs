@@ -6,10 +6,15 @@ use std::{
     time::Duration,
 };
 
+use bytes::Bytes;
+use http::Request;
+use http_body_util::{BodyExt as _, Full};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+
 use super::{
     secure::{
-        CONTINUATION, DATA, END_HEADERS, END_STREAM, Ending, Frames, GOAWAY, HEADERS, PING, PREFACE,
-        RST_STREAM, SETTINGS, WINDOW_UPDATE, block, frame, plane, request, wait_for_count,
+        BOTH, CONTINUATION, DATA, END_HEADERS, END_STREAM, Ending, Frames, GOAWAY, HEADERS, PING, PREFACE,
+        RST_STREAM, SETTINGS, WINDOW_UPDATE, block, frame, plane, request, settings, wait_for_count,
     },
     support::{Application, Event, Guest, HOST, PATIENCE, Running, has},
 };
@@ -245,6 +250,64 @@ fn a_body_without_a_length_is_sent_on_in_chunks() {
 }
 
 #[test]
+fn large_bodies_flow_both_ways() {
+    const MANY: usize = 3_000_000;
+    let application = Application::mirror();
+    let running = plane(application.address, |_, _| {});
+    let text = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+        let tcp = tokio::net::TcpStream::connect(running.address()).await.unwrap();
+        let connector = tokio_rustls::TlsConnector::from(settings(BOTH, &["h2"]));
+        let stream = connector.connect(HOST.try_into().unwrap(), tcp).await.unwrap();
+        let (mut sender, connection) =
+            hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
+        let body = Full::new(Bytes::from(vec![b'x'; MANY]));
+        let request = Request::post(format!("https://{HOST}/large")).body(body).unwrap();
+        let exchange = async {
+            let answer = sender.send_request(request).await.unwrap();
+            assert_eq!(answer.status(), 200);
+            assert!(!answer.headers().contains_key("connection"));
+            answer.into_body().collect().await.unwrap().to_bytes()
+        };
+        tokio::select! {
+            text = exchange => text,
+            ended = connection => panic!("{ended:?}"),
+        }
+    });
+    assert!(text.len() > MANY && text.ends_with(&vec![b'x'; MANY]), "{}", text.len());
+}
+
+#[test]
+fn answers_without_a_body_and_early_ones_end_as_they_should() {
+    let application = Application::run(|guest| {
+        while let Some(head) = guest.head() {
+            let answer = match head.split(' ').next().unwrap() {
+                "HEAD" => "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n",
+                "GET" => "HTTP/1.1 304 Not Modified\r\nETag: \"a\"\r\n\r\n",
+                "PUT" => "HTTP/1.1 204 No Content\r\n\r\n",
+                _ => "HTTP/1.1 403 Forbidden\r\nContent-Length: 2\r\n\r\nno",
+            };
+            guest.send(answer);
+        }
+    });
+    let running = plane(application.address, |_, _| {});
+    let mut frames = Frames::open(&running);
+    for (method, status) in [("HEAD", 200), ("GET", 304), ("PUT", 204)] {
+        assert_eq!(
+            frames.ask(&request(method, "/", &[])),
+            Ending::Answered(status, String::new()),
+            "{method}"
+        );
+    }
+    assert_eq!(application.opened(), 1);
+    let stream = frames.begin(&request("POST", "/", &[("content-length", "100000")]), 0);
+    frames.send(DATA, 0, stream, b"start");
+    assert_eq!(frames.ending(stream), Ending::Answered(403, "no".to_owned()));
+    assert_eq!(frames.ask(&request("PUT", "/after", &[])).status(), 204);
+    assert_eq!(application.opened(), 2, "what still belongs to the first must not be taken for the second");
+    application.wait_for(is_closed);
+}
+
+#[test]
 fn a_header_list_beyond_its_limit_is_431_and_a_far_larger_one_the_end() {
     let application = Application::mirror();
     let running = plane(application.address, |_, _| {});
@@ -332,20 +395,20 @@ fn requests_taken_back_one_by_one_end_their_connection_too() {
     let running = plane(application.address, |_, _| {});
     let mut frames = Frames::open(&running);
     let mut begun = 0;
-    while begun < 300 {
+    while begun < 400 {
         let stream = frames.begin(&request("GET", "/slow", &[]), END_STREAM);
         begun += 1;
         application.wait_for(|events| {
-            events.iter().filter(|event| matches!(event, Event::Received(..))).count() >= begun || begun > 101
+            events.iter().filter(|event| matches!(event, Event::Received(..))).count() >= begun || begun > 201
         });
         if !frames.try_send(&frame(RST_STREAM, 0, stream, &CANCEL.to_be_bytes())) {
             break;
         }
-        if begun > 101 && frames.is_closed_within(Duration::from_millis(100)) {
+        if begun > 201 && frames.is_closed_within(Duration::from_millis(100)) {
             break;
         }
     }
-    assert!((101..150).contains(&begun), "{begun}");
+    assert!((201..250).contains(&begun), "{begun}");
     wait_for_count(&running, "refused_requests", "http2_resets", 1);
 }
 

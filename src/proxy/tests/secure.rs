@@ -35,7 +35,7 @@ pub(crate) fn certificate(name: &str, not_after: u64) -> Certificate {
     let key = PrivateKeyDer::from_pem_file(file("key")).unwrap();
     let pair = CertifiedKey::from_der(chain, key, &aws_lc_rs::default_provider()).unwrap();
     Certificate {
-        certificate_file: file("pem"),
+        file: file("pem"),
         key_file: file("key"),
         pair: Arc::new(pair),
         not_after: Timestamp::from_seconds(not_after),
@@ -351,6 +351,11 @@ impl Frames {
     pub(crate) fn ending(&mut self, stream: u32) -> Ending {
         let (mut status, mut body, mut last) = (None, Vec::new(), None);
         while let Some(found) = self.next() {
+            if found.kind == DATA && !found.payload.is_empty() {
+                // What was read makes room for all streams; it may be gone already.
+                let room = u32::try_from(found.payload.len()).unwrap().to_be_bytes();
+                self.try_send(&frame(WINDOW_UPDATE, 0, 0, &room));
+            }
             match found.kind {
                 GOAWAY => last = Some(code(&found.payload[4..])),
                 _ if found.stream != stream => continue,
