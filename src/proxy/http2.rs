@@ -76,11 +76,12 @@ where
     let watch = Watch::of_many(&desk.core.public.limits);
     let open = desk.core.metrics.connection_opened();
     let stream = Watched::new(stream, Arc::clone(&watch));
-    converse(&desk, stream, &watch, peer, &Rc::new(place)).await;
+    converse(&desk, stream, &watch, peer, &place).await;
     drop(open);
+    drop(place);
 }
 
-async fn converse<S>(desk: &Rc<Desk>, stream: Watched<S>, watch: &Arc<Watch>, peer: IpAddr, place: &Rc<Place>)
+async fn converse<S>(desk: &Rc<Desk>, stream: Watched<S>, watch: &Arc<Watch>, peer: IpAddr, place: &Place)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {

@@ -3,6 +3,7 @@
 mod core;
 mod edge_cases;
 mod encrypted;
+mod floods;
 mod forwarding;
 mod gate;
 mod http2;
