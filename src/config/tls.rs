@@ -26,7 +26,8 @@ pub(crate) enum TlsVersion {
 /// A certificate with the key that belongs to it: read, checked, ready for handshakes.
 #[derive(Clone)]
 pub(crate) struct Certificate {
-    pub(crate) certificate_file: PathBuf,
+    /// The certificate and its intermediate ones.
+    pub(crate) file: PathBuf,
     pub(crate) key_file: PathBuf,
     pub(crate) pair: Arc<CertifiedKey>,
     /// When browsers stop believing it.
@@ -37,7 +38,7 @@ pub(crate) struct Certificate {
 impl fmt::Debug for Certificate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Certificate")
-            .field("certificate_file", &self.certificate_file)
+            .field("file", &self.file)
             .field("key_file", &self.key_file)
             .field("not_after", &self.not_after)
             .finish_non_exhaustive()

@@ -7,6 +7,8 @@
 use std::{
     cell::{Cell, RefCell},
     convert::Infallible,
+    error::Error,
+    io,
     net::IpAddr,
     pin::{Pin, pin},
     rc::Rc,
@@ -59,7 +61,8 @@ const PENDING_RESETS: usize = 20;
 const ERROR_RESETS: usize = 100;
 
 /// Requests that a client may take back beyond as many as it let us answer. Each one has cost us a connection to the
-/// application; over HTTP/1.1 it would have cost the client one, too.
+/// application; over HTTP/1.1 it would have cost the client one, too. Then we say that we leave, and what is under
+/// way may end; who goes on regardless is cut off after as many again.
 const TAKEN_BACK: u32 = 100;
 
 /// How long the answer to a ping may take.
@@ -73,11 +76,12 @@ where
     let watch = Watch::of_many(&desk.core.public.limits);
     let open = desk.core.metrics.connection_opened();
     let stream = Watched::new(stream, Arc::clone(&watch));
-    converse(&desk, stream, &watch, peer, &Rc::new(place)).await;
+    converse(&desk, stream, &watch, peer, &place).await;
     drop(open);
+    drop(place);
 }
 
-async fn converse<S>(desk: &Rc<Desk>, stream: Watched<S>, watch: &Arc<Watch>, peer: IpAddr, place: &Rc<Place>)
+async fn converse<S>(desk: &Rc<Desk>, stream: Watched<S>, watch: &Arc<Watch>, peer: IpAddr, place: &Place)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -95,10 +99,10 @@ where
     let mut connection = pin!(http(limits, lanes.clone()).serve_connection(TokioIo::new(stream), service));
     let mut told = false;
     let mut conversation = pin!(std::future::poll_fn(|cx| {
-        if lanes.0.is_enough() {
+        if lanes.0.taken_back_beyond(2 * TAKEN_BACK) {
             return Poll::Ready(Err(None));
         }
-        if !told && watch.is_leaving() {
+        if !told && (watch.is_leaving() || lanes.0.taken_back_beyond(TAKEN_BACK)) {
             told = true;
             connection.as_mut().graceful_shutdown();
         }
@@ -109,10 +113,9 @@ where
             // The client is told before the connection ends, so that it knows what was not begun.
             Ended::TooLate if watch.take_leave() => {}
             Ended::Idle => {}
-            Ended::TooLate | Ended::Itself(Ok(())) => return,
             Ended::Itself(Err(None)) => break "http2_resets",
             Ended::Itself(Err(Some(error))) if is_protocol(&error) => break "http2_protocol",
-            Ended::Itself(Err(Some(_))) => return,
+            Ended::TooLate | Ended::Itself(Ok(()) | Err(Some(_))) => return,
         }
     };
     desk.core.metrics.request_refused(problem);
@@ -137,7 +140,7 @@ fn http(limits: &Limits, lanes: Lanes) -> Builder<Lanes> {
 
 /// Whether the protocol was broken; a connection that merely broke off is nobody's fault.
 fn is_protocol(error: &hyper::Error) -> bool {
-    !std::error::Error::source(error).is_some_and(|cause| cause.is::<std::io::Error>())
+    !error.source().is_some_and(<dyn Error>::is::<io::Error>)
 }
 
 /// From what HTTP/2 says to what HTTP/1.1 would: one host, one line of cookies, a length only where a body is.
@@ -216,8 +219,8 @@ impl Shared {
         count.set(count.get().saturating_add(1));
     }
 
-    fn is_enough(&self) -> bool {
-        self.taken_back.get() > self.answered.get().saturating_add(TAKEN_BACK)
+    fn taken_back_beyond(&self, allowed: u32) -> bool {
+        self.taken_back.get() > self.answered.get().saturating_add(allowed)
     }
 }
 

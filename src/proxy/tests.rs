@@ -4,6 +4,7 @@ mod core;
 mod edge_cases;
 mod figures;
 mod encrypted;
+mod floods;
 mod forwarding;
 mod gate;
 mod http2;

@@ -44,7 +44,7 @@ impl Certificates {
     /// Puts these into force for every handshake from now on.
     pub(super) fn renew(&self, certificates: Vec<config::Certificate>, metrics: &Metrics) {
         metrics.certificates_end(certificates.iter().map(|certificate| {
-            let name = certificate.certificate_file.display().to_string();
+            let name = certificate.file.display().to_string();
             (name, certificate.not_after)
         }));
         self.0.store(Arc::new(certificates));

@@ -63,7 +63,7 @@ pub(super) fn public(public: &Public) -> raw::Public {
 
 fn tls(tls: &Tls) -> raw::Tls {
     let pairs = tls.certificates.iter().map(|certificate| raw::CertificatePair {
-        certificate_file: Some(certificate.certificate_file.display().to_string()),
+        certificate_file: Some(certificate.file.display().to_string()),
         key_file: Some(certificate.key_file.display().to_string()),
     });
     let mut pairs: std::collections::VecDeque<raw::CertificatePair> = pairs.collect();

@@ -103,7 +103,7 @@ impl Check<'_> {
             }
         };
         self.warn_of_dates(&certificate_at, valid);
-        Some(Certificate { certificate_file, key_file, pair, not_after: valid.not_after })
+        Some(Certificate { file: certificate_file, key_file, pair, not_after: valid.not_after })
     }
 
     /// Reads a file whose content becomes part of the configuration.
@@ -112,7 +112,10 @@ impl Check<'_> {
         let path = self.path(&name);
         self.files.push(path.clone());
         let read = read_pem(&path);
-        self.seen.add(read.as_ref().map_or_else(|text| text.as_bytes(), |bytes| bytes.as_slice()));
+        match &read {
+            Ok(bytes) => self.seen.add(bytes),
+            Err(text) => self.seen.add(text.as_bytes()),
+        }
         match read {
             Ok(bytes) => Some((path, bytes)),
             Err(text) => {

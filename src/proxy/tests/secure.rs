@@ -35,7 +35,7 @@ pub(crate) fn certificate(name: &str, not_after: u64) -> Certificate {
     let key = PrivateKeyDer::from_pem_file(file("key")).unwrap();
     let pair = CertifiedKey::from_der(chain, key, &aws_lc_rs::default_provider()).unwrap();
     Certificate {
-        certificate_file: file("pem"),
+        file: file("pem"),
         key_file: file("key"),
         pair: Arc::new(pair),
         not_after: Timestamp::from_seconds(not_after),
@@ -206,6 +206,9 @@ pub(crate) const CONTINUATION: u8 = 9;
 pub(crate) const END_STREAM: u8 = 1;
 pub(crate) const END_HEADERS: u8 = 4;
 
+/// The code of a request that its client takes back, and of an answer that we do.
+pub(crate) const CANCEL: u32 = 8;
+
 pub(crate) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// One HTTP/2 connection that says exactly what it is told (RFC 9113 §4.1).
@@ -226,9 +229,9 @@ pub(crate) struct Frame {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Ending {
     Answered(u16, String),
-    /// With the code of the RST_STREAM; the status when there was one before.
+    /// With the code of the `RST_STREAM`; the status when there was one before.
     Reset(u32, Option<u16>),
-    /// The whole connection, with the code of the GOAWAY if there was one.
+    /// The whole connection, with the code of the `GOAWAY` if there was one.
     Closed(Option<u32>),
 }
 
@@ -351,6 +354,11 @@ impl Frames {
     pub(crate) fn ending(&mut self, stream: u32) -> Ending {
         let (mut status, mut body, mut last) = (None, Vec::new(), None);
         while let Some(found) = self.next() {
+            if found.kind == DATA && !found.payload.is_empty() {
+                // What was read makes room for all streams; it may be gone already.
+                let room = u32::try_from(found.payload.len()).unwrap().to_be_bytes();
+                self.try_send(&frame(WINDOW_UPDATE, 0, 0, &room));
+            }
             match found.kind {
                 GOAWAY => last = Some(code(&found.payload[4..])),
                 _ if found.stream != stream => continue,
@@ -394,7 +402,7 @@ fn status_of(block: &[u8]) -> u16 {
         0x48 | 0x08 if block[1] & 0x80 == 0 => std::str::from_utf8(&block[2..5]).unwrap().parse().unwrap(),
         0x48 | 0x08 => {
             let bytes = &block[2..2 + usize::from(block[1] & 0x7f)];
-            let bits: String = bytes.iter().map(|byte| format!("{byte:08b}")).collect();
+            let bits = bytes.iter().map(|byte| format!("{byte:08b}")).collect::<Vec<_>>().concat();
             let mut rest = bits.as_str();
             (0..3).fold(0, |status, _| {
                 // Five bits for 0, 1 and 2, six for the others (RFC 7541, appendix B).
