@@ -6,11 +6,13 @@
 
 mod breaker;
 mod client;
+mod files;
 mod listen;
 mod resolver;
 mod tracker;
 
 pub(crate) use client::{Answer, ApiClient, ApiSettings, CallError, ClientError};
+pub(crate) use files::allow_open_files;
 pub(crate) use listen::{listen, prepare};
 #[cfg(feature = "simulate")]
 pub(crate) use resolver::Resolver;

@@ -14,6 +14,9 @@ use crate::clock::{Deadline, SharedClock, SystemClock};
 /// The largest answer that is read (REL-30): above it an answer is garbage.
 const ANSWER_MAX_BYTES: usize = 1024 * 1024;
 
+/// The deepest JSON that is read (REL-30).
+const DEPTH_MAX: usize = 64;
+
 /// How many calls to one dependency are under way at a time (REL-21): more of them wait, within their own time.
 const CALLS_AT_A_TIME: usize = 256;
 
@@ -48,6 +51,13 @@ pub(crate) struct Answer {
     pub(crate) status: StatusCode,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Bytes,
+}
+
+impl Answer {
+    /// Whether its JSON is nested deeper than anything sensible (REL-30): then it is garbage.
+    pub(crate) fn is_nested_too_deeply(&self) -> bool {
+        depth(&self.body) > DEPTH_MAX
+    }
 }
 
 /// Bodies and headers hold tokens and personal data: `Debug` tells the status and the size.
@@ -214,6 +224,25 @@ impl ApiClient {
     }
 }
 
+/// How deeply arrays and objects are nested, brackets inside strings not counted.
+fn depth(json: &[u8]) -> usize {
+    let (mut depth, mut deepest, mut in_string, mut is_escaped) = (0_usize, 0, false, false);
+    for byte in json {
+        match byte {
+            _ if is_escaped => is_escaped = false,
+            b'\\' if in_string => is_escaped = true,
+            b'"' => in_string = !in_string,
+            b'[' | b'{' if !in_string => {
+                depth += 1;
+                deepest = deepest.max(depth);
+            }
+            b']' | b'}' if !in_string => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+    }
+    deepest
+}
+
 #[cfg(test)]
 mod tests {
     use tokio::{net::TcpListener, runtime::Handle};
@@ -277,5 +306,43 @@ mod tests {
             assert_eq!(error.problem(), "the request cannot be written");
         }
         assert!(client.breaker.admit().is_ok());
+    }
+
+    #[test]
+    fn depth_counts_brackets_outside_of_strings() {
+        assert_eq!(depth(br#"{"a":[1,{"b":"]]]["}]}"#), 3);
+        assert_eq!(depth(br#""\"[[[""#), 0);
+        assert_eq!(depth("[".repeat(65).as_bytes()), 65);
+    }
+
+    /// REL-30, row "dependency answer size": garbage, and nobody knows whether it was done.
+    #[tokio::test]
+    async fn an_answer_has_at_most_a_mebibyte_and_64_levels() {
+        use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+        let (listener, url) = silent().await;
+        let tracker = Tracker::new(Handle::current());
+        drop(tracker.spawn(async move {
+            for length in [ANSWER_MAX_BYTES, ANSWER_MAX_BYTES + 1] {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                let _request = stream.read(&mut [0; 4096]).await.unwrap();
+                let head = format!("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n");
+                stream.write_all(head.as_bytes()).await.unwrap();
+                // The reader may have had enough.
+                drop(stream.write_all(&vec![b'x'; length]).await);
+            }
+        }));
+        let client = client(Duration::from_secs(10));
+        let ask = || client.send(client.request(Method::GET, url.clone()), Deadline::within(Duration::from_secs(10)));
+        assert_eq!(ask().await.unwrap().body.len(), ANSWER_MAX_BYTES);
+        let error = ask().await.unwrap_err();
+        assert!(error.may_have_happened());
+        assert_eq!(error.problem(), "the answer is larger than 1 MiB");
+        let nested = |levels: usize| Answer {
+            status: StatusCode::OK,
+            headers: HeaderMap::new(),
+            body: "[".repeat(levels).into(),
+        };
+        assert!(!nested(64).is_nested_too_deeply());
+        assert!(nested(65).is_nested_too_deeply());
     }
 }

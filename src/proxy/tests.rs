@@ -13,4 +13,5 @@ mod payloads;
 mod reading;
 mod recording;
 pub(super) mod support;
+mod table;
 mod tls;

@@ -19,9 +19,6 @@ use crate::{
 /// REL-30.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// The deepest JSON that is read (REL-30).
-const DEPTH_MAX: usize = 64;
-
 /// The first pause after 429 where Scalekit names none; doubled each time, to [`BACK_OFF_MAX`].
 const BACK_OFF_MIN: Duration = Duration::from_secs(1);
 const BACK_OFF_MAX: Duration = Duration::from_mins(1);
@@ -130,7 +127,7 @@ pub(super) fn jittered(whole: Duration) -> Duration {
 /// The JSON of a successful answer. What does not fit is garbage, and is not repeated: it may hold personal data.
 pub(super) fn read<T: DeserializeOwned>(answer: &Answer) -> Result<T, Trouble> {
     let status = answer.status.as_u16();
-    if depth(&answer.body) > DEPTH_MAX {
+    if answer.is_nested_too_deeply() {
         return Err(Trouble::garbage(format!("answered {status} with JSON nested too deeply")));
     }
     serde_json::from_slice(&answer.body).map_err(|error| {
@@ -141,25 +138,6 @@ pub(super) fn read<T: DeserializeOwned>(answer: &Answer) -> Result<T, Trouble> {
         let (line, column) = (error.line(), error.column());
         Trouble::garbage(format!("answered {status} with {kind} (line {line}, column {column})"))
     })
-}
-
-/// How deeply arrays and objects are nested, brackets inside strings not counted.
-fn depth(json: &[u8]) -> usize {
-    let (mut depth, mut deepest, mut in_string, mut is_escaped) = (0_usize, 0, false, false);
-    for byte in json {
-        match byte {
-            _ if is_escaped => is_escaped = false,
-            b'\\' if in_string => is_escaped = true,
-            b'"' => in_string = !in_string,
-            b'[' | b'{' if !in_string => {
-                depth += 1;
-                deepest = deepest.max(depth);
-            }
-            b']' | b'}' if !in_string => depth = depth.saturating_sub(1),
-            _ => {}
-        }
-    }
-    deepest
 }
 
 #[cfg(test)]
@@ -178,12 +156,5 @@ mod tests {
         assert_eq!(read("Sun, 06 Nov 1994 08:00:00 GMT"), Some(Duration::from_secs(1)));
         assert_eq!(read("soon"), None);
         assert_eq!(read("-5"), None);
-    }
-
-    #[test]
-    fn depth_counts_brackets_outside_of_strings() {
-        assert_eq!(depth(br#"{"a":[1,{"b":"]]]["}]}"#), 3);
-        assert_eq!(depth(br#""\"[[[""#), 0);
-        assert_eq!(depth("[".repeat(65).as_bytes()), 65);
     }
 }

@@ -9,6 +9,7 @@
     reason = "tools for behaviours whose tests are still to come; remove with the last of them"
 )]
 
+pub(crate) mod backend;
 pub(crate) mod browser;
 pub(crate) mod crossfade;
 pub(crate) mod django;
@@ -18,6 +19,7 @@ pub(crate) mod mariadb;
 pub(crate) mod oidc;
 pub(crate) mod openapi;
 pub(crate) mod parts;
+pub(crate) mod plain;
 pub(crate) mod ports;
 pub(crate) mod postgres;
 pub(crate) mod process;
@@ -25,4 +27,5 @@ pub(crate) mod scene;
 pub(crate) mod scratch;
 pub(crate) mod simulator;
 pub(crate) mod wait;
+pub(crate) mod wire;
 pub(crate) mod wiretap;

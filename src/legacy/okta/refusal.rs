@@ -39,6 +39,10 @@ pub(super) fn content<T: DeserializeOwned>(answer: &Answer) -> Result<T, Refusal
     if answer.status != http::StatusCode::OK {
         return Err(refusal(answer));
     }
+    if answer.is_nested_too_deeply() {
+        let problem = "answered 200 with JSON nested too deeply".to_owned();
+        return Err(Refusal::Failed { class: TRANSIENT, problem });
+    }
     // The parser's message may quote the answer, so it is dropped.
     serde_json::from_slice(&answer.body).map_err(|_| Refusal::Failed {
         class: TRANSIENT,
