@@ -325,14 +325,17 @@ mod tests {
             for length in [ANSWER_MAX_BYTES, ANSWER_MAX_BYTES + 1] {
                 let (mut stream, _) = listener.accept().await.unwrap();
                 let _request = stream.read(&mut [0; 4096]).await.unwrap();
-                let head = format!("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n");
+                let head =
+                    format!("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n");
                 stream.write_all(head.as_bytes()).await.unwrap();
                 // The reader may have had enough.
                 drop(stream.write_all(&vec![b'x'; length]).await);
             }
         }));
         let client = client(Duration::from_secs(10));
-        let ask = || client.send(client.request(Method::GET, url.clone()), Deadline::within(Duration::from_secs(10)));
+        let ask = || {
+            client.send(client.request(Method::GET, url.clone()), Deadline::within(Duration::from_secs(10)))
+        };
         assert_eq!(ask().await.unwrap().body.len(), ANSWER_MAX_BYTES);
         let error = ask().await.unwrap_err();
         assert!(error.may_have_happened());

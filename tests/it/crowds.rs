@@ -84,7 +84,8 @@ fn idle_connections_cost_little() {
         mib(lowest),
         mib(before)
     ));
-    assert!(each <= 16.0, "{each} KiB per idle connection");
+    // What a thousand share by chance weighs on each; the requirement is for ten thousand.
+    assert!(each <= if figures::long() { 16.0 } else { 24.0 }, "{each} KiB per idle connection");
     assert!(lowest <= 256 * 1024, "{lowest} KiB");
     for wire in kept.iter_mut().step_by(count / 100) {
         assert_eq!(wire.ask(get("/again")).unwrap().status, 200, "it still works");
@@ -118,7 +119,7 @@ fn slow_heads(to: SocketAddr, count: usize, first: usize, stop: &AtomicBool, cut
     }
 }
 
-/// Who asks for much and reads a KiB a second.
+/// Who asks for much and reads some bytes a second, fewer than the least rate.
 fn slow_readers(to: SocketAddr, count: usize, first: usize, stop: &AtomicBool, cut: &AtomicUsize) {
     let open = |number: usize| {
         let mut stream = connect_from(source(first + number), to, Some(4096)).ok()?;
@@ -129,7 +130,7 @@ fn slow_readers(to: SocketAddr, count: usize, first: usize, stop: &AtomicBool, c
     let mut all: Vec<Option<TcpStream>> = (0..count).map(open).collect();
     while !stop.load(Ordering::Relaxed) {
         for (number, one) in all.iter_mut().enumerate() {
-            let ended = one.as_mut().is_none_or(|stream| match stream.read(&mut [0; 1024]) {
+            let ended = one.as_mut().is_none_or(|stream| match stream.read(&mut [0; 60]) {
                 Ok(count) => count == 0,
                 Err(error) => error.kind() != std::io::ErrorKind::WouldBlock,
             });
@@ -160,20 +161,29 @@ fn slow_body(to: SocketAddr) -> (u16, Duration) {
     panic!("a trickling body was never refused");
 }
 
+struct Stops<'a>(&'a AtomicBool);
+
+impl Drop for Stops<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 #[test]
 fn slow_clients_do_not_slow_down_good_ones() {
     allow_files();
     let (heads, readers, each) = if figures::long() { (5_000, 1_000, 3_000) } else { (500, 500, 700) };
     let backend = Backend::start();
-    // A reader who makes no room for this long is given up.
+    // A reader who makes no room for this long is given up, and one below the least rate as well.
     let crossfade = plain::proxy(backend.address, "idle_timeout: 6s", "");
     percentiles(crossfade.public, &get("/warm"), 4, 100);
     let [_, normal] = percentiles(crossfade.public, &get("/normal"), 4, each);
     let before = memory(&crossfade);
-    let (stop, cut_heads, cut_readers) =
-        (AtomicBool::new(false), AtomicUsize::new(0), AtomicUsize::new(0));
+    let (stop, cut_heads, cut_readers) = (AtomicBool::new(false), AtomicUsize::new(0), AtomicUsize::new(0));
     let to = crossfade.public;
     let (attacked, during, body) = thread::scope(|scope| {
+        // Also when something fails: the scope waits for its threads.
+        let _stops = Stops(&stop);
         scope.spawn(|| slow_heads(to, heads, 0, &stop, &cut_heads));
         scope.spawn(|| slow_readers(to, readers, heads, &stop, &cut_readers));
         let body = scope.spawn(move || slow_body(to));
@@ -185,12 +195,13 @@ fn slow_clients_do_not_slow_down_good_ones() {
         let during = memory(&crossfade);
         let body = body.join().unwrap();
         wait::until("slow heads are cut", || (cut_heads.load(Ordering::Relaxed) >= heads / 2).then_some(()));
-        wait::until("slow readers are cut", || (cut_readers.load(Ordering::Relaxed) >= readers).then_some(()));
+        wait::until("slow readers are cut", || {
+            (cut_readers.load(Ordering::Relaxed) >= readers).then_some(())
+        });
         // Each that was cut has begun again: only the new ones hold connections to the application.
         wait::until("their upstream connections are cut as well", || {
             (backend.sending() <= readers).then_some(())
         });
-        stop.store(true, Ordering::Relaxed);
         (attacked, during, body)
     });
     wait::until("nothing is left of it", || (backend.sending() == 0).then_some(()));

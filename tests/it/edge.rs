@@ -49,7 +49,8 @@ fn every_payload_has_one_meaning_to_the_built_program() {
         failed
     };
     thread::scope(|scope| {
-        let all = [Manner::Keeps, Manner::SaysClose, Manner::Closes].map(|manner| scope.spawn(move || play(manner)));
+        let all = [Manner::Keeps, Manner::SaysClose, Manner::Closes]
+            .map(|manner| scope.spawn(move || play(manner)));
         for playing in all {
             let failed = playing.join().unwrap();
             assert!(failed.is_empty(), "{}", failed.join("\n"));
@@ -70,6 +71,8 @@ fn every_payload_has_one_meaning_to_the_built_program_for_somebody_signed_in() {
     let cookie = visitor.cookie("crossfade").expect("a session");
     let recording = Recording::start(Manner::Keeps);
     crossfade.set("CROSSFADE_UPSTREAM__URL", Some(&format!("http://{}", recording.address)));
+    // Then every other identity field is somebody's invention.
+    crossfade.set("CROSSFADE_IDENTITY__PLAIN_HEADERS", Some("false"));
     crossfade.start_again();
     let host = scene.public().to_string();
     let stage = Stage {

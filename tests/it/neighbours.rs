@@ -41,7 +41,7 @@ fn nginx(directives: &str) -> Neighbour {
         .collect();
     let directives = directives.replace("LISTEN", &address.to_string());
     let text = format!(
-        "daemon off;\n{user}\nworker_processes 1;\npid {folder}/nginx.pid;\nerror_log stderr warn;\nevents {{ \
+        "daemon off;\nmaster_process off;\n{user}\npid {folder}/nginx.pid;\nerror_log stderr warn;\nevents {{ \
          worker_connections 2048; }}\nhttp {{\n  access_log off;\n{places}  client_max_body_size 0;\n{directives}\n}}\n"
     );
     let file = scratch.write("nginx.conf", &text);
@@ -189,8 +189,8 @@ fn nothing_is_lost_behind(name: &str, front: impl Fn(SocketAddr) -> Neighbour) {
             scope.spawn(move || mix(address, client, rounds, counts));
         }
     });
-    let [asked, large, early, pipelined] = [counts.asked, counts.refused_by_us, counts.early, counts.pipelined]
-        .map(AtomicUsize::into_inner);
+    let [asked, large, early, pipelined] =
+        [counts.asked, counts.refused_by_us, counts.early, counts.pipelined].map(AtomicUsize::into_inner);
     figures::note(&format!(
         "{name} in front: {asked} requests answered rightly ({large} refused as too large, {early} answered early, \
          {pipelined} pipelined), none lost"
@@ -220,7 +220,8 @@ fn a_neighbour_says_who_the_client_is_only_when_it_is_trusted() {
         );
         let told = Wire::to(front).ask(request).unwrap();
         assert_eq!(told.status, 200, "{}", told.body);
-        let names = ["x-forwarded-for", "x-forwarded-proto", "x-forwarded-host", "x-forwarded-user", "forwarded"];
+        let names =
+            ["x-forwarded-for", "x-forwarded-proto", "x-forwarded-host", "x-forwarded-user", "forwarded"];
         names.map(|name| told.asked(name).map(str::to_owned)).to_vec()
     };
     let told = |chain: &str, proto: &str| {
@@ -229,9 +230,10 @@ fn a_neighbour_says_who_the_client_is_only_when_it_is_trusted() {
     // The client's address is the neighbour's too, and trusted: so the next one in the list counts.
     let trusting = behind(&backend, TRUSTING);
     let wary = behind(&backend, "");
-    for (name, before) in
-        [("nginx", nginx_before as fn(SocketAddr) -> Neighbour), ("haproxy", haproxy as fn(SocketAddr) -> Neighbour)]
-    {
+    for (name, before) in [
+        ("nginx", nginx_before as fn(SocketAddr) -> Neighbour),
+        ("haproxy", haproxy as fn(SocketAddr) -> Neighbour),
+    ] {
         let front = before(trusting.public);
         assert_eq!(
             asked(front.address, name),

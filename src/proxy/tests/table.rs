@@ -158,7 +158,9 @@ fn trace_and_connect_are_refused_for_everybody() {
     let world = World::at(application.address, &gate::config("cutover: 0%", ""), |_, _| {});
     let (cookie, _) = world.session();
     for session in ["", &format!("Cookie: {cookie}\r\n")] {
-        for first in ["TRACE / HTTP/1.1", "CONNECT app.example.test:443 HTTP/1.1", "TRACE /.crossfade/check HTTP/1.1"] {
+        for first in
+            ["TRACE / HTTP/1.1", "CONNECT app.example.test:443 HTTP/1.1", "TRACE /.crossfade/check HTTP/1.1"]
+        {
             let request = format!("{first}\r\nHost: {HOST}\r\n{session}\r\n");
             let (reply, closes) = answer_and_end(&world.running, &request);
             assert_eq!((reply.status, closes), (405, true), "{first} {session}");

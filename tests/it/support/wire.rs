@@ -36,11 +36,7 @@ impl Told {
 }
 
 /// Connects from a loopback address; `receive` is the size of the receive buffer where it matters.
-pub(crate) fn connect_from(
-    from: Ipv4Addr,
-    to: SocketAddr,
-    receive: Option<usize>,
-) -> io::Result<TcpStream> {
+pub(crate) fn connect_from(from: Ipv4Addr, to: SocketAddr, receive: Option<usize>) -> io::Result<TcpStream> {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, Some(Protocol::TCP))?;
     if let Some(size) = receive {
         socket.set_recv_buffer_size(size)?;
