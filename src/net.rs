@@ -8,6 +8,7 @@ mod breaker;
 mod certificate;
 mod client;
 mod depth;
+mod files;
 mod listen;
 mod look;
 mod resolver;
@@ -16,6 +17,7 @@ mod trust;
 
 pub(crate) use client::{Answer, ApiClient, ApiSettings, CallError, ClientError};
 pub(crate) use depth::is_nested_too_deeply;
+pub(crate) use files::allow_open_files;
 pub(crate) use listen::{listen, prepare};
 pub(crate) use look::{Look, Sight, Unseen, look};
 #[cfg(feature = "simulate")]

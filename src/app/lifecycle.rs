@@ -13,7 +13,7 @@ use crate::{
     clock::{SharedClock, SystemClock},
     config::Config,
     jobs,
-    net::Tracker,
+    net::{self, Tracker},
     proxy::{Plane, Setup},
     session::SessionStore,
     telemetry::Metrics,
@@ -22,6 +22,17 @@ use crate::{
 /// How long tasks on the shared runtime may take to finish once nothing new arrives: a create that was sent is
 /// recorded before the process ends.
 const TASKS_GRACE: Duration = Duration::from_secs(15);
+
+/// Files of our own: the store, listeners, runtimes, calls to others.
+const FILES_BESIDE_CONNECTIONS: usize = 512;
+
+/// How many files may be open at the same time with this configuration.
+fn open_files(config: &Config) -> u64 {
+    let limits = &config.public.limits;
+    let pools = config.public.threads * config.upstream.idle_connections;
+    let files = limits.connections + limits.in_flight + pools + FILES_BESIDE_CONNECTIONS;
+    u64::try_from(files).unwrap_or(u64::MAX)
+}
 
 /// One running instance.
 pub(crate) struct Instance {
@@ -41,6 +52,7 @@ impl Instance {
         let clock: SharedClock = SystemClock::shared();
         let tracker = Tracker::new(Handle::current());
         let metrics = Metrics::new();
+        net::allow_open_files(open_files(&config));
         let listener = TcpListener::bind(config.admin.listen)
             .await
             .with_context(|| format!("admin.listen: cannot listen on {}", config.admin.listen))?;

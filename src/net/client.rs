@@ -14,6 +14,7 @@ use crate::clock::{Deadline, SharedClock, SystemClock};
 /// The largest answer that is read (REL-30): above it an answer is garbage.
 const ANSWER_MAX_BYTES: usize = 1024 * 1024;
 
+
 /// How many calls to one dependency are under way at a time (REL-21): more of them wait, within their own time.
 const CALLS_AT_A_TIME: usize = 256;
 
@@ -277,5 +278,39 @@ mod tests {
             assert_eq!(error.problem(), "the request cannot be written");
         }
         assert!(client.breaker.admit().is_ok());
+    }
+
+    #[test]
+    fn depth_counts_brackets_outside_of_strings() {
+        assert_eq!(depth(br#"{"a":[1,{"b":"]]]["}]}"#), 3);
+        assert_eq!(depth(br#""\"[[[""#), 0);
+        assert_eq!(depth("[".repeat(65).as_bytes()), 65);
+    }
+
+    /// REL-30, row "dependency answer size": garbage, and nobody knows whether it was done.
+    #[tokio::test]
+    async fn an_answer_has_at_most_a_mebibyte_and_64_levels() {
+        use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+        let (listener, url) = silent().await;
+        let tracker = Tracker::new(Handle::current());
+        drop(tracker.spawn(async move {
+            for length in [ANSWER_MAX_BYTES, ANSWER_MAX_BYTES + 1] {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                let _request = stream.read(&mut [0; 4096]).await.unwrap();
+                let head =
+                    format!("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n");
+                stream.write_all(head.as_bytes()).await.unwrap();
+                // The reader may have had enough.
+                drop(stream.write_all(&vec![b'x'; length]).await);
+            }
+        }));
+        let client = client(Duration::from_secs(10));
+        let ask = || {
+            client.send(client.request(Method::GET, url.clone()), Deadline::within(Duration::from_secs(10)))
+        };
+        assert_eq!(ask().await.unwrap().body.len(), ANSWER_MAX_BYTES);
+        let error = ask().await.unwrap_err();
+        assert!(error.may_have_happened());
+        assert_eq!(error.problem(), "the answer is larger than 1 MiB");
     }
 }

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use http::HeaderMap;
+use http::{HeaderMap, HeaderValue};
 use ipnet::IpNet;
 
 use super::Client;
@@ -38,6 +38,25 @@ fn right_most_untrusted(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) ->
         }
     }
     nearest
+}
+
+/// The client, the trusted proxies between, the peer: what `X-Forwarded-For` says behind a trusted proxy. `None` where
+/// the peer itself is the client. What stands left of the client may be invented and is left out.
+pub(super) fn chain(client: &Client, headers: &HeaderMap) -> Option<HeaderValue> {
+    if client.address == client.peer {
+        return None;
+    }
+    let mut chain = vec![client.peer.to_string()];
+    let lines: Vec<_> = headers.get_all("x-forwarded-for").iter().collect();
+    for entry in lines.into_iter().rev().flat_map(|line| line.as_bytes().rsplit(|byte| *byte == b',')) {
+        let found = std::str::from_utf8(entry.trim_ascii()).ok().and_then(address)?;
+        chain.push(found.to_string());
+        if found == client.address {
+            break;
+        }
+    }
+    chain.reverse();
+    HeaderValue::try_from(chain.join(", ")).ok()
 }
 
 /// An address, perhaps with a port, as load balancers write them.
@@ -96,6 +115,34 @@ mod tests {
             ("2001:db8:1::5", &["2001:db8::9"][..], "2001:db8::9"),
         ] {
             assert_eq!(found(peer, lines, None).0, expected, "{peer} {lines:?}");
+        }
+    }
+
+    #[test]
+    fn the_chain_begins_with_the_client_and_ends_with_the_peer() {
+        for (peer, lines, expected) in [
+            ("192.0.2.1", &["198.51.100.7"][..], None),
+            ("10.0.0.1", &[][..], None),
+            ("10.0.0.1", &["198.51.100.7"][..], Some("198.51.100.7, 10.0.0.1")),
+            ("10.0.0.1", &["203.0.113.9, 198.51.100.7:81"][..], Some("198.51.100.7, 10.0.0.1")),
+            (
+                "10.0.0.1",
+                &["203.0.113.9, 198.51.100.7, 10.0.0.3", "10.0.0.2"][..],
+                Some("198.51.100.7, 10.0.0.3, 10.0.0.2, 10.0.0.1"),
+            ),
+            ("10.0.0.1", &["10.0.0.3, 10.0.0.2"][..], Some("10.0.0.3, 10.0.0.2, 10.0.0.1")),
+            ("10.0.0.1", &["198.51.100.7, junk, 10.0.0.2"][..], Some("10.0.0.2, 10.0.0.1")),
+            ("10.0.0.1", &["198.51.100.7, junk"][..], None),
+            ("2001:db8:1::5", &["[2001:db8::9]:1"][..], Some("2001:db8::9, 2001:db8:1::5")),
+        ] {
+            let mut headers = HeaderMap::new();
+            for line in lines {
+                headers.append("x-forwarded-for", HeaderValue::from_str(line).unwrap());
+            }
+            let trusted = ["10.0.0.0/8".parse().unwrap(), "2001:db8:1::/48".parse().unwrap()];
+            let client = client_of(peer.parse().unwrap(), false, &headers, &trusted);
+            let found = chain(&client, &headers);
+            assert_eq!(found.as_ref().map(|value| value.to_str().unwrap()), expected, "{peer} {lines:?}");
         }
     }
 

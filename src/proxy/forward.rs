@@ -15,9 +15,9 @@ use hyper::{
 use tokio::time::timeout;
 
 use super::{
-    AnswerBody, Outgoing, OutgoingBody,
+    AnswerBody, Outgoing, OutgoingBody, client_ip,
     failure::{ForwardError, chain},
-    headers::FieldRules,
+    headers::{FieldRules, X_FORWARDED_FOR},
     request::Asking,
     switch::{self, Tunnel},
     upload::{Progress, UploadBody},
@@ -52,11 +52,15 @@ impl Core {
     pub(crate) async fn forward(&self, outgoing: Outgoing) -> Result<Response<AnswerBody>, ForwardError> {
         let Outgoing { mut parts, body, client, id, extra } = outgoing;
         let client_end = parts.extensions.remove::<OnUpgrade>().filter(|_| switch::is_asked(&parts));
+        let chain = client_ip::chain(&client, &parts.headers);
         self.rules.strip_request(&mut parts.headers, &extra.strip_cookies);
         if client_end.is_some() {
             switch::ask(&mut parts.headers);
         }
         self.rules.add_request(&mut parts.headers, parts.version, &client, id);
+        if let Some(chain) = chain {
+            parts.headers.insert(X_FORWARDED_FOR, chain);
+        }
         if !self.upstream.target.preserve_host {
             parts.headers.insert(HOST, self.upstream.target.authority.clone());
         }

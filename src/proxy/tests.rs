@@ -18,4 +18,5 @@ mod recording;
 mod sessions;
 mod secure;
 pub(super) mod support;
+mod table;
 mod tls;

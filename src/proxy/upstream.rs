@@ -42,6 +42,10 @@ use crate::{
 /// How long a connection may take to become ready again once its answer was read: the rest of an upload (SEC-13).
 const SETTLE: Duration = Duration::from_secs(1);
 
+/// The most that is read ahead of an answer, and the largest head of one. hyper's own 400 KiB, held for each client
+/// that reads slowly, would let a few hundred of them fill the memory (REL-31).
+const READ_BYTES: usize = 64 * 1024;
+
 /// Where the application is; made once, shared by all threads.
 #[derive(Clone, Debug)]
 pub(super) struct Target {
@@ -207,7 +211,11 @@ async fn converse<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
 ) -> Result<Connection, ForwardError> {
     let heard = Arc::new(AtomicBool::new(false));
     let stream = TokioIo::new(Heard { stream, heard: Arc::clone(&heard) });
-    let (sender, connection) = http1::Builder::new().handshake(stream).await.map_err(ForwardError::Broken)?;
+    let (sender, connection) = http1::Builder::new()
+        .max_buf_size(READ_BYTES)
+        .handshake(stream)
+        .await
+        .map_err(ForwardError::Broken)?;
     // Its errors reach whoever waits for the answer; between answers they only mean that it is closed.
     let driver = spawn_local(async move { drop(connection.with_upgrades().await) }).abort_handle();
     Ok(Connection { sender, driver, heard })

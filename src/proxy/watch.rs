@@ -31,6 +31,11 @@ const LINGER_BYTES: usize = 16 * 1024 * 1024;
 /// throw it away (REL-32).
 const LAST_CALL: Duration = Duration::from_secs(1);
 
+/// REL-30 for answers: once a client has been waited for this long, it must have taken them at
+/// `SLOWEST_BYTES_PER_SECOND` or more. Who reads faster holds a connection for as long as its answer is large.
+const PATIENCE: Duration = Duration::from_secs(10);
+const SLOWEST_BYTES_PER_SECOND: u64 = 200;
+
 /// After this long without a request a connection gives its buffers back.
 const PARK_AFTER: Duration = Duration::from_secs(1);
 
@@ -58,6 +63,9 @@ struct State {
     bodyless: bool,
     /// The client does not read what we write.
     stalled_until: Option<Deadline>,
+    /// How long this answer has waited for its client, and what the client took after it first did.
+    waited: Duration,
+    taken_bytes: u64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -99,6 +107,8 @@ impl Watch {
                 park_at: None,
                 bodyless: true,
                 stalled_until: None,
+                waited: Duration::ZERO,
+                taken_bytes: 0,
             }),
         })
     }
@@ -113,6 +123,7 @@ impl Watch {
         state.phase = Phase::Busy;
         state.open += 1;
         state.bodyless = body.is_end_stream();
+        (state.waited, state.taken_bytes) = (Duration::ZERO, 0);
         state.park_at = None;
     }
 
@@ -193,7 +204,19 @@ impl Watch {
     fn wrote(&self, result: &Poll<io::Result<usize>>) {
         let mut state = self.state();
         match result {
-            Poll::Ready(_) => state.stalled_until = None,
+            Poll::Ready(result) => {
+                let stalled = state.stalled_until.take();
+                if let Some(until) = stalled {
+                    state.waited += self.idle_timeout.saturating_sub(until.remaining());
+                }
+                if state.waited > Duration::ZERO {
+                    state.taken_bytes += result.as_ref().map_or(0, |count| *count as u64);
+                }
+                if stalled.is_some() && is_too_slow(state.taken_bytes, state.waited) {
+                    // The timer finds it at once.
+                    state.stalled_until = Some(Deadline::within(Duration::ZERO));
+                }
+            }
             Poll::Pending => {
                 state.stalled_until.get_or_insert_with(|| Deadline::within(self.idle_timeout));
             }
@@ -214,6 +237,10 @@ impl Watch {
     fn is_switched(&self) -> bool {
         self.state().phase == Phase::Switched
     }
+}
+
+fn is_too_slow(taken_bytes: u64, waited: Duration) -> bool {
+    waited > PATIENCE && taken_bytes < SLOWEST_BYTES_PER_SECOND * waited.as_secs()
 }
 
 /// A client's stream as hyper sees it.
@@ -339,5 +366,28 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Watched<S> {
             ending.left -= count;
         }
         Poll::Ready(Ok(()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_takes_an_answer_in_drops_is_too_slow_after_ten_seconds() {
+        for (taken, waited, expected) in [(0, 10, false), (2199, 11, true), (2200, 11, false), (0, 60, true)]
+        {
+            assert_eq!(is_too_slow(taken, Duration::from_secs(waited)), expected, "{taken} in {waited} s");
+        }
+        let watch = Watch::new(&Limits { idle_timeout: Duration::from_mins(1), ..Limits::default() });
+        let due = |watch: &Watch| watch.due().has_passed();
+        watch.wrote(&Poll::Pending);
+        watch.state().stalled_until = Some(Deadline::within(Duration::from_secs(40)));
+        watch.wrote(&Poll::Ready(Ok(100_000)));
+        assert!(!due(&watch), "twenty seconds, and much at once");
+        watch.state().stalled_until = Some(Deadline::within(Duration::from_secs(1)));
+        watch.state().taken_bytes = 0;
+        watch.wrote(&Poll::Ready(Ok(100)));
+        assert!(due(&watch), "over a minute, and nearly nothing");
     }
 }

@@ -9,6 +9,7 @@
     reason = "tools for behaviours whose tests are still to come; remove with the last of them"
 )]
 
+pub(crate) mod backend;
 pub(crate) mod browser;
 pub(crate) mod certificates;
 pub(crate) mod crossfade;
@@ -21,6 +22,7 @@ pub(crate) mod mariadb;
 pub(crate) mod oidc;
 pub(crate) mod openapi;
 pub(crate) mod parts;
+pub(crate) mod plain;
 pub(crate) mod pod;
 pub(crate) mod ports;
 pub(crate) mod postgres;
@@ -30,4 +32,5 @@ pub(crate) mod scratch;
 pub(crate) mod sdk;
 pub(crate) mod simulator;
 pub(crate) mod wait;
+pub(crate) mod wire;
 pub(crate) mod wiretap;

@@ -77,8 +77,7 @@ fn signed_in(pool: Pool, manner: Manner) {
     let recording = Recording::start(manner);
     let identity = "identity: {assertion: x-auth-user, plain_headers: false}";
     let config = gate::config("cutover: 0%", identity);
-    let world =
-        World::at(recording.address, &config, |_, upstream| upstream.idle_connections = pool.kept());
+    let world = World::at(recording.address, &config, |_, upstream| upstream.idle_connections = pool.kept());
     let auth = format!("Cookie: {}\r\n", world.session().0);
     let stage = Stage {
         address: world.running.address(),

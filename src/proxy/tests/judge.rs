@@ -178,9 +178,19 @@ pub(super) fn foreign_field(seen: &Seen, identity: &str, session: bool) -> Optio
         let refused = match name.as_str() {
             "connection" => !seen.all("upgrade").iter().any(|value| value == "websocket"),
             "upgrade" => !upgrade,
-            "keep-alive" | "proxy-connection" | "te" | "trailer" | "http2-settings" | "proxy-authenticate"
-            | "proxy-authorization" | "remote-user" | "forwarded" | "x-real-ip" | "x-original-url"
-            | "x-rewrite-url" | "app-user" => true,
+            "keep-alive"
+            | "proxy-connection"
+            | "te"
+            | "trailer"
+            | "http2-settings"
+            | "proxy-authenticate"
+            | "proxy-authorization"
+            | "remote-user"
+            | "forwarded"
+            | "x-real-ip"
+            | "x-original-url"
+            | "x-rewrite-url"
+            | "app-user" => true,
             "x-forwarded-for" | "x-forwarded-proto" | "x-forwarded-host" | "x-request-id" => {
                 seen.all(name).len() != 1
             }
@@ -189,7 +199,9 @@ pub(super) fn foreign_field(seen: &Seen, identity: &str, session: bool) -> Optio
                 let values = seen.all(name);
                 !session || values.len() != 1 || !values[0].starts_with("eyJ")
             }
-            name => name.contains('_') || name.starts_with("x-forwarded-") || name.starts_with("x-auth-request-"),
+            name => {
+                name.contains('_') || name.starts_with("x-forwarded-") || name.starts_with("x-auth-request-")
+            }
         };
         if refused {
             return Some(format!("`{name}` came through: {}", seen.line));

@@ -73,7 +73,11 @@ fn no_mutation_of_a_payload_smuggles_or_breaks_anything() {
         tally.answers,
         findings.len()
     ));
-    assert!(findings.is_empty(), "{}", findings.iter().take(10).fold(String::new(), |all, one| all + one + "\n\n"));
+    assert!(
+        findings.is_empty(),
+        "{}",
+        findings.iter().take(10).fold(String::new(), |all, one| all + one + "\n\n")
+    );
     assert_eq!(tally.played, all);
     assert!(tally.arrived as u64 > all / 8, "too few arrive to prove anything");
 }
@@ -184,7 +188,8 @@ fn unmeant(requests: &[Seen], meant: &[Meant]) -> Option<String> {
     let mut left = meant.iter();
     for request in requests {
         let is_this = |meant: &Meant| {
-            request.line == format!("{} {} HTTP/1.1", meant.method, meant.target) && request.body == meant.body
+            request.line == format!("{} {} HTTP/1.1", meant.method, meant.target)
+                && request.body == meant.body
         };
         if !left.any(is_this) {
             let body = String::from_utf8_lossy(&request.body);
@@ -255,5 +260,8 @@ fn what_was_not_meant_is_found() {
     ] {
         assert_eq!(seen(&arrived.concat()), wrong, "{arrived:?}");
     }
-    assert_eq!(answers(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\n\r\nGET / HTTP/1.1 \r\nHTTP/1.1 502 Bad"), 2);
+    assert_eq!(
+        answers(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\n\r\nGET / HTTP/1.1 \r\nHTTP/1.1 502 Bad"),
+        2
+    );
 }

@@ -81,9 +81,7 @@ impl Case {
     pub(super) fn segments(&self) -> Vec<(Vec<u8>, u64)> {
         match (&self.raw_b64, &self.segments) {
             (Some(raw), None) => vec![(decode(raw), 0)],
-            (None, Some(segments)) => {
-                segments.iter().map(|(bytes, delay)| (decode(bytes), *delay)).collect()
-            }
+            (None, Some(segments)) => segments.iter().map(|(bytes, delay)| (decode(bytes), *delay)).collect(),
             _ => panic!("{}: either raw_b64 or segments", self.id),
         }
     }

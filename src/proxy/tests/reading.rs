@@ -153,7 +153,10 @@ fn a_connection_is_read_to_its_last_certain_request() {
     };
     let chunked = "POST /c HTTP/1.1\r\nTransfer-Encoding: chunked\r\nContent-Length: 9\r\n\r\n";
     let next = "GET http://a/b#c HTTP/1.1\nHost: a\n\n";
-    assert_eq!(read(&format!("{chunked}2 ;x\r\nok\r\n0\r\nT: 1\r\n\r\n{next}GET /")), ["POST /c ok", "GET /b "]);
+    assert_eq!(
+        read(&format!("{chunked}2 ;x\r\nok\r\n0\r\nT: 1\r\n\r\n{next}GET /")),
+        ["POST /c ok", "GET /b "]
+    );
     assert_eq!(read(&format!("\r\n\n{next}GET https://a?b HTTP/1.1\r\n\r\n")), ["GET /b ", "GET /?b "]);
     let close = "POST /x HTTP/1.1\r\nContent-Length: 2\r\nConnection: a, Close\r\n\r\nok";
     assert_eq!(read(&format!("{close}{next}")), ["POST /x ok"]);

@@ -119,6 +119,7 @@ pub(crate) fn crossfade_with(
     environment: &[(&str, &str)],
 ) -> (Option<i32>, String, String) {
     let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_crossfade"));
+    command.env_remove("CROSSFADE_TEST_PARTS").env_remove("CROSSFADE_TESTS");
     let output = command.args(arguments).envs(environment.iter().copied()).output().unwrap();
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
     (output.status.code(), text(output.stdout), text(output.stderr))
@@ -128,8 +129,7 @@ fn start(config: &std::path::Path, environment: &[(String, String)]) -> (Process
     let mut command = process::command(env!("CARGO_BIN_EXE_crossfade"));
     command.args(["serve", "--config"]).arg(config);
     // The tests' own settings would count as misspelt ones of the product's.
-    command.env_remove("CROSSFADE_TEST_PARTS");
-    command.env_remove("CROSSFADE_TESTS");
+    command.env_remove("CROSSFADE_TEST_PARTS").env_remove("CROSSFADE_TESTS");
     command.envs(environment.iter().map(|(name, value)| (name, value)));
     let mut process = Process::start("crossfade", command);
     let line: Value = serde_json::from_str(&process.line(0)).expect("the first line says where it listens");

@@ -46,8 +46,32 @@ impl Dice {
 
 /// What is put in anywhere.
 const SCRAPS: [&[u8]; 26] = [
-    b"\r", b"\n", b"\r\n", b"\n\n", b"\r\n\r\n", b"\0", b" ", b"\t", b"\x0b", b"\x0c", b"\x7f", b"\x80", b"\xff",
-    b"\xc2\xa0", b":", b";", b",", b"\r\n ", b"\r\n\t", b"0\r\n\r\n", b"5\r\n", b"#", b"%0d%0a", b"\"", b"_", b"\\",
+    b"\r",
+    b"\n",
+    b"\r\n",
+    b"\n\n",
+    b"\r\n\r\n",
+    b"\0",
+    b" ",
+    b"\t",
+    b"\x0b",
+    b"\x0c",
+    b"\x7f",
+    b"\x80",
+    b"\xff",
+    b"\xc2\xa0",
+    b":",
+    b";",
+    b",",
+    b"\r\n ",
+    b"\r\n\t",
+    b"0\r\n\r\n",
+    b"5\r\n",
+    b"#",
+    b"%0d%0a",
+    b"\"",
+    b"_",
+    b"\\",
 ];
 
 /// What is put in as a line of a head.
@@ -176,7 +200,8 @@ impl<'a> Sampler<'a> {
             body.into_bytes()
         };
         for _ in 0..dice.below(3) {
-            let harmless = ["X-A: b", "Connection: keep-alive", "Expect: 100-continue", "TE: trailers", "X-B:"];
+            let harmless =
+                ["X-A: b", "Connection: keep-alive", "Expect: 100-continue", "TE: trailers", "X-B:"];
             lines.push(dice.of(&harmless).to_owned());
         }
         for _ in 0..dice.below(3) {
