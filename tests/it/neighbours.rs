@@ -35,10 +35,8 @@ fn nginx(directives: &str) -> Neighbour {
     let folder = scratch.path().display();
     let address = SocketAddr::from(([127, 0, 0, 1], ports::free()));
     let user = if process::is_root() { "user root;" } else { "" };
-    let places: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
-        .iter()
-        .map(|kind| format!("  {kind}_temp_path {folder}/{kind};\n"))
-        .collect();
+    let places = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"];
+    let places = places.map(|kind| format!("  {kind}_temp_path {folder}/{kind};\n")).concat();
     let directives = directives.replace("LISTEN", &address.to_string());
     let text = format!(
         "daemon off;\nmaster_process off;\n{user}\npid {folder}/nginx.pid;\nerror_log stderr warn;\nevents {{ \

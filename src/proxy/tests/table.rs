@@ -18,7 +18,7 @@ use crate::config::Limits;
 fn head_of(bytes: usize) -> String {
     let mut head = format!("GET / HTTP/1.1\r\nHost: {HOST}\r\n");
     while bytes - head.len() > 9_000 {
-        head += &format!("X: {}\r\n", "a".repeat(7_000));
+        head.push_str(&["X: ", &"a".repeat(7_000), "\r\n"].concat());
     }
     let rest = bytes - head.len() - "Y: \r\n\r\n".len();
     head + &format!("Y: {}\r\n\r\n", "b".repeat(rest))

@@ -136,7 +136,7 @@ impl<'a> Sampler<'a> {
         } else {
             (self.mutated(&mut dice), None)
         };
-        Sample { pieces: split(&mut dice, bytes), token }
+        Sample { pieces: split(&mut dice, &bytes), token }
     }
 
     fn payload(&self, dice: &mut Dice) -> Vec<u8> {
@@ -338,7 +338,7 @@ fn number(dice: &mut Dice, bytes: &mut Vec<u8>) {
 }
 
 /// Sent in up to five pieces with borders anywhere.
-fn split(dice: &mut Dice, bytes: Vec<u8>) -> Vec<Vec<u8>> {
+fn split(dice: &mut Dice, bytes: &[u8]) -> Vec<Vec<u8>> {
     let mut borders: Vec<usize> = (0..dice.below(5)).map(|_| dice.below(bytes.len() + 1)).collect();
     borders.push(bytes.len());
     borders.sort_unstable();
