@@ -35,8 +35,12 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
     super::install_crypto();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
-        let stage = Stage::set(args.walk, args.logs).await?;
-        let ended = if args.walk { walk(stage).await } else { look_around(stage, &args.cutover).await };
+        let stage = Box::pin(Stage::set(args.walk, args.logs)).await?;
+        let ended = if args.walk {
+            Box::pin(walk(stage)).await
+        } else {
+            Box::pin(look_around(stage, &args.cutover)).await
+        };
         ended.map(|()| Exit::Done)
     })
 }

@@ -2,8 +2,8 @@
 
 mod core;
 mod edge_cases;
-mod figures;
 mod encrypted;
+mod figures;
 mod floods;
 mod forwarding;
 mod gate;
@@ -15,8 +15,8 @@ mod mutations;
 mod payloads;
 mod reading;
 mod recording;
-mod sessions;
 mod secure;
+mod sessions;
 pub(super) mod support;
 mod table;
 mod tls;

@@ -3,8 +3,8 @@
 mod calls;
 mod hostile;
 mod organizations;
-mod refresh;
 mod probe;
+mod refresh;
 mod sign_in;
 mod stage;
 mod users;

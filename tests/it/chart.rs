@@ -111,7 +111,7 @@ fn the_chart_is_of_the_same_version_as_the_program() {
 }
 
 /// Cases whose configuration this Crossfade knows.
-const CHECKED: [&str; 2] = ["embedded", "everything"];
+const CHECKED: [&str; 3] = ["embedded", "everything", "tls"];
 
 #[test]
 fn the_rendered_configuration_is_the_given_one_and_passes_the_programs_own_check() {

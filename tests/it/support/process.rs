@@ -100,10 +100,6 @@ impl Process {
         format!("{}{}", self.stdout.text(), self.stderr.text())
     }
 
-    pub(crate) fn id(&self) -> u32 {
-        self.child.id()
-    }
-
     pub(crate) fn stderr(&self) -> String {
         self.stderr.text()
     }
