@@ -21,6 +21,7 @@ mod hand_over;
 mod headers;
 mod http2;
 mod intercept;
+mod line;
 mod path;
 mod plane;
 mod probe;

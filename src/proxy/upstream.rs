@@ -3,18 +3,7 @@
 //! A connection is given back only when its request went up and its answer came down to the end; whatever is
 //! dropped earlier is cut. An unread rest would be the beginning of somebody else's answer (SEC-13).
 
-use std::{
-    cell::RefCell,
-    io::{self, IoSlice},
-    pin::Pin,
-    rc::Rc,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering::Relaxed},
-    },
-    task::{Context, Poll},
-    time::Duration,
-};
+use std::{cell::RefCell, rc::Rc, sync::Arc, time::Duration};
 
 use http::{HeaderValue, Request, Response};
 use hyper::{
@@ -25,14 +14,18 @@ use hyper_util::rt::TokioIo;
 use rustls::ClientConfig;
 use rustls_pki_types::ServerName;
 use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
+    io::{AsyncRead, AsyncWrite},
     net::TcpStream,
     task::{AbortHandle, spawn_local},
     time::timeout,
 };
 use tokio_rustls::TlsConnector;
 
-use super::{failure::ForwardError, upload::UploadBody};
+use super::{
+    failure::ForwardError,
+    line::{Line, Signs},
+    upload::UploadBody,
+};
 use crate::{
     clock::Deadline,
     config,
@@ -122,8 +115,7 @@ struct Idle {
 struct Connection {
     sender: SendRequest<UploadBody>,
     driver: AbortHandle,
-    /// Whether anything came from the other side since the last request was handed over.
-    heard: Arc<AtomicBool>,
+    signs: Arc<Signs>,
 }
 
 impl Drop for Connection {
@@ -178,6 +170,9 @@ impl Upstream {
     }
 
     fn put_back(&self, connection: Connection) {
+        if connection.signs.is_broken() {
+            return;
+        }
         let mut idle = self.idle.borrow_mut();
         if idle.len() < self.target.keep {
             idle.push(Idle { connection, until: Deadline::within(self.target.idle_timeout) });
@@ -209,8 +204,8 @@ impl Upstream {
 async fn converse<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     stream: S,
 ) -> Result<Connection, ForwardError> {
-    let heard = Arc::new(AtomicBool::new(false));
-    let stream = TokioIo::new(Heard { stream, heard: Arc::clone(&heard) });
+    let (line, signs) = Line::new(stream);
+    let stream = TokioIo::new(line);
     let (sender, connection) = http1::Builder::new()
         .max_buf_size(READ_BYTES)
         .handshake(stream)
@@ -218,7 +213,7 @@ async fn converse<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
         .map_err(ForwardError::Broken)?;
     // Its errors reach whoever waits for the answer; between answers they only mean that it is closed.
     let driver = spawn_local(async move { drop(connection.with_upgrades().await) }).abort_handle();
-    Ok(Connection { sender, driver, heard })
+    Ok(Connection { sender, driver, signs })
 }
 
 impl Lease {
@@ -226,7 +221,7 @@ impl Lease {
         &mut self,
         request: Request<UploadBody>,
     ) -> Result<Response<Incoming>, Unanswered> {
-        self.connection.heard.store(false, Relaxed);
+        self.connection.signs.begin();
         self.connection.sender.try_send_request(request).await.map_err(|mut failed| Unanswered {
             unsent: failed.take_message().map(Box::new),
             error: failed.into_error(),
@@ -235,7 +230,7 @@ impl Lease {
 
     /// Whether any byte of an answer came.
     pub(super) fn heard(&self) -> bool {
-        self.connection.heard.load(Relaxed)
+        self.connection.signs.heard()
     }
 
     /// Everything was read. Gives the connection back, at once or when the rest of the request has gone up.
@@ -253,52 +248,5 @@ impl Lease {
                 pool.put_back(connection);
             }
         });
-    }
-}
-
-/// A stream that notes when something was read from it.
-struct Heard<S> {
-    stream: S,
-    heard: Arc<AtomicBool>,
-}
-
-impl<S: AsyncRead + Unpin> AsyncRead for Heard<S> {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let before = buffer.filled().len();
-        let result = Pin::new(&mut self.stream).poll_read(cx, buffer);
-        if buffer.filled().len() > before {
-            self.heard.store(true, Relaxed);
-        }
-        result
-    }
-}
-
-impl<S: AsyncWrite + Unpin> AsyncWrite for Heard<S> {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, bytes)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        pieces: &[IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(cx, pieces)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
     }
 }

@@ -214,12 +214,12 @@ fn a_guess_that_only_the_application_can_read_counts_as_well() {
 
 #[test]
 fn no_password_is_ever_tried_twice() {
-    let olga_of_the_export = json!({ "id": "olga", "email": "olga@okta-people.example", "email_verified": true,
-        "password_hash": "$2b$04$8oTTnIJNueziAg8aQIeWCeTWwvsoTuEtGZzF659liNMDn.S2svHPW", "mfa": false });
     let mut olga = olga();
-    olga["password"] = "another one than in the export".into();
+    olga["password"] = "another one than is typed".into();
+    let somebody_else = json!({ "id": "nora", "email": "nora@example.com", "email_verified": true,
+        "password_hash": "$2b$04$8oTTnIJNueziAg8aQIeWCeTWwvsoTuEtGZzF659liNMDn.S2svHPW", "mfa": false });
     let scene = Scene::set(&Cast {
-        more_lines: vec![olga_of_the_export.to_string()],
+        more_lines: vec![somebody_else.to_string()],
         okta: vec![olga],
         ..Cast::default()
     });
@@ -230,15 +230,15 @@ fn no_password_is_ever_tried_twice() {
         simulator.counts()["requests"][line].as_u64().unwrap_or(0)
     };
     let email = "olga@okta-people.example";
-    // Okta says no; the export and the application, where it would be right, are not asked.
+    // Okta says no; the export, which has nobody of that name, and the application are not asked.
     let answer = scene.sign_in(&scene.visitor(), email, PASSWORD);
     assert_eq!(answer.location(), "/login?error=credentials");
     assert_eq!(requests(&scene.okta, "POST /api/v1/authn"), 1);
     for (asked, fault) in (2..).zip([
-        json!({ "kind": "lost" }),
-        json!({ "kind": "reset" }),
-        json!({ "kind": "late", "delay_ms": 3000 }),
-        json!({ "kind": "status", "status": 503 }),
+        json!({ "path": "/api/v1/authn", "kind": "lost" }),
+        json!({ "path": "/api/v1/authn", "kind": "reset" }),
+        json!({ "path": "/api/v1/authn", "kind": "late", "delay_ms": 3000 }),
+        json!({ "path": "/api/v1/authn", "kind": "status", "status": 503 }),
     ]) {
         scene.okta.set_faults(&fault);
         let answer = scene.sign_in(&scene.visitor(), email, PASSWORD);

@@ -192,6 +192,25 @@ fn an_early_answer_reaches_the_client_and_the_rest_is_not_reused() {
     assert_eq!(application.opened(), 2);
 }
 
+/// The application closes with the upload unread: its system resets the connection, and writing on fails.
+#[test]
+fn an_early_answer_survives_the_reset_that_follows_it() {
+    let application = Application::run(|guest| {
+        guest.head();
+        guest.send("HTTP/1.1 403 Forbidden\r\nContent-Length: 2\r\n\r\nno");
+    });
+    let running = Running::before(application.address);
+    let upload = "x".repeat(1_000_000);
+    for number in 0..20 {
+        let reply = running.ask(&format!(
+            "POST /{number} HTTP/1.1\r\nHost: {HOST}\r\nContent-Length: {}\r\n\r\n{upload}",
+            upload.len()
+        ));
+        assert_eq!((reply.status, reply.text()), (403, "no"), "upload {number}");
+    }
+    assert_eq!(application.opened(), 20, "a connection with an unread rest carries nothing more");
+}
+
 #[test]
 fn a_head_that_stays_unfinished_is_closed() {
     let application = Application::mirror();
