@@ -1,6 +1,6 @@
 //! Who is meant: the typed name, the key of a person at a source, the external id, the name in logs.
 
-use std::fmt::{self, Write as _};
+use std::fmt;
 
 use aws_lc_rs::hmac;
 use serde::{Deserialize, Serialize};
@@ -170,11 +170,14 @@ impl fmt::Debug for Subject {
 
 /// Bytes as lower-case hex digits, as names of hashes are written.
 pub(crate) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-        // Writing to a string cannot fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
+    const DIGITS: [char; 16] =
+        ['0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'a', 'b', 'c', 'd', 'e', 'f'];
+    let mut text = String::with_capacity(bytes.len() * 2);
+    for byte in bytes {
+        text.push(DIGITS[usize::from(byte >> 4)]);
+        text.push(DIGITS[usize::from(byte & 0xf)]);
+    }
+    text
 }
 
 /// The key of the hash behind [`Subject`].

@@ -53,7 +53,7 @@ impl Core {
         let Outgoing { mut parts, body, client, id, extra } = outgoing;
         let client_end = parts.extensions.remove::<OnUpgrade>().filter(|_| switch::is_asked(&parts));
         let chain = client_ip::chain(&client, &parts.headers);
-        self.rules.strip_request(&mut parts.headers, &extra.strip_cookies);
+        self.rules.strip_request(&mut parts.headers, extra.strip_cookies.as_deref().unwrap_or_default());
         if client_end.is_some() {
             switch::ask(&mut parts.headers);
         }

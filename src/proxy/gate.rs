@@ -33,6 +33,8 @@ pub(crate) struct Rules {
     /// What legacy sources lock at, and the domains they are asked for.
     pub(super) lockouts: Vec<(Vec<String>, Lockout)>,
     pub(super) session: SessionSettings,
+    /// Those of `session`, shared by the requests that must not carry them.
+    pub(super) legacy_cookies: Arc<[String]>,
     pub(super) identity: IdentityHeaders,
     pub(super) force: Option<ForceTokens>,
     pub(super) mfa: BTreeMap<SourceName, MfaDeclaration>,
@@ -49,6 +51,7 @@ impl Rules {
             guessing: config.guessing.clone(),
             lockouts: lockouts.collect(),
             session: config.session.clone(),
+            legacy_cookies: config.session.legacy_cookies.clone().into(),
             identity: config.identity.clone(),
             force: config.rollout.force_key.as_ref().map(ForceTokens::new),
             mfa: mfa.collect(),

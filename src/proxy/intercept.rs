@@ -309,7 +309,7 @@ pub(super) async fn send(core: &Core, outgoing: Outgoing, asking: Asking) -> Res
 fn extra(visitor: Option<&Visitor>, rules: &Rules) -> Extra {
     match visitor {
         Some(visitor) => {
-            Extra { set: visitor.headers.clone(), strip_cookies: rules.session.legacy_cookies.clone() }
+            Extra { set: visitor.headers.clone(), strip_cookies: Some(Arc::clone(&rules.legacy_cookies)) }
         }
         None => Extra::default(),
     }

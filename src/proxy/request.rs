@@ -3,7 +3,10 @@
 use std::{
     fmt,
     net::IpAddr,
-    sync::atomic::{AtomicU64, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use bytes::Bytes;
@@ -62,7 +65,7 @@ pub(crate) struct Extra {
     /// Set after everything of the client's was stripped: the identity of a verified session (SEC-16).
     pub(crate) set: Vec<(HeaderName, HeaderValue)>,
     /// Names of cookies of the application that must not arrive; ours never do.
-    pub(crate) strip_cookies: Vec<String>,
+    pub(crate) strip_cookies: Option<Arc<[String]>>,
 }
 
 impl Accepted {

@@ -92,7 +92,7 @@ fn a_decision_s_fields_replace_whatever_the_client_sent() {
         let assertion = HeaderName::from_static("x-crossfade-assertion");
         let extra = Extra {
             set: vec![(assertion, HeaderValue::from_static("signed"))],
-            strip_cookies: vec!["legacy_session".to_owned()],
+            strip_cookies: Some(["legacy_session".to_owned()].into()),
         };
         let fields = [
             ("connection", "x-crossfade-assertion"),
