@@ -59,6 +59,8 @@ pub(super) enum Reading {
 #[derive(Clone)]
 pub(super) struct Granted {
     pub(super) ticket: Ticket,
+    /// The account by the very names that a success speaks of: what a browser is known for.
+    own: Vec<CountKey>,
     route: String,
     name: Option<LoginName>,
     client: std::net::IpAddr,
@@ -97,15 +99,24 @@ impl Gate {
         }
         accounts.sort_unstable();
         accounts.dedup();
+        let name = aims.names.first().cloned();
+        let spelled = name.as_ref().map(|name| keys.spelled(name));
+        let own: Vec<CountKey> =
+            spelled.into_iter().chain(aims.row.map(|row| keys.person(&row.key))).collect();
         // Known for one of several is known for none: an own account beside a victim's would open the victim's reserve.
         let is_plain = aims.reading == Reading::Plain;
-        let device = is_plain.then(|| self.known_device(headers, &accounts, rules)).flatten();
-        let guess =
-            Guess { device, accounts, address: keys.address(client), lockout: rules.lockout(aims.names) };
-        let name = aims.names.first().cloned();
+        let device = is_plain.then(|| self.known_device(headers, &own, rules)).flatten();
+        let address = keys.address(client);
+        let guess = Guess {
+            accounts,
+            device,
+            address,
+            pair: spelled.map_or(address, |spelled| address.with(spelled)),
+            lockout: rules.lockout(aims.names),
+        };
         match self.counts.ask(guess, &rules.guessing).await {
             Ok(ticket) => {
-                Ok(Granted { ticket, route: route.name.clone(), name, client, reading: aims.reading })
+                Ok(Granted { ticket, own, route: route.name.clone(), name, client, reading: aims.reading })
             }
             Err(limited) => {
                 self.recorder.limited(&route.name, name.as_ref(), limited, client);
@@ -121,12 +132,8 @@ impl Gate {
         client: std::net::IpAddr,
         rules: &Rules,
     ) -> Result<(), Limited> {
-        let guess = Guess {
-            accounts: Vec::new(),
-            device: None,
-            address: self.count_keys.address(client),
-            lockout: None,
-        };
+        let address = self.count_keys.address(client);
+        let guess = Guess { accounts: Vec::new(), device: None, address, pair: address, lockout: None };
         match self.counts.ask(guess, &rules.guessing).await {
             Ok(_) => Ok(()),
             Err(limited) => {
@@ -186,7 +193,7 @@ impl Gate {
             return None;
         }
         let (now, lifetime) = (self.clock.now(), rules.session.device_lifetime);
-        let accounts = &granted.ticket.guess.accounts;
+        let accounts = &granted.own;
         let known = self.known(headers, rules);
         let is_fresh = |key: &CountKey| {
             let found = known.iter().flat_map(|known| &known.accounts).find(|one| one.key == *key);
