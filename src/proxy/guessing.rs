@@ -67,6 +67,13 @@ pub(super) struct Granted {
     reading: Reading,
 }
 
+impl Granted {
+    /// The typed name, where one could be read.
+    pub(super) fn name(&self) -> Option<&LoginName> {
+        self.name.as_ref()
+    }
+}
+
 impl Rules {
     /// What the stores that these names lead to lock an account at.
     fn lockout(&self, names: &[LoginName]) -> Option<Lockout> {
@@ -214,15 +221,15 @@ impl Gate {
     }
 }
 
-/// What an outcome without the application says of the password; `None` where the application is still to be asked.
+/// What an outcome without the application says of the password; `None` where the application may still be asked.
 pub(super) fn tried_by(outcome: &Outcome) -> Option<Tried> {
     match outcome {
         Outcome::HandOver(over) if over.proven => Some(Tried::Right),
-        // Scalekit proves the person; the typed password went nowhere.
-        Outcome::HandOver(_) | Outcome::Closed(Closed::Store) => Some(Tried::Unasked),
+        Outcome::Closed(Closed::Store) => Some(Tried::Unasked),
         Outcome::Rejected(_) => Some(Tried::Wrong),
         Outcome::Closed(Closed::Legacy { .. }) => Some(Tried::Unanswered),
-        Outcome::Forward(_) | Outcome::AskUpstream => None,
+        // Not before the hand-over stands: where it cannot be begun, the application is asked.
+        Outcome::HandOver(_) | Outcome::Forward(_) | Outcome::AskUpstream => None,
     }
 }
 
