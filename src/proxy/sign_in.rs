@@ -382,8 +382,9 @@ impl SignIn<'_> {
                 None => false,
             }
         };
-        // Who cannot be seen in time is no proof of anything.
-        timeout(who.timeout, asked).await.unwrap_or(true)
+        // Who cannot be seen in time is no proof of anything, and the answer does not wait for it.
+        let budget = self.gate.journeys.settings.load().migration.legacy_lane_budget;
+        timeout(who.timeout.min(budget), asked).await.unwrap_or(true)
     }
 
     /// Whether the request's own cookies lead to this person, and the typed name does not. An application that lets a
