@@ -65,6 +65,12 @@ impl CountKeys {
         Self(hmac::Key::new(hmac::HMAC_SHA256, derived.as_ref()))
     }
 
+    /// What was typed, to the letter. Failures of names that look alike are counted together, but a success is that
+    /// of one of them: its owner may have chosen it to look like another's.
+    pub(crate) fn spelled(&self, name: &LoginName) -> CountKey {
+        self.of(b"spelled\0", name.canonical().as_bytes())
+    }
+
     /// What was typed, without all that an application may overlook.
     pub(crate) fn typed(&self, name: &LoginName) -> CountKey {
         self.of(b"typed\0", fold(name.canonical()).as_bytes())
@@ -122,6 +128,8 @@ pub(crate) struct Guess {
     /// A browser that is known for one of the accounts: nobody else's failures keep it out.
     pub(crate) device: Option<CountKey>,
     pub(crate) address: CountKey,
+    /// The name as it is spelled, and the address: a success clears what failed by the same two and nothing else.
+    pub(crate) pair: CountKey,
     /// What the legacy side locks the account at.
     pub(crate) lockout: Option<Lockout>,
 }

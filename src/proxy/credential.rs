@@ -3,6 +3,7 @@
 //! A request whose credential cannot be read without doubt is still the application's business: it is forwarded as
 //! it came, but it can never be a proof (design, "Settled").
 
+mod alike;
 mod strict_json;
 
 use std::sync::Arc;
@@ -35,6 +36,8 @@ pub(super) enum NoProof {
     Missing,
     /// A field is there twice: two readers could choose differently.
     Twice,
+    /// Beside a field there is one that some readers take for it.
+    LooksAlike,
     /// The name is not UTF-8, or not a name.
     NotAName,
     /// Not a form, not JSON.
@@ -48,6 +51,7 @@ impl NoProof {
             Self::InQuery => "in_query",
             Self::Missing => "missing",
             Self::Twice => "twice",
+            Self::LooksAlike => "looks_alike",
             Self::NotAName => "not_a_name",
             Self::Unreadable => "unreadable",
         }
@@ -60,11 +64,15 @@ pub(super) fn read(fields: &FieldNames, head: &Parts, body: &[u8]) -> Result<Cre
         FieldNames::Form { login, password, return_to } => {
             has_type(head, type_of(fields))?;
             let query = head.uri.query().unwrap_or_default().as_bytes();
-            if pairs(query).any(|(name, _)| name == login.as_bytes() || name == password.as_bytes()) {
+            if loose_pairs(query).any(|(name, _)| alike::is(&name, login) || alike::is(&name, password)) {
                 return Err(NoProof::InQuery);
             }
             let typed = only(body, login)?.ok_or(NoProof::Missing)?;
             let secret = only(body, password)?.ok_or(NoProof::Missing)?;
+            let alike = |field: &str| loose_pairs(body).filter(|(name, _)| alike::is(name, field)).count();
+            if alike(login) > 1 || alike(password) > 1 {
+                return Err(NoProof::LooksAlike);
+            }
             let asked = match return_to {
                 Some(field) => only(body, field)?.or(only(query, field)?),
                 None => None,
@@ -77,6 +85,9 @@ pub(super) fn read(fields: &FieldNames, head: &Parts, body: &[u8]) -> Result<Cre
             let document = strict_json::parse(body)?;
             let typed = text(&document, login)?;
             let secret = text(&document, password)?.as_bytes().to_vec();
+            if alike::beside(&document, &login.0) || alike::beside(&document, &password.0) {
+                return Err(NoProof::LooksAlike);
+            }
             let asked = return_to.as_ref().and_then(|pointer| document.pointer(&pointer.0)?.as_str());
             credential(typed, secret, asked.map(str::to_owned))
         }
@@ -90,7 +101,8 @@ pub(super) fn loose_names(fields: &FieldNames, head: &Parts, body: &[u8]) -> Vec
         FieldNames::Form { login, password, .. } => {
             let query = head.uri.query().unwrap_or_default().as_bytes();
             let named = |text: &[u8], field: &str| -> Vec<Vec<u8>> {
-                let named = pairs(text).filter(|(name, _)| name == field.as_bytes());
+                let all = pairs(text).chain(loose_pairs(text));
+                let named = all.filter(|(name, _)| alike::is(name, field));
                 named.map(|(_, value)| value).collect()
             };
             let of = |field: &str| {
@@ -102,9 +114,10 @@ pub(super) fn loose_names(fields: &FieldNames, head: &Parts, body: &[u8]) -> Vec
         FieldNames::Json { login, password, .. } => {
             // The lenient reader takes the last of two; the application may, too.
             let document: Value = serde_json::from_slice(body).unwrap_or_default();
-            let has_password = document.pointer(&password.0).is_some();
-            let name = document.pointer(&login.0).and_then(Value::as_str).filter(|_| has_password);
-            name.map(|name| name.as_bytes().to_vec()).into_iter().collect()
+            let has_password = !alike::values(&document, &password.0).is_empty();
+            let names = alike::values(&document, &login.0).into_iter().filter_map(Value::as_str);
+            let names = names.filter(|_| has_password).map(|name| name.as_bytes().to_vec()).collect();
+            first_and_last(names)
         }
     };
     let texts = names.iter().map(|name| String::from_utf8_lossy(name));
@@ -124,8 +137,11 @@ fn first_and_last(mut values: Vec<Vec<u8>>) -> Vec<Vec<u8>> {
 /// The values of a field of a `multipart/form-data` body, whatever its boundary is: up to the line's end.
 fn multipart(body: &[u8], field: &str) -> Vec<Vec<u8>> {
     let text = String::from_utf8_lossy(body);
-    let marks = [format!("name=\"{field}\""), format!("name={field}\r")];
-    let parts = marks.iter().flat_map(|mark| text.split(mark.as_str()).skip(1));
+    let parts = text.split("name=").skip(1).filter(|part| {
+        let quoted = part.strip_prefix('"').and_then(|part| part.split('"').next());
+        let name = quoted.or_else(|| part.split(['\r', ';']).next());
+        name.is_some_and(|name| alike::is(name.as_bytes(), field))
+    });
     let values = parts.filter_map(|part| part.split_once("\r\n\r\n")?.1.split("\r\n").next());
     values.map(|value| value.as_bytes().to_vec()).collect()
 }
@@ -157,7 +173,19 @@ fn has_type(head: &Parts, wanted: &str) -> Result<(), NoProof> {
 
 /// The pairs of an `application/x-www-form-urlencoded` text, as bytes (WHATWG URL, §5.1).
 fn pairs(text: &[u8]) -> impl Iterator<Item = (Vec<u8>, Vec<u8>)> {
-    let parts = text.split(|byte| *byte == b'&').filter(|part| !part.is_empty());
+    pairs_between(text, b"&")
+}
+
+/// As the readers of some years ago take them, for which `;` stands between two pairs as well.
+fn loose_pairs(text: &[u8]) -> impl Iterator<Item = (Vec<u8>, Vec<u8>)> {
+    pairs_between(text, b"&;")
+}
+
+fn pairs_between<'a>(
+    text: &'a [u8],
+    separators: &'static [u8],
+) -> impl Iterator<Item = (Vec<u8>, Vec<u8>)> + use<'a> {
+    let parts = text.split(|byte| separators.contains(byte)).filter(|part| !part.is_empty());
     parts.map(|part| {
         let at = part.iter().position(|byte| *byte == b'=');
         let (name, value) = at.map_or((part, &[][..]), |at| {
@@ -227,7 +255,14 @@ mod tests {
             ("/login", b"user[email]=a&pass=b&pass=b", NoProof::Twice),
             ("/login", b"user[email]=a&user%5bemail%5D=b&pass=b", NoProof::Twice),
             ("/login", b"user[email]=a&pass=b&next=/&next=/x", NoProof::Twice),
+            ("/login", b"user[email]=a&pass=b&+pass=c", NoProof::LooksAlike),
+            ("/login", b"user[email]=a&user.email=b&pass=c", NoProof::LooksAlike),
+            ("/login", b"user[email]=a&user[ email]x=b&pass=c", NoProof::LooksAlike),
+            ("/login", b"x=1;user[email]=a&user[email]=b&pass=c", NoProof::LooksAlike),
+            ("/login", b"User[Email]=b&user[email]=a&pass=c", NoProof::LooksAlike),
+            ("/login", b"user[email]=a&pass=b&pass%00x=c", NoProof::LooksAlike),
             ("/login?pass=b", b"user[email]=a&pass=b", NoProof::InQuery),
+            ("/login?PASS=b", b"user[email]=a&pass=b", NoProof::InQuery),
             ("/login?user[email]=", b"user[email]=a&pass=b", NoProof::InQuery),
             ("/login", b"user[email]=%ff&pass=b", NoProof::NotAName),
             ("/login", b"user[email]=a%0ab&pass=b", NoProof::NotAName),
@@ -257,6 +292,12 @@ mod tests {
         assert_eq!(read.unwrap(), ("ann".into(), "pä\0".as_bytes().to_vec()));
         for (body, why) in [
             (br#"{"user":{"email":"ann"},"password":"p","password":"q"}"#.as_slice(), NoProof::Twice),
+            (br#"{"user":{"email":"ann","Email":"bob"},"password":"p"}"#, NoProof::LooksAlike),
+            (br#"{"user":{"email":"ann"},"USER":{"email":"bob"},"password":"p"}"#, NoProof::LooksAlike),
+            (
+                "{\"user\":{\"email\":\"ann\"},\"password\":\"p\",\"pa\u{17f}sword\":\"q\"}".as_bytes(),
+                NoProof::LooksAlike,
+            ),
             (br#"{"user":{"email":"ann"},"password":7}"#, NoProof::Missing),
             (br#"{"user":"ann","password":"p"}"#, NoProof::Missing),
             (br#"{"user":{"email":"ann"},"password":"p"} x"#, NoProof::Unreadable),
@@ -266,6 +307,36 @@ mod tests {
             assert_eq!(read_json(body).err(), Some(why));
         }
         assert_eq!(read_json("[".repeat(10_000).as_bytes()).err(), Some(NoProof::Unreadable));
+    }
+
+    #[test]
+    fn every_name_that_some_reader_takes_is_counted() {
+        let names = |fields: &FieldNames, content_type: &str, body: &[u8]| {
+            let names = loose_names(fields, &head("/login", content_type), body);
+            names.iter().map(|name| name.as_typed().to_owned()).collect::<Vec<_>>()
+        };
+        let form_type = "application/x-www-form-urlencoded";
+        for body in [
+            b"user[email]=ann&+user[email]=bob&pass=x".as_slice(),
+            b"user[email]=ann&user_email=bob&pass=x",
+            b"user[email]=ann&x=;user[email]=bob&pass=x",
+            b"user[email]=ann&USER[email]=bob&Pass=x",
+        ] {
+            let mut names = names(&form(), form_type, body);
+            names.sort_unstable();
+            names.dedup();
+            assert_eq!(names, ["ann", "bob"], "{body:?}");
+        }
+        let part = "--b\r\nContent-Disposition: form-data; ";
+        let multipart =
+            format!("{part}name=\"User[email]\"\r\n\r\nann\r\n{part}name=pass;x\r\n\r\nx\r\n--b--");
+        assert_eq!(names(&form(), "multipart/form-data; boundary=b", multipart.as_bytes()), ["ann"]);
+        let pointer = |text: &str| Pointer(text.into());
+        let json = FieldNames::Json { login: pointer("/email"), password: pointer("/pw"), return_to: None };
+        let body = br#"{"email":"ann","Email":"bob","PW":"x"}"#;
+        let mut found = names(&json, "application/json", body);
+        found.sort_unstable();
+        assert_eq!(found, ["ann", "bob"]);
     }
 
     #[test]

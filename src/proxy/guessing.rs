@@ -59,10 +59,19 @@ pub(super) enum Reading {
 #[derive(Clone)]
 pub(super) struct Granted {
     pub(super) ticket: Ticket,
+    /// The account by the very names that a success speaks of: what a browser is known for.
+    own: Vec<CountKey>,
     route: String,
     name: Option<LoginName>,
     client: std::net::IpAddr,
     reading: Reading,
+}
+
+impl Granted {
+    /// The typed name, where one could be read.
+    pub(super) fn name(&self) -> Option<&LoginName> {
+        self.name.as_ref()
+    }
 }
 
 impl Rules {
@@ -97,15 +106,24 @@ impl Gate {
         }
         accounts.sort_unstable();
         accounts.dedup();
+        let name = aims.names.first().cloned();
+        let spelled = name.as_ref().map(|name| keys.spelled(name));
+        let own: Vec<CountKey> =
+            spelled.into_iter().chain(aims.row.map(|row| keys.person(&row.key))).collect();
         // Known for one of several is known for none: an own account beside a victim's would open the victim's reserve.
         let is_plain = aims.reading == Reading::Plain;
-        let device = is_plain.then(|| self.known_device(headers, &accounts, rules)).flatten();
-        let guess =
-            Guess { device, accounts, address: keys.address(client), lockout: rules.lockout(aims.names) };
-        let name = aims.names.first().cloned();
+        let device = is_plain.then(|| self.known_device(headers, &own, rules)).flatten();
+        let address = keys.address(client);
+        let guess = Guess {
+            accounts,
+            device,
+            address,
+            pair: spelled.map_or(address, |spelled| address.with(spelled)),
+            lockout: rules.lockout(aims.names),
+        };
         match self.counts.ask(guess, &rules.guessing).await {
             Ok(ticket) => {
-                Ok(Granted { ticket, route: route.name.clone(), name, client, reading: aims.reading })
+                Ok(Granted { ticket, own, route: route.name.clone(), name, client, reading: aims.reading })
             }
             Err(limited) => {
                 self.recorder.limited(&route.name, name.as_ref(), limited, client);
@@ -121,12 +139,8 @@ impl Gate {
         client: std::net::IpAddr,
         rules: &Rules,
     ) -> Result<(), Limited> {
-        let guess = Guess {
-            accounts: Vec::new(),
-            device: None,
-            address: self.count_keys.address(client),
-            lockout: None,
-        };
+        let address = self.count_keys.address(client);
+        let guess = Guess { accounts: Vec::new(), device: None, address, pair: address, lockout: None };
         match self.counts.ask(guess, &rules.guessing).await {
             Ok(_) => Ok(()),
             Err(limited) => {
@@ -186,7 +200,7 @@ impl Gate {
             return None;
         }
         let (now, lifetime) = (self.clock.now(), rules.session.device_lifetime);
-        let accounts = &granted.ticket.guess.accounts;
+        let accounts = &granted.own;
         let known = self.known(headers, rules);
         let is_fresh = |key: &CountKey| {
             let found = known.iter().flat_map(|known| &known.accounts).find(|one| one.key == *key);
@@ -207,15 +221,15 @@ impl Gate {
     }
 }
 
-/// What an outcome without the application says of the password; `None` where the application is still to be asked.
+/// What an outcome without the application says of the password; `None` where the application may still be asked.
 pub(super) fn tried_by(outcome: &Outcome) -> Option<Tried> {
     match outcome {
         Outcome::HandOver(over) if over.proven => Some(Tried::Right),
-        // Scalekit proves the person; the typed password went nowhere.
-        Outcome::HandOver(_) | Outcome::Closed(Closed::Store) => Some(Tried::Unasked),
+        Outcome::Closed(Closed::Store) => Some(Tried::Unasked),
         Outcome::Rejected(_) => Some(Tried::Wrong),
         Outcome::Closed(Closed::Legacy { .. }) => Some(Tried::Unanswered),
-        Outcome::Forward(_) | Outcome::AskUpstream => None,
+        // Not before the hand-over stands: where it cannot be begun, the application is asked.
+        Outcome::HandOver(_) | Outcome::Forward(_) | Outcome::AskUpstream => None,
     }
 }
 

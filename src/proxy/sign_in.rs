@@ -29,7 +29,7 @@ use super::{
     who_am_i,
 };
 use crate::{
-    config::{ClientKind, FieldNames, HandOff, SignInRoute, WhoAmI},
+    config::{ClientKind, FieldNames, HandOff, SignInRoute, Signal, WhoAmI},
     identity::LegacyRecord,
     login::{Attempt, ClientFacts, Closed, Decided, HandOver, Outcome, Tried, Upstream},
     pages::{Asked, Pages, Problem},
@@ -268,7 +268,15 @@ impl SignIn<'_> {
         let known =
             known.and_then(|granted| self.gate.remember_known(&self.head.headers, granted, self.rules));
         let begins_elsewhere = matches!(over.hand_off, HandOff::App { .. });
-        let sent = self.gate.shared(async move { gate.hand_over(&rules, &over, &leaving).await });
+        let granted = self.granted.clone().filter(|_| !over.proven);
+        let sent = self.gate.shared(async move {
+            let sent = gate.hand_over(&rules, &over, &leaving).await;
+            // Scalekit proves the person, and the typed password goes nowhere: unless the application gets it yet.
+            if let Some(granted) = granted.filter(|_| sent.is_ok() || over.crossed) {
+                gate.tried(&granted, Tried::Unasked, &rules).await;
+            }
+            sent
+        });
         let sent = sent.await.map(|sent| sent.map(|page| Gate::with_cookies(page, [known])));
         match sent {
             // No callback of ours follows that would end the session of whoever was here before (SEC-20).
@@ -305,8 +313,10 @@ impl SignIn<'_> {
     /// Sends the form on as it came, judges the answer by the route's signals, and takes down what it says of the try.
     async fn ask_application(&self) -> (Response<AnswerBody>, bool) {
         let (mut answer, said_yes) = self.judge_application().await;
-        self.tried(tried_by_application(said_yes, answer.status())).await;
-        let granted = self.granted.as_ref().filter(|_| said_yes);
+        let is_old = said_yes && self.is_old_yes(&answer).await;
+        let tried = tried_by_application(said_yes, answer.status());
+        self.tried(if is_old { Tried::Unasked } else { tried }).await;
+        let granted = self.granted.as_ref().filter(|_| said_yes && !is_old);
         let known =
             granted.and_then(|granted| self.gate.remember_known(&self.head.headers, granted, self.rules));
         if let Some(cookie) = known {
@@ -345,10 +355,61 @@ impl SignIn<'_> {
     async fn application_says(&self, answer: &Response<AnswerBody>) -> Option<Upstream> {
         let Some(who) = &self.rules.sign_in.who_am_i else { return Some(Upstream::SignalsOnly) };
         let named = timeout(who.timeout, self.who_am_i(who, answer.headers())).await.ok().flatten();
-        if named.is_none() {
+        let Some(named) = named else {
             tracing::warn!(request.id = %self.asked.id, "who-am-I named nobody after a sign-in");
+            return None;
+        };
+        if self.was_signed_in_as(who, &named).await {
+            tracing::warn!(
+                request.id = %self.asked.id,
+                "who-am-I named somebody who was signed in before, and whose names (sign_in.who_am_i.login) are not \
+                 the one that was typed: nobody moves by that"
+            );
+            return None;
         }
-        named.map(|record| Upstream::Named(Box::new(record)))
+        Some(named).map(|record| Upstream::Named(Box::new(record)))
+    }
+
+    /// Whether a yes is no word on what was typed: many applications lead whoever is signed in already on to their
+    /// front page, whatever the form says. Without who-am-I that cannot be seen.
+    async fn is_old_yes(&self, answer: &Response<AnswerBody>) -> bool {
+        let Some(who) = self.rules.sign_in.who_am_i.as_ref().filter(|_| self.brings_a_session()) else {
+            return false;
+        };
+        let asked = async {
+            match self.who_am_i(who, answer.headers()).await {
+                Some(named) => self.was_signed_in_as(who, &named).await,
+                None => false,
+            }
+        };
+        // Who cannot be seen in time is no proof of anything, and the answer does not wait for it.
+        let budget = self.gate.journeys.settings.load().migration.legacy_lane_budget;
+        timeout(who.timeout.min(budget), asked).await.unwrap_or(true)
+    }
+
+    /// Whether the request's own cookies lead to this person, and the typed name does not. An application that lets a
+    /// sign-in begin a new session ends the old one; where it does not, a name that is the person's own is enough.
+    async fn was_signed_in_as(&self, who: &WhoAmI, named: &LegacyRecord) -> bool {
+        let typed = self.granted.as_ref().and_then(Granted::name);
+        if !self.brings_a_session() || typed.is_some_and(|typed| who_am_i::is_called(named, typed)) {
+            return false;
+        }
+        let before = timeout(who.timeout, self.who_am_i(who, &HeaderMap::new())).await;
+        before.map_or(true, |before| before.is_some_and(|before| before.key() == named.key()))
+    }
+
+    /// Whether a cookie came along that may be the application's session.
+    fn brings_a_session(&self) -> bool {
+        let jar = CookieJar::new(&self.head.headers);
+        let set = self.route.success.iter().filter_map(|signal| match signal {
+            Signal::SetsCookie(name) => Some(name),
+            _ => None,
+        });
+        let mut named = set.chain(&self.rules.session.legacy_cookies).peekable();
+        match named.peek() {
+            Some(_) => named.any(|name| jar.has(name)),
+            None => self.head.headers.contains_key(COOKIE),
+        }
     }
 
     async fn who_am_i(&self, who: &WhoAmI, answered: &HeaderMap) -> Option<LegacyRecord> {

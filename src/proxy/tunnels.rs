@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use super::Gate;
 use crate::{
     clock::Timestamp,
-    session::{Digest, Session},
+    session::{Digest, KeyRing, Session},
 };
 
 /// How often the store is asked about sessions with open connections.
@@ -31,6 +31,8 @@ struct Open {
     count: usize,
     /// The session's absolute end, for when the store cannot be asked.
     ends_at: Timestamp,
+    /// The beginning of its sealed tokens, which names the key, as it was when the first connection was opened.
+    sealed: String,
 }
 
 /// One connection's place; given up when dropped.
@@ -49,6 +51,7 @@ impl Tunnels {
             cut: CancellationToken::new(),
             count: 0,
             ends_at: session.ends_at,
+            sealed: key_of(session),
         });
         entry.count += 1;
         Bound { tunnels: Arc::clone(self), id, cut: entry.cut.clone() }
@@ -70,9 +73,27 @@ impl Tunnels {
         open.iter().filter(|(_, open)| now >= open.ends_at).map(|(id, _)| id.clone()).collect()
     }
 
+    /// Those whose tokens were sealed by a key that is there no more.
+    fn of_retired_keys(&self, keys: &KeyRing) -> Vec<Digest> {
+        let open = self.lock();
+        open.iter().filter(|(_, open)| !keys.knows(&open.sealed)).map(|(id, _)| id.clone()).collect()
+    }
+
+    /// Notes that a session was sealed anew.
+    fn sealed_anew(&self, id: &Digest, sealed: String) {
+        if let Some(open) = self.lock().get_mut(id) {
+            open.sealed = sealed;
+        }
+    }
+
     fn lock(&self) -> MutexGuard<'_, HashMap<Digest, Open>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// As much of a session's sealed tokens as [`KeyRing::knows`] looks at.
+fn key_of(session: &Session) -> String {
+    session.tokens.chars().take(8).collect()
 }
 
 impl Bound {
@@ -126,6 +147,16 @@ impl Gate {
         });
         for id in ended {
             self.visitors.forget(&id);
+        }
+        // A session of a retired key is nobody's any more, though the store still has it.
+        for id in self.visitors.tunnels.of_retired_keys(&self.keys) {
+            match self.sessions.store.get(&id).await {
+                Ok(Some(session)) if self.keys.knows(&session.tokens) => {
+                    self.visitors.tunnels.sealed_anew(&id, key_of(&session));
+                }
+                // Where the store cannot be asked, the key's end is what is known.
+                Ok(_) | Err(_) => self.visitors.forget(&id),
+            }
         }
     }
 }

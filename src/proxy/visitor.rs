@@ -1,7 +1,7 @@
 //! Who sends a request: the session behind our cookie, and what the application is told of it.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, VecDeque},
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -21,6 +21,9 @@ const FRESH: Duration = Duration::from_secs(1);
 
 /// Above this many the cache starts anew; it is a cache.
 const MOST_VISITORS: usize = 20_000;
+
+/// So many of those who were forgotten are known by name.
+const LAST_FORGOTTEN: usize = 256;
 
 /// A signed-in browser, ready to be told to the application.
 #[derive(Debug)]
@@ -44,6 +47,9 @@ struct Recent {
     known: HashMap<Digest, Arc<Visitor>>,
     /// Grows whenever somebody is forgotten: a look-up that began before may bring what is not true any more.
     forgotten: u64,
+    /// Who was forgotten last, the newest at the end. Anybody may have an id forgotten that is nobody's, and that must
+    /// not keep everybody else's look-ups out.
+    last_forgotten: VecDeque<Digest>,
 }
 
 impl Visitors {
@@ -60,10 +66,12 @@ impl Visitors {
         self.lock().forgotten
     }
 
-    /// Keeps who was looked up, unless somebody was forgotten meanwhile.
+    /// Keeps who was looked up, unless they were forgotten meanwhile, or so many were that nobody knows.
     pub(super) fn remember(&self, id: Digest, visitor: Arc<Visitor>, forgotten: u64) {
         let mut recent = self.lock();
-        if recent.forgotten != forgotten {
+        let meanwhile = usize::try_from(recent.forgotten.saturating_sub(forgotten)).unwrap_or(usize::MAX);
+        let mut last = recent.last_forgotten.iter().rev().take(meanwhile);
+        if meanwhile > LAST_FORGOTTEN || last.any(|forgotten| *forgotten == id) {
             return;
         }
         if recent.known.len() >= MOST_VISITORS {
@@ -76,6 +84,10 @@ impl Visitors {
     pub(super) fn look_again(&self, id: &Digest) {
         let mut recent = self.lock();
         recent.forgotten += 1;
+        if recent.last_forgotten.len() >= LAST_FORGOTTEN {
+            recent.last_forgotten.pop_front();
+        }
+        recent.last_forgotten.push_back(id.clone());
         recent.known.remove(id);
     }
 
@@ -279,5 +291,28 @@ mod tests {
         visitors.forget(&id);
         visitors.remember(id.clone(), Arc::new(late), seen);
         assert!(visitors.recent(&id, &shared).is_none());
+    }
+
+    #[test]
+    fn whoever_has_strangers_forgotten_keeps_nobody_out() {
+        let clock = TestClock::at(Timestamp::from_seconds(1000));
+        let shared: SharedClock = clock;
+        let (visitors, id) = (Visitors::default(), Digest::of("id"));
+        for (strangers, is_kept) in [(2, true), (LAST_FORGOTTEN, true), (LAST_FORGOTTEN + 1, false)] {
+            visitors.forget(&id);
+            let seen = visitors.forgotten();
+            for number in 0..strangers {
+                visitors.forget(&Digest::of(&number.to_string()));
+            }
+            let found = Visitor::of(session(Origin::Legacy), &rules(UserValue::Sub), &signer(), shared.now());
+            visitors.remember(id.clone(), Arc::new(found), seen);
+            assert_eq!(visitors.recent(&id, &shared).is_some(), is_kept, "{strangers}");
+        }
+        let seen = visitors.forgotten();
+        visitors.forget(&id);
+        visitors.forget(&Digest::of("stranger"));
+        let late = Visitor::of(session(Origin::Legacy), &rules(UserValue::Sub), &signer(), shared.now());
+        visitors.remember(id.clone(), Arc::new(late), seen);
+        assert!(visitors.recent(&id, &shared).is_none(), "forgotten, and then somebody else");
     }
 }

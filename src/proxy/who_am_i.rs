@@ -10,7 +10,7 @@ use super::signals::is_alive;
 use crate::{
     clock::Timestamp,
     config::{MfaDeclaration, Pointer, WhoAmI},
-    identity::{AccountState, EmailClaim, LegacyId, LegacyRecord, MfaState, PersonName},
+    identity::{AccountState, EmailClaim, LegacyId, LegacyRecord, LoginName, MfaState, PersonName},
 };
 
 /// The largest answer that is read, in bytes.
@@ -74,6 +74,13 @@ pub(super) fn record(rules: &WhoAmI, mfa: &MfaDeclaration, body: &[u8]) -> Optio
         roles: Vec::new(),
         metadata: std::collections::BTreeMap::new(),
     })
+}
+
+/// Whether a typed name is one that the record bears.
+pub(super) fn is_called(record: &LegacyRecord, typed: &LoginName) -> bool {
+    let names = [Some(record.login.as_str()), Some(record.id.as_str()), record.email.address.as_deref()];
+    let mut names = names.into_iter().flatten().filter_map(LoginName::parse);
+    names.any(|name| name.canonical() == typed.canonical())
 }
 
 /// The application let the person in, so they are active unless the configured member says something else.

@@ -94,7 +94,7 @@ impl All {
             let failures = self.failures.room(rules.entries, |failures| failures.is_over(limit, now));
             let count = failures.entry(own(*account, guess)).or_default();
             count
-                .take(limit, (ticket.id, guess.address), now)
+                .take(limit, (ticket.id, guess.pair), now)
                 .map_err(|wait| Limited { by: Limit::Account, wait })?;
             let Some(lockout) = &guess.lockout else { continue };
             let spent = self.spent.room(rules.entries, |spent| spent.is_over(lockout, now));
@@ -222,6 +222,7 @@ mod tests {
             accounts: vec![keys.device(account)],
             device: None,
             address: keys.address(std::net::Ipv4Addr::from(number).into()),
+            pair: keys.address(std::net::Ipv4Addr::from(number).into()),
             lockout: Some(crate::config::Lockout { failures: 1000, window: rules.account.window }),
         };
         let ask = |account: &str, number| counts.all().ask(guess(account, number), &rules, counts.now());

@@ -33,7 +33,8 @@ pub(crate) struct Failures {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Failure {
     at: Timestamp,
-    address: CountKey,
+    /// [`super::Guess::pair`].
+    pair: CountKey,
     ticket: u64,
     beyond: bool,
     /// The last try before it, for the wait of the next one.
@@ -47,7 +48,7 @@ impl Failures {
     pub(crate) fn take(
         &mut self,
         limit: &AccountLimit,
-        (ticket, address): (u64, CountKey),
+        (ticket, pair): (u64, CountKey),
         now: Timestamp,
     ) -> Result<(), Duration> {
         self.forget(limit, now);
@@ -59,7 +60,7 @@ impl Failures {
             }
             self.beyond = self.beyond.saturating_add(1);
         }
-        self.recent.push(Failure { at: now, address, ticket, beyond, before: self.last, settled: false });
+        self.recent.push(Failure { at: now, pair, ticket, beyond, before: self.last, settled: false });
         self.last = now;
         Ok(())
     }
@@ -84,15 +85,14 @@ impl Failures {
         self.remove(|failure| failure.ticket == ticket && !failure.settled);
     }
 
-    /// The password was right: what came from the same address before was the person, too. Failures from elsewhere
-    /// stay, or an attacker could have them forgiven by waiting for the person (SEC-41).
+    /// The password was right: what came from the same address by the same name before was the person, too. Failures
+    /// from elsewhere stay, or an attacker could have them forgiven by waiting for the person (SEC-41).
     pub(crate) fn forgive(&mut self, ticket: u64) {
-        let Some(address) =
-            self.recent.iter().find(|failure| failure.ticket == ticket).map(|one| one.address)
+        let Some(pair) = self.recent.iter().find(|failure| failure.ticket == ticket).map(|one| one.pair)
         else {
             return;
         };
-        self.remove(|failure| failure.address == address && (failure.settled || failure.ticket == ticket));
+        self.remove(|failure| failure.pair == pair && (failure.settled || failure.ticket == ticket));
     }
 
     /// Whether nobody has said yet what came of the try.

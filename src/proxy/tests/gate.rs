@@ -14,7 +14,7 @@ use crate::{
     config::{Config, Environment, HandOff, Public, RoutePath, Upstream, parse},
     identity::{LegacyId, PersonKey, Secret, SourceName, SubjectKey},
     login::{
-        Chain, CountKeys, Journeys, Moment, Origin, Row, RowState, Settings, UserId, Witness,
+        Alias, Chain, CountKeys, Journeys, Moment, Origin, Row, RowState, Settings, UserId, Witness,
         tests::{FakeDirectory, FakeStore, OnDuplicate},
     },
     net::Tracker,
@@ -72,12 +72,16 @@ impl Witness for Quiet {
 }
 
 /// A Scalekit that is never met.
-struct Away;
+struct Away {
+    /// Whether the address to send a browser to is known.
+    begins: bool,
+}
 
 #[async_trait]
 impl IdentityProvider for Away {
     async fn authorize_url(&self, _: Authorize<'_>, _: Deadline) -> Result<Url, SignInError> {
-        Ok(Url::parse("https://example.scalekit.com/oauth/authorize").unwrap())
+        let url = Url::parse("https://example.scalekit.com/oauth/authorize").unwrap();
+        if self.begins { Ok(url) } else { Err(SignInError::Unavailable("down".into(), None)) }
     }
 
     async fn redeem(
@@ -109,7 +113,7 @@ pub(super) struct World {
 
 impl World {
     pub(super) fn before(application: &Application, config: &Config) -> Self {
-        Self::with(application, config, Arc::new(Away))
+        Self::with(application, config, Arc::new(Away { begins: true }))
     }
 
     pub(super) fn with(
@@ -126,7 +130,7 @@ impl World {
         config: &Config,
         tweak: impl FnOnce(&mut Public, &mut Upstream),
     ) -> Self {
-        Self::made(application, config, Arc::new(Away), tweak)
+        Self::made(application, config, Arc::new(Away { begins: true }), tweak)
     }
 
     fn made(
@@ -326,6 +330,79 @@ fn an_own_account_in_the_same_form_forgives_no_failures_of_another() {
     assert_eq!(both.status, 429, "a browser known for one of them is not known for the other");
     assert!(known(&world.sign_in("l=bob&p=right", cookie)), "another account is added");
     assert!(!application.received().contains("crossfade-known"), "the application never sees it");
+}
+
+#[test]
+fn a_look_alikes_browser_is_not_known_for_the_other() {
+    let application = application(NOBODY);
+    let world = World::before(&application, &config("cutover: 0%", ""));
+    for _ in 0..10 {
+        assert_eq!(world.sign_in("l=victim&p=wrong", "a=b").status, 302);
+    }
+    let reply = world.sign_in("l=mallory&p=right", "a=b");
+    let line = reply.all("set-cookie").into_iter().find(|line| line.contains("-known=")).unwrap().to_owned();
+    let cookie = line.split(';').next().unwrap();
+    // An own account by a name that somebody may take for the victim's.
+    let reply = world.sign_in("l=v%C3%ADctim&p=right", cookie);
+    assert_eq!(reply.status, 429, "they share a count");
+    let other = World::before(&application, &config("cutover: 0%", ""));
+    let reply = other.sign_in("l=v%C3%ADctim&p=right", "a=b");
+    let line = reply.all("set-cookie").into_iter().find(|line| line.contains("-known=")).unwrap().to_owned();
+    let cookie = line.split(';').next().unwrap();
+    for number in 0..12 {
+        let status = other.sign_in("l=victim&p=wrong", cookie).status;
+        assert_eq!(status == 429, number >= 10, "{number}");
+    }
+    assert_eq!(other.sign_in("l=victim&p=wrong", "a=b").status, 429, "it was counted as a stranger's");
+}
+
+#[test]
+fn a_yes_to_somebody_who_was_signed_in_before_says_nothing_of_the_form() {
+    // Leads whoever has a session on to the front page, whatever the form says.
+    let application = Application::run(|guest| {
+        while let Some(request) = guest.request() {
+            let signed_in = request.contains("sid=ann");
+            guest.send(match () {
+                () if request.starts_with("GET /me") && signed_in => ANN,
+                () if request.starts_with("GET /me") => NOBODY,
+                () if signed_in || request.contains("p=right") => {
+                    "HTTP/1.1 302 Found\r\nSet-Cookie: sid=ann\r\nLocation: /\r\nContent-Length: 0\r\n\r\n"
+                }
+                () => "HTTP/1.1 302 Found\r\nLocation: /login\r\nContent-Length: 0\r\n\r\n",
+            });
+        }
+    });
+    let world = World::before(&application, &config("cutover: 0%, migrate: 100%", ""));
+    for number in 0..12 {
+        assert_eq!(world.sign_in("l=victim&p=wrong", "a=b").status == 429, number >= 10, "{number}");
+        if number == 8 {
+            let reply = world.sign_in("l=victim&p=wrong", "sid=ann");
+            assert_eq!(reply.all("location")[..].to_vec(), ["/"]);
+            let set = reply.all("set-cookie");
+            assert!(!set.iter().any(|line| line.contains("-known=")), "{set:?}");
+        }
+    }
+    let victim = Alias::Typed("victim".into());
+    let row = world.runtime.block_on(world.gate.journeys.ledger.find(&victim)).unwrap();
+    assert!(row.is_none(), "the victim's name leads to somebody else");
+    assert_eq!(world.users(), 0);
+    // The person's own name is theirs, whatever cookies come along.
+    world.sign_in("l=ann&p=right", "sid=ann");
+    assert_eq!(world.users(), 1);
+}
+
+#[test]
+fn a_guess_that_goes_to_the_application_for_want_of_scalekit_counts() {
+    let application = application(NOBODY);
+    let away = Arc::new(Away { begins: false });
+    let world = World::with(&application, &config("cutover: 100%", ""), away);
+    // Moved, and Scalekit's sign-in cannot be begun.
+    assert_eq!(world.sign_in("l=ann%40example.com&p=right", "a=b").status, 302);
+    assert_eq!(world.users(), 1);
+    for number in 0..12 {
+        let status = world.sign_in("l=ann%40example.com&p=wrong", "a=b").status;
+        assert_eq!(status == 429, number >= 10, "{number}");
+    }
 }
 
 #[test]

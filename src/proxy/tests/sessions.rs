@@ -222,6 +222,25 @@ fn a_web_socket_ends_with_its_session_and_with_no_other() {
 }
 
 #[test]
+fn a_web_socket_ends_with_the_key_of_its_session() {
+    let application = live_application();
+    let world = World::before(&application, &config("cutover: 0%", ""));
+    let key = |letter: &str| Secret::new(letter.repeat(32));
+    let (old, _) = world.session_of("ann", Duration::from_mins(5));
+    let mut theirs = world.web_socket(&old);
+    world.gate.keys.replace(&[key("n"), key("k")]).unwrap();
+    let (new, _) = world.session_of("bob", Duration::from_mins(5));
+    let mut others = world.web_socket(&new);
+    thread::park_timeout(Duration::from_millis(700));
+    speak(&mut theirs);
+    world.gate.keys.replace(&[key("n")]).unwrap();
+    let soon = Deadline::within(SOON);
+    assert!(theirs.is_closed());
+    assert!(!soon.has_passed(), "it took longer than {SOON:?}");
+    speak(&mut others);
+}
+
+#[test]
 fn a_web_socket_ends_at_its_sessions_time_although_bytes_flow() {
     for (idle, absolute) in [(1, 60), (60, 1)] {
         let application = live_application();

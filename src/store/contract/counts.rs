@@ -43,7 +43,8 @@ fn account(name: &str) -> CountKey {
 /// A try of an account from `192.0.2.n`.
 fn guess(name: &str, n: u8) -> Guess {
     let address = keys().address(IpAddr::from([192, 0, 2, n]));
-    Guess { accounts: vec![account(name)], device: None, address, lockout: None }
+    let pair = address.with(keys().spelled(&LoginName::parse(name).unwrap()));
+    Guess { accounts: vec![account(name)], device: None, address, pair, lockout: None }
 }
 
 fn on_device(device: &str, guess: Guess) -> Guess {
@@ -88,6 +89,7 @@ pub(super) async fn counts(counts: &dyn TryCounter, wait: &dyn Fn(Duration)) {
     let mut suite = Suite { counts, rules: rules(), wait };
     an_account_waits_whoever_tries(&suite).await;
     a_success_clears_its_own_pair(&suite).await;
+    a_look_alikes_success_clears_nothing(&suite).await;
     known_devices_are_apart(&suite).await;
     tries_at_once_are_counted(&suite).await;
     no_account_is_locked_elsewhere(&suite).await;
@@ -120,6 +122,17 @@ async fn a_success_clears_its_own_pair(suite: &Suite<'_>) {
     assert_eq!(suite.refusal(guess("cat", 1)).await, None, "two failures are left");
     suite.fails(guess("cat", 1), 1).await;
     assert_eq!(suite.refusal(guess("cat", 1)).await, Some(Limit::Account));
+}
+
+async fn a_look_alikes_success_clears_nothing(suite: &Suite<'_>) {
+    suite.fails(guess("leo", 1), 2).await;
+    suite.tries(guess("l\u{e9}o", 1), Tried::Right).await;
+    suite.fails(guess("leo", 1), 1).await;
+    assert_eq!(suite.refusal(guess("leo", 1)).await, Some(Limit::Account));
+    suite.fails(guess("mia", 1), 2).await;
+    suite.tries(guess("mia", 1), Tried::Right).await;
+    suite.fails(guess("mia", 1), 2).await;
+    assert_eq!(suite.refusal(guess("mia", 1)).await, None);
 }
 
 async fn known_devices_are_apart(suite: &Suite<'_>) {
