@@ -90,7 +90,7 @@ fn every_example_fits_the_schema_and_a_wrong_one_does_not() {
 fn the_schema_describes_every_section() {
     let schema = schema();
     let properties = schema["properties"].as_object().unwrap();
-    assert_eq!(properties.len(), 13);
+    assert_eq!(properties.len(), 14);
     for (name, section) in properties {
         assert!(section["description"].as_str().is_some_and(|text| !text.is_empty()), "{name}: {section}");
     }

@@ -28,10 +28,11 @@ impl Check<'_> {
     fn redis(&mut self, at: &At, raw: raw::Redis) -> Option<RedisStore> {
         let url = self.redis_url(&at.key("url"), raw.url);
         let username = self.optional_text(&at.key("username"), raw.username);
-        let password = raw.password.map(|password| self.secret(&at.key("password"), Some(password)));
-        if username.is_some() && password.is_none() {
+        let password_at = at.key("password");
+        if username.is_some() && raw.password.is_none() {
             self.problem(&at.key("username"), "needs a password beside it: add `password`, or remove it");
         }
+        let password = raw.password.map(|password| self.secret(&password_at, Some(password)));
         let prefix = raw.prefix.unwrap_or_else(|| "crossfade:".into());
         let is_plain = prefix.bytes().all(|byte| byte.is_ascii_graphic() && !b"{}".contains(&byte));
         if prefix.is_empty() || prefix.len() > LONGEST_PREFIX || !is_plain {
