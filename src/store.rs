@@ -57,7 +57,7 @@ pub(crate) trait Meta: Send + Sync {
 /// A value of the store itself could not be read or written.
 #[derive(Debug, thiserror::Error)]
 #[error("the store is not available: {0}")]
-pub(crate) struct MetaError(#[source] Box<dyn std::error::Error + Send + Sync>);
+pub(crate) struct MetaError(String);
 
 /// An alias as a key; the kind goes first, so that a login name can never pass for an e-mail.
 fn alias_key(alias: &Alias) -> String {

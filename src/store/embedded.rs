@@ -21,7 +21,7 @@ use redb::{
 pub(crate) use glance::{Glance, glance};
 
 use super::{Meta, MetaError};
-use crate::login::LedgerError;
+use crate::{login::LedgerError, telemetry::with_causes};
 
 /// Facts about the file itself: the salt's fingerprint, the kept signing key.
 const META: TableDefinition<&str, &[u8]> = TableDefinition::new("meta");
@@ -163,6 +163,6 @@ impl From<StoreError> for LedgerError {
 
 impl From<StoreError> for MetaError {
     fn from(error: StoreError) -> Self {
-        Self(Box::new(error))
+        Self(with_causes(&error))
     }
 }

@@ -18,7 +18,7 @@ use redis::{RedisError, aio::MultiplexedConnection};
 
 use self::link::Link;
 use super::MetaError;
-use crate::{config::RedisStore, login::LedgerError, session::SessionStoreError};
+use crate::{config::RedisStore, login::LedgerError, session::SessionStoreError, telemetry::with_causes};
 
 pub(crate) use link::LinkError;
 
@@ -42,7 +42,7 @@ impl fmt::Debug for Redis {
 #[derive(Debug, thiserror::Error)]
 enum Failure {
     #[error("Redis failed: {0}")]
-    Server(#[from] RedisError),
+    Server(RedisError),
     #[error("Redis did not answer within {0:?}")]
     Slow(std::time::Duration),
     #[error("a stored value cannot be read")]
@@ -86,23 +86,30 @@ impl Redis {
     }
 }
 
+/// Not a cause of its own: its text is told already.
+impl From<RedisError> for Failure {
+    fn from(error: RedisError) -> Self {
+        Self::Server(error)
+    }
+}
+
 impl From<Failure> for LedgerError {
     fn from(failure: Failure) -> Self {
         match failure {
             Failure::Refused(refusal) => refusal,
-            other => Self::Unavailable(other.to_string(), Some(Box::new(other))),
+            other => Self::Unavailable(with_causes(&other), None),
         }
     }
 }
 
 impl From<Failure> for SessionStoreError {
     fn from(failure: Failure) -> Self {
-        Self(failure.to_string())
+        Self(with_causes(&failure))
     }
 }
 
 impl From<Failure> for MetaError {
     fn from(failure: Failure) -> Self {
-        Self(Box::new(failure))
+        Self(with_causes(&failure))
     }
 }
