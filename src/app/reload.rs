@@ -7,6 +7,7 @@ use anyhow::{Context as _, bail};
 use super::{Instance, build, pledge};
 use crate::{
     config::{self, AssertionKey, Config, IdentityHeaders},
+    identity::Secret,
     login::Settings,
     proxy::Rules,
     session::KeyRing,
@@ -28,7 +29,7 @@ const NEEDS_RESTART: [(&str, Print); 10] = [
     ("upstream", |config| format!("{:?}", config.upstream)),
     ("store", |config| {
         let password = match &config.store {
-            config::Store::Redis(redis) => redis.password.as_ref().map(|password| password.expose()),
+            config::Store::Redis(redis) => redis.password.as_ref().map(Secret::expose),
             config::Store::Embedded { .. } => None,
         };
         format!("{:?}{password:?}", config.store)

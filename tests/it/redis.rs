@@ -121,7 +121,7 @@ fn a_session_made_at_one_process_lives_and_ends_at_both() {
 #[test]
 fn two_hundred_sign_ins_of_one_person_at_two_processes_make_one_user() {
     let ann = Person::new("ann");
-    let pair = Pair::start(&[ann.clone()], &CROWD);
+    let pair = Pair::start(std::slice::from_ref(&ann), &CROWD);
     let visitors: Vec<Visitor> =
         (0..200).map(|n| if n % 2 == 0 { pair.one.visitor() } else { pair.two.visitor() }).collect();
     let forms: Vec<_> =

@@ -27,7 +27,7 @@ fn good(store: &str) -> (Loaded, RedisStore) {
 }
 
 fn warnings(loaded: &Loaded) -> usize {
-    loaded.warnings.iter().filter(|warning| warning.0.path.to_string().starts_with("store")).count()
+    loaded.warnings.iter().filter(|warning| warning.0.path.starts_with("store")).count()
 }
 
 #[track_caller]
