@@ -17,13 +17,13 @@ use crate::{
     hash::HashPool,
     identity::{SourceName, SubjectKey},
     legacy,
-    login::{Chain, CountKeys, Journeys, Settings},
+    login::{Chain, CountKeys, Journeys, Settings, TryCounter},
     net::Tracker,
     pages::Pages,
     proxy::{Gate, Recorder, Rules, Visitors},
     scalekit::Scalekit,
     session::{AssertionSigner, Cookies, Flows, IdentityProvider, KeyRing, Purpose, Sessions, SigningKey},
-    store::{Embedded, LocalCounts, Meta, Redis, Store},
+    store::{Embedded, LocalCounts, Meta, Redis, SharedCounts, Store},
     telemetry::{AddressPolicy, Audit, Metrics},
 };
 
@@ -54,7 +54,7 @@ pub(super) async fn parts(
     let recorder = Recorder { audit, metrics: metrics.clone(), subjects };
     let observer = Observer { audit, metrics: metrics.clone(), clock: clock.clone() };
 
-    let store = open_store(config).await?;
+    let (store, counts) = open_store(config, clock).await?;
     pledge::keep(&store, config).await?;
     let keys = Arc::new(KeyRing::new(&config.session.keys).context("session.keys")?);
     let key = signing_key(&config.identity.assertion_key, &*store.meta, &keys).await?;
@@ -101,25 +101,27 @@ pub(super) async fn parts(
         tracker: tracker.clone(),
         clock: clock.clone(),
         visitors: Visitors::default(),
-        counts: Arc::new(LocalCounts::new(clock.clone())),
+        counts,
         count_keys: CountKeys::new(&config.telemetry.subject_key),
     };
     metrics.dial_stands(&config.rollout.dial);
     Ok(Parts { gate: Arc::new(gate), pages: Arc::new(pages), store, scalekit, hashes, observer, metrics })
 }
 
-async fn open_store(config: &Config) -> anyhow::Result<Store> {
+async fn open_store(config: &Config, clock: &SharedClock) -> anyhow::Result<(Store, Arc<dyn TryCounter>)> {
     // A new name for each process: in a file, which one process has at a time, the claims of an earlier one are void.
     let holder = Uuid::now_v7().to_string();
     match &config.store {
         config::Store::Embedded { path } => {
-            Embedded::open(path, &holder).map(Store::of).context("store.embedded.path")
+            let store = Embedded::open(path, &holder).context("store.embedded.path")?;
+            Ok((Store::of(store), Arc::new(LocalCounts::new(clock.clone()))))
         }
         config::Store::Redis(settings) => {
             let redis = Redis::new(settings, &holder).context("store.redis")?;
             let place = || format!("store.redis.url: {} cannot be used", settings.url());
             redis.connect(settings.connect_timeout).await.with_context(place)?;
-            Ok(Store::of(redis))
+            let counts = SharedCounts::new(redis.clone(), clock.clone());
+            Ok((Store::of(redis), Arc::new(counts)))
         }
     }
 }

@@ -7,6 +7,7 @@
 //! Time is the caller's, as with every store. Redis confirms a write before it is on disk or at a replica: what a
 //! failover loses is found again at Scalekit (REL-07), and a lost session is a new sign-in.
 
+mod counts;
 mod ledger;
 mod link;
 mod meta;
@@ -20,6 +21,7 @@ use self::link::Link;
 use super::MetaError;
 use crate::{config::RedisStore, login::LedgerError, session::SessionStoreError, telemetry::with_causes};
 
+pub(crate) use counts::SharedCounts;
 pub(crate) use link::LinkError;
 
 /// A store in Redis.

@@ -7,13 +7,13 @@ use std::{
     time::Duration,
 };
 
-use super::{LEASE, NOW, a_session, claimed, fresh, ledger, meta, refreshes, sessions};
+use super::{LEASE, NOW, a_session, claimed, counts, fresh, ledger, meta, refreshes, sessions};
 use crate::{
-    clock::{Deadline, SystemClock, Timestamp},
+    clock::{Deadline, SystemClock, TestClock, Timestamp},
     config::RedisStore,
-    login::{Alias, ClaimAnswer, Ledger as _, LedgerError, Row},
+    login::{Alias, ClaimAnswer, Ledger as _, LedgerError, Limit, Row, Tried, TryCounter as _},
     session::{Digest, Flow, FlowStore as _, Renewal, Session, SessionStore as _, Whose},
-    store::{Meta as _, Redis},
+    store::{Meta as _, Redis, SharedCounts},
 };
 
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -357,4 +357,55 @@ async fn a_wrong_password_is_said_and_not_shown() {
     with("right-canary").connect(PATIENCE).await.unwrap();
     let none = Redis::new(&server.settings(), "one").unwrap();
     assert!(none.connect(PATIENCE).await.is_err());
+}
+
+/// The longest span of the suite's accounts and addresses; what is longer is of the process alone.
+const LONGEST_SPAN: Duration = Duration::from_secs(11);
+
+#[tokio::test]
+async fn redis_keeps_the_contract_of_counts() {
+    let server = Server::start();
+    let clock = TestClock::at(NOW);
+    let shared = SharedCounts::new(server.store("one").await, clock.clone());
+    let wait = |by: Duration| {
+        clock.advance(by);
+        // The time of Redis is not ours.
+        let nap = by.min(LONGEST_SPAN).as_secs_f64() + 0.01;
+        assert!(Command::new("sleep").arg(nap.to_string()).status().unwrap().success());
+    };
+    counts::counts(&shared, &wait).await;
+}
+
+#[tokio::test]
+async fn tries_at_one_process_count_at_the_other() {
+    let mut server = Server::start();
+    let clock = TestClock::at(NOW);
+    let mut processes = Vec::new();
+    for name in ["one", "two"] {
+        let settings = RedisStore { timeout: Duration::from_secs(1), ..server.settings() };
+        let store = Redis::new(&settings, name).unwrap();
+        answers(&store).await;
+        processes.push(SharedCounts::new(store, clock.clone()));
+    }
+    let rules = counts::rules();
+    for turn in 0..3 {
+        let process = &processes[turn % 2];
+        let ticket = process.ask(counts::guess("ann", 1), &rules).await.unwrap();
+        let settled = process.settle(&ticket, Tried::Wrong, &rules).await;
+        assert_eq!(settled.locked_out, turn == 2, "the third of both together");
+    }
+    for process in &processes {
+        assert_eq!(process.ask(counts::guess("ann", 2), &rules).await.unwrap_err().by, Limit::Account);
+        let other = process.ask(counts::guess("bob", 2), &rules).await.unwrap();
+        process.settle(&other, Tried::Unasked, &rules).await;
+    }
+    // Without Redis each counts by itself, and counts on.
+    server.kill();
+    for process in &processes {
+        for _ in 0..3 {
+            let ticket = process.ask(counts::guess("eve", 3), &rules).await.unwrap();
+            process.settle(&ticket, Tried::Wrong, &rules).await;
+        }
+        assert_eq!(process.ask(counts::guess("eve", 3), &rules).await.unwrap_err().by, Limit::Account);
+    }
 }
