@@ -4,7 +4,7 @@
 //! tag: an alias is unique among all people, and is written with its row. That binds the ledger to one slot of a
 //! cluster. A session has a slot of its own; its indexes are written before it and only ever name too many.
 //!
-//! Time is the caller's, as with every store. Redis confirms a write before it is on disk or at a replica: what a
+//! Time is the caller's, but for counts of tries. Redis confirms a write before it is on disk or at a replica: what a
 //! failover loses is found again at Scalekit (REL-07), and a lost session is a new sign-in.
 
 mod counts;
