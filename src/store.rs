@@ -1,13 +1,77 @@
 //! Where state lives: the ledger, sessions, flows and counts of tries, behind the ports of `login` and `session`.
 //!
-//! One implementation for now, [`Embedded`]: one file, one process. Every store passes the suites in `contract`.
-//! A store keeps what it is given and decides nothing.
+//! [`Embedded`] is one file for one process, [`Redis`] is for several; the rest of the program sees a [`Store`]. Every
+//! store passes the suites in `contract`. A store keeps what it is given and decides nothing.
 
 mod counts;
 mod embedded;
+mod redis;
 
 #[cfg(test)]
 mod contract;
 
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
 pub(crate) use counts::LocalCounts;
 pub(crate) use embedded::{Embedded, Glance, glance};
+pub(crate) use redis::{Redis, SharedCounts};
+
+use crate::{
+    login::{Alias, Ledger},
+    session::{FlowStore, SessionStore, Whose},
+};
+
+/// A store of any kind, as the ports it implements.
+#[derive(Clone)]
+pub(crate) struct Store {
+    pub(crate) ledger: Arc<dyn Ledger>,
+    pub(crate) sessions: Arc<dyn SessionStore>,
+    pub(crate) flows: Arc<dyn FlowStore>,
+    pub(crate) meta: Arc<dyn Meta>,
+}
+
+impl Store {
+    pub(crate) fn of<Kind>(store: Kind) -> Self
+    where
+        Kind: Ledger + SessionStore + FlowStore + Meta + 'static,
+    {
+        let store = Arc::new(store);
+        Self { ledger: store.clone(), sessions: store.clone(), flows: store.clone(), meta: store }
+    }
+}
+
+/// Values that belong to the store itself, by name: the salt's fingerprint, the kept signing key.
+#[async_trait]
+pub(crate) trait Meta: Send + Sync {
+    async fn meta(&self, name: &'static str) -> Result<Option<Vec<u8>>, MetaError>;
+
+    /// Keeps or replaces a value.
+    async fn set_meta(&self, name: &'static str, value: Vec<u8>) -> Result<(), MetaError>;
+
+    /// Keeps a value unless there is one, and returns the one that is there then.
+    async fn meta_or_insert(&self, name: &'static str, value: Vec<u8>) -> Result<Vec<u8>, MetaError>;
+}
+
+/// A value of the store itself could not be read or written.
+#[derive(Debug, thiserror::Error)]
+#[error("the store is not available: {0}")]
+pub(crate) struct MetaError(String);
+
+/// An alias as a key; the kind goes first, so that a login name can never pass for an e-mail.
+fn alias_key(alias: &Alias) -> String {
+    match alias {
+        Alias::Typed(name) => format!("typed:{name}"),
+        Alias::Email(email) => format!("email:{}", email.as_str()),
+        Alias::User(user) => format!("user:{}", user.0),
+    }
+}
+
+/// One of a person's names as a key.
+fn whose_key(whose: &Whose) -> String {
+    match whose {
+        Whose::User(user) => format!("user {}", user.0),
+        Whose::Person(key) => format!("person {key}"),
+    }
+}

@@ -17,16 +17,13 @@ use crate::{
     hash::HashPool,
     identity::{SourceName, SubjectKey},
     legacy,
-    login::{Chain, CountKeys, Journeys, Ledger, Settings},
+    login::{Chain, CountKeys, Journeys, Settings, TryCounter},
     net::Tracker,
     pages::Pages,
     proxy::{Gate, Recorder, Rules, Visitors},
     scalekit::Scalekit,
-    session::{
-        AssertionSigner, Cookies, FlowStore, Flows, IdentityProvider, KeyRing, Purpose, SessionStore,
-        Sessions, SigningKey,
-    },
-    store::{Embedded, LocalCounts},
+    session::{AssertionSigner, Cookies, Flows, IdentityProvider, KeyRing, Purpose, Sessions, SigningKey},
+    store::{Embedded, LocalCounts, Meta, Redis, SharedCounts, Store},
     telemetry::{AddressPolicy, Audit, Metrics},
 };
 
@@ -37,7 +34,7 @@ const STORED_KEY: &str = "assertion_key";
 pub(super) struct Parts {
     pub(super) gate: Arc<Gate>,
     pub(super) pages: Arc<Pages>,
-    pub(super) store: Embedded,
+    pub(super) store: Store,
     pub(super) scalekit: Arc<Scalekit>,
     pub(super) hashes: HashPool,
     pub(super) observer: Observer,
@@ -57,10 +54,10 @@ pub(super) async fn parts(
     let recorder = Recorder { audit, metrics: metrics.clone(), subjects };
     let observer = Observer { audit, metrics: metrics.clone(), clock: clock.clone() };
 
-    let store = open_store(config)?;
+    let (store, counts) = open_store(config, clock).await?;
     pledge::keep(&store, config).await?;
     let keys = Arc::new(KeyRing::new(&config.session.keys).context("session.keys")?);
-    let key = signing_key(&config.identity.assertion_key, &store, &keys).await?;
+    let key = signing_key(&config.identity.assertion_key, &*store.meta, &keys).await?;
     let origin = config.public.url.origin().ascii_serialization();
     let signer = AssertionSigner::new(key, origin, config.identity.assertion_lifetime);
 
@@ -79,7 +76,7 @@ pub(super) async fn parts(
         settings: Arc::new(ArcSwap::from_pointee(Settings::of(config))),
         chain: Arc::new(ArcSwap::from_pointee(chain)),
         directory: ObservedDirectory::shared(directory, observer.clone()),
-        ledger: Arc::new(store.clone()) as Arc<dyn Ledger>,
+        ledger: Arc::clone(&store.ledger),
         clock: clock.clone(),
         witness: Arc::new(witness(&recorder, failpoint)?),
     };
@@ -88,17 +85,13 @@ pub(super) async fn parts(
         rules: ArcSwap::from_pointee(Rules::of(config)),
         journeys,
         sessions: Sessions {
-            store: Arc::new(store.clone()) as Arc<dyn SessionStore>,
+            store: Arc::clone(&store.sessions),
             keys: Arc::clone(&keys),
             clock: clock.clone(),
             idle: config.session.idle,
             absolute: config.session.absolute,
         },
-        flows: Flows {
-            store: Arc::new(store.clone()) as Arc<dyn FlowStore>,
-            keys: Arc::clone(&keys),
-            clock: clock.clone(),
-        },
+        flows: Flows { store: Arc::clone(&store.flows), keys: Arc::clone(&keys), clock: clock.clone() },
         provider,
         cookies: Cookies::new(&config.session, &config.public),
         keys,
@@ -108,18 +101,27 @@ pub(super) async fn parts(
         tracker: tracker.clone(),
         clock: clock.clone(),
         visitors: Visitors::default(),
-        counts: Arc::new(LocalCounts::new(clock.clone())),
+        counts,
         count_keys: CountKeys::new(&config.telemetry.subject_key),
     };
     metrics.dial_stands(&config.rollout.dial);
     Ok(Parts { gate: Arc::new(gate), pages: Arc::new(pages), store, scalekit, hashes, observer, metrics })
 }
 
-fn open_store(config: &Config) -> anyhow::Result<Embedded> {
+async fn open_store(config: &Config, clock: &SharedClock) -> anyhow::Result<(Store, Arc<dyn TryCounter>)> {
+    // A new name for each process: in a file, which one process has at a time, the claims of an earlier one are void.
+    let holder = Uuid::now_v7().to_string();
     match &config.store {
-        // A new name for each process: claims of an earlier one are void.
         config::Store::Embedded { path } => {
-            Embedded::open(path, &Uuid::now_v7().to_string()).context("store.embedded.path")
+            let store = Embedded::open(path, &holder).context("store.embedded.path")?;
+            Ok((Store::of(store), Arc::new(LocalCounts::new(clock.clone()))))
+        }
+        config::Store::Redis(settings) => {
+            let redis = Redis::new(settings, &holder).context("store.redis")?;
+            let place = || format!("store.redis.url: {} cannot be used", settings.url());
+            redis.connect(settings.connect_timeout).await.with_context(place)?;
+            let counts = SharedCounts::new(redis.clone(), clock.clone());
+            Ok((Store::of(redis), Arc::new(counts)))
         }
     }
 }
@@ -166,7 +168,7 @@ fn witness(recorder: &Recorder, failpoint: Option<&str>) -> anyhow::Result<Recor
 /// The key that signs assertions: a configured file's, or one that was made at the first start and is kept sealed.
 pub(super) async fn signing_key(
     wanted: &AssertionKey,
-    store: &Embedded,
+    store: &dyn Meta,
     keys: &KeyRing,
 ) -> anyhow::Result<SigningKey> {
     match wanted {

@@ -22,7 +22,7 @@ use crate::{
     net::Tracker,
     proxy,
     scalekit::{Expected, Scalekit},
-    store::{self, Glance},
+    store::{self, Glance, Meta as _, Redis},
 };
 
 /// What a dependency may take beyond its own time before it is given up; its own limits end it earlier.
@@ -171,7 +171,10 @@ impl Patient {
 
     async fn store(&self, notes: &Notes) {
         const KEY: &str = "embedded.path";
-        let config::Store::Embedded { path } = &self.loaded.config.store;
+        let path = match &self.loaded.config.store {
+            config::Store::Embedded { path } => path,
+            config::Store::Redis(settings) => return self.redis(settings, notes).await,
+        };
         let looked = {
             let path = path.clone();
             tokio::task::spawn_blocking(move || store::glance(&path, pledge::META)).await
@@ -196,14 +199,36 @@ impl Patient {
             }
             Ok(Ok(Glance::Closed { rows, meta })) => {
                 notes.ok("store", KEY, format!("it opens; {rows} people in the ledger"));
-                self.tell_pledge(rows, meta.as_deref(), notes);
+                self.tell_pledge(rows, meta.as_deref(), KEY, notes);
             }
             Ok(Err(error)) => notes.fail("store", KEY, error.to_string(), STORE_FIX),
             Err(_) => notes.fail("store", KEY, "reading it broke off", STORE_FIX),
         }
     }
 
-    fn tell_pledge(&self, rows: u64, kept: Option<&[u8]>, notes: &Notes) {
+    async fn redis(&self, settings: &config::RedisStore, notes: &Notes) {
+        const KEY: &str = "redis.url";
+        let looked = async {
+            let redis = Redis::new(settings, "doctor")?;
+            redis.connect(settings.connect_timeout).await?;
+            anyhow::Ok((redis.people().await?, redis.meta(pledge::META).await?))
+        };
+        match looked.await {
+            Ok((rows, meta)) => {
+                notes.ok("store", KEY, format!("it answers; {rows} people in the ledger"));
+                self.tell_pledge(rows, meta.as_deref(), KEY, notes);
+            }
+            Err(error) => notes.fail(
+                "store",
+                KEY,
+                format!("{} cannot be used: {error:#}", settings.url()),
+                "see whether Redis runs there, and whether username, password and ca_file are the right ones",
+            ),
+        }
+    }
+
+    /// `place` is the setting that says where the store is.
+    fn tell_pledge(&self, rows: u64, kept: Option<&[u8]>, place: &str, notes: &Notes) {
         const CHECK: &str = "salt";
         let notes = notes.at("");
         let Some(kept) = kept.filter(|_| rows > 0) else {
@@ -214,7 +239,7 @@ impl Patient {
             Ok(Some(breach)) => notes.fail(CHECK, &breach.place, breach.seen, breach.fix),
             Err(_) => notes.fail(
                 CHECK,
-                "store.embedded.path",
+                &format!("store.{place}"),
                 "what the store says of its salt cannot be read",
                 "restore the file from a backup, or start with an empty store",
             ),

@@ -15,7 +15,6 @@ use crate::{
     jobs,
     net::{self, Tracker},
     proxy::{Plane, Setup},
-    session::SessionStore,
     telemetry::Metrics,
 };
 
@@ -76,8 +75,7 @@ impl Instance {
             audit: parts.observer.audit,
         })
         .context("public.listen")?;
-        let sessions = Arc::new(parts.store.clone()) as Arc<dyn SessionStore>;
-        jobs::sweep_sessions(sessions, clock, &tracker);
+        jobs::sweep_sessions(Arc::clone(&parts.store.sessions), clock, &tracker);
         parts.gate.watch_tunnels();
         ready.send_replace(Readiness::Ready);
         let config = ArcSwap::from_pointee(config);

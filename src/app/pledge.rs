@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, fmt};
 use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
 
-use crate::{config::Config, login::Ledger, store::Embedded};
+use crate::{config::Config, store::Store};
 
 /// The name under which the store keeps it.
 pub(super) const META: &str = "pledge";
@@ -33,12 +33,12 @@ impl Pledge {
 }
 
 /// Refuses a configuration that would reshuffle people or lose them in Scalekit; remembers one that may be used.
-pub(super) async fn keep(store: &Embedded, config: &Config) -> anyhow::Result<()> {
+pub(super) async fn keep(store: &Store, config: &Config) -> anyhow::Result<()> {
     let mut now = Pledge::of(config);
-    let kept = store.meta(META).await.context("the store cannot be read")?;
+    let kept = store.meta.meta(META).await.context("the store cannot be read")?;
     let kept: Option<Pledge> = kept.map(|kept| serde_json::from_slice(&kept)).transpose()?;
     if let Some(kept) = kept
-        && !store.is_empty().await.context("the ledger cannot be read")?
+        && !store.ledger.is_empty().await.context("the ledger cannot be read")?
     {
         check(&kept, &now)?;
         // A source that is switched off for a while keeps its promise.
@@ -46,7 +46,7 @@ pub(super) async fn keep(store: &Embedded, config: &Config) -> anyhow::Result<()
             now.external_ids.entry(name).or_insert(template);
         }
     }
-    store.set_meta(META, serde_json::to_vec(&now)?).await.context("the store cannot be written")?;
+    store.meta.set_meta(META, serde_json::to_vec(&now)?).await.context("the store cannot be written")?;
     Ok(())
 }
 

@@ -6,7 +6,8 @@ use anyhow::{Context as _, bail};
 
 use super::{Instance, build, pledge};
 use crate::{
-    config::{AssertionKey, Config, IdentityHeaders},
+    config::{self, AssertionKey, Config, IdentityHeaders},
+    identity::Secret,
     login::Settings,
     proxy::Rules,
     session::KeyRing,
@@ -26,7 +27,13 @@ const NEEDS_RESTART: [(&str, Print); 10] = [
     }),
     ("admin", |config| format!("{:?}", config.admin)),
     ("upstream", |config| format!("{:?}", config.upstream)),
-    ("store", |config| format!("{:?}", config.store)),
+    ("store", |config| {
+        let password = match &config.store {
+            config::Store::Redis(redis) => redis.password.as_ref().map(Secret::expose),
+            config::Store::Embedded { .. } => None,
+        };
+        format!("{:?}{password:?}", config.store)
+    }),
     ("identity (all but assertion_key)", |config| {
         let assertion_key = AssertionKey::Stored;
         format!("{:?}", IdentityHeaders { assertion_key, ..config.identity.clone() })
@@ -107,7 +114,7 @@ impl Instance {
         // ones need stay for its sake.
         let all: Vec<_> = new.session.keys.iter().chain(&before.session.keys).cloned().collect();
         let all = KeyRing::new(&all).context("session.keys")?;
-        let key = build::signing_key(&new.identity.assertion_key, &self.parts.store, &all).await?;
+        let key = build::signing_key(&new.identity.assertion_key, &*self.parts.store.meta, &all).await?;
         gate.keys.replace(&new.session.keys).context("session.keys")?;
         if gate.signer.rotate(key, gate.clock.now()) {
             tracing::info!("a new key is published and signs assertions in a few minutes");
@@ -126,7 +133,7 @@ mod tests {
         clock::Timestamp,
         config::{Environment, parse},
         identity::{ExternalId, LegacyId, PersonKey, SourceName},
-        login::{Ledger as _, Row},
+        login::Row,
         rollout::Bucket,
     };
 
@@ -161,7 +168,7 @@ telemetry: {{subject_key: {{env: KEY}}}}
         let key = PersonKey { source: SourceName::parse("crm").unwrap(), id: LegacyId::parse("7").unwrap() };
         let now = Timestamp::from_seconds(1_800_000_000);
         let row = Row::fresh(key, Bucket::test(1), ExternalId::received("crm-7".into()), now);
-        instance.parts.store.claim(&row, std::time::Duration::from_secs(1), now).await.unwrap();
+        instance.parts.store.ledger.claim(&row, std::time::Duration::from_secs(1), now).await.unwrap();
         instance.reload(config("{name: other, upstream: {}, external_id: 'o-{id}'}", &file)).await.unwrap();
         let changed = instance.reload(config(&crm.replace("crm-", "new-"), &file)).await;
         assert!(changed.unwrap_err().to_string().contains("external_id"));

@@ -29,7 +29,7 @@ pub(super) fn fill(config: &Config, raw: &Raw, base: &Path) -> Raw {
         rollout: Some(sections::rollout(&config.rollout, raw.rollout.as_ref(), base)),
         session: Some(sections::session(&config.session, raw.session.as_ref(), base)),
         identity: Some(sections::identity(&config.identity)),
-        store: Some(sections::store(&config.store)),
+        store: Some(sections::store(&config.store, raw.store.as_ref(), base)),
         telemetry: Some(sections::telemetry(&config.telemetry, raw.telemetry.as_ref(), base)),
         pages: Some(pages::pages(&config.pages)),
     }

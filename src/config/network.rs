@@ -109,6 +109,36 @@ pub(crate) struct Upstream {
 pub(crate) enum Store {
     /// One file, one process.
     Embedded { path: PathBuf },
+    /// One Redis for any number of processes.
+    Redis(RedisStore),
+}
+
+/// A Redis, and how it is used.
+#[derive(Clone, Debug)]
+pub(crate) struct RedisStore {
+    pub(crate) host: String,
+    pub(crate) port: u16,
+    /// The number of the database.
+    pub(crate) database: i64,
+    pub(crate) tls: bool,
+    pub(crate) username: Option<String>,
+    pub(crate) password: Option<Secret>,
+    /// What every key begins with.
+    pub(crate) prefix: String,
+    /// For one operation.
+    pub(crate) timeout: Duration,
+    pub(crate) connect_timeout: Duration,
+    /// The only authorities (PEM) that are believed; without it, those that the public trusts.
+    pub(crate) ca_file: Option<PathBuf>,
+}
+
+impl RedisStore {
+    /// Its address, without user and password.
+    pub(crate) fn url(&self) -> String {
+        let scheme = if self.tls { "rediss" } else { "redis" };
+        let host = if self.host.contains(':') { format!("[{}]", self.host) } else { self.host.clone() };
+        format!("{scheme}://{host}:{}/{}", self.port, self.database)
+    }
 }
 
 /// Section `telemetry`: logs and their key.

@@ -21,7 +21,7 @@ pub(super) use legacy::{
     AssumeVerified, Columns, HashCeilings, HashFile, HashFileKind, Legacy, Mfa, Okta, Source, Sql,
     SqlDialect, UpstreamSource,
 };
-pub(super) use network::{Admin, Embedded, Limits, Public, Store, Telemetry, Upstream};
+pub(super) use network::{Admin, Embedded, Limits, Public, Redis, Store, Telemetry, Upstream};
 pub(super) use pages::{PageText, Pages, Translation};
 pub(super) use rollout::{Migration, RollbackMode, Rollout, Rule, Rules};
 pub(super) use scalar::{Percent, Size, Span};

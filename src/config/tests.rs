@@ -4,4 +4,5 @@ mod bad;
 mod examples;
 mod good;
 mod services;
+mod store;
 mod tls;

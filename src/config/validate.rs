@@ -13,6 +13,7 @@ mod services;
 mod session;
 mod sign_in;
 mod source;
+mod store;
 mod text;
 mod tls;
 

@@ -1,6 +1,7 @@
 //! What every store has to keep, as suites that each implementation passes.
 
 mod counts;
+mod redis;
 
 use std::time::Duration;
 
@@ -10,7 +11,7 @@ use crate::{
     login::{Alias, ClaimAnswer, Ledger, LedgerError, Origin, Row, RowState, UserId},
     rollout::Bucket,
     session::{Digest, Flow, FlowStore, Renewal, Session, SessionFacts, SessionStore, Settled, Whose},
-    store::Embedded,
+    store::{Embedded, Meta},
 };
 
 const NOW: Timestamp = Timestamp::from_seconds(1_800_000_000);
@@ -219,6 +220,16 @@ pub(super) async fn refreshes(store: &impl SessionStore) {
     assert_eq!(store.remove_all_of(&whose).await.unwrap(), []);
 }
 
+/// The contract of [`Meta`].
+pub(super) async fn meta(store: &dyn Meta) {
+    assert_eq!(store.meta("salt").await.unwrap(), None);
+    assert_eq!(store.meta_or_insert("salt", b"a".to_vec()).await.unwrap(), b"a");
+    assert_eq!(store.meta_or_insert("salt", b"b".to_vec()).await.unwrap(), b"a");
+    store.set_meta("salt", vec![0, 255]).await.unwrap();
+    assert_eq!(store.meta("salt").await.unwrap(), Some(vec![0, 255]));
+    assert_eq!(store.meta("key").await.unwrap(), None);
+}
+
 /// A file of this test's own.
 fn file(name: &str) -> std::path::PathBuf {
     let path = std::env::temp_dir().join(format!("crossfade-{name}-{}.redb", std::process::id()));
@@ -267,11 +278,8 @@ async fn a_file_belongs_to_one_process() {
 }
 
 #[tokio::test]
-async fn a_kept_value_is_never_replaced() {
+async fn the_embedded_store_keeps_the_contract_of_its_own_values() {
     let path = file("meta");
-    let store = Embedded::open(&path, "one").unwrap();
-    assert_eq!(store.meta("salt").await.unwrap(), None);
-    assert_eq!(store.meta_or_insert("salt", b"a".to_vec()).await.unwrap(), b"a");
-    assert_eq!(store.meta_or_insert("salt", b"b".to_vec()).await.unwrap(), b"a");
+    meta(&Embedded::open(&path, "one").unwrap()).await;
     std::fs::remove_file(&path).unwrap();
 }

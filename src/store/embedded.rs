@@ -13,13 +13,15 @@ use std::{
     sync::Arc,
 };
 
+use async_trait::async_trait;
 use redb::{
     Database, ReadTransaction, ReadableDatabase as _, ReadableTable as _, TableDefinition, WriteTransaction,
 };
 
 pub(crate) use glance::{Glance, glance};
 
-use crate::login::LedgerError;
+use super::{Meta, MetaError};
+use crate::{login::LedgerError, telemetry::with_causes};
 
 /// Facts about the file itself: the salt's fingerprint, the kept signing key.
 const META: TableDefinition<&str, &[u8]> = TableDefinition::new("meta");
@@ -67,41 +69,6 @@ impl Embedded {
         Ok(())
     }
 
-    /// A value that belongs to the file, by name.
-    pub(crate) async fn meta(&self, name: &'static str) -> Result<Option<Vec<u8>>, StoreError> {
-        self.read(move |transaction| {
-            let table = transaction.open_table(META)?;
-            Ok(table.get(name)?.map(|value| value.value().to_vec()))
-        })
-        .await
-    }
-
-    /// Keeps or replaces a value that belongs to the file.
-    pub(crate) async fn set_meta(&self, name: &'static str, value: Vec<u8>) -> Result<(), StoreError> {
-        self.write(move |transaction| {
-            transaction.open_table(META)?.insert(name, value.as_slice())?;
-            Ok(())
-        })
-        .await
-    }
-
-    /// Keeps a value unless there is one, and returns the one that is there then.
-    pub(crate) async fn meta_or_insert(
-        &self,
-        name: &'static str,
-        value: Vec<u8>,
-    ) -> Result<Vec<u8>, StoreError> {
-        self.write(move |transaction| {
-            let mut table = transaction.open_table(META)?;
-            if let Some(existing) = table.get(name)? {
-                return Ok(existing.value().to_vec());
-            }
-            table.insert(name, value.as_slice())?;
-            Ok(value)
-        })
-        .await
-    }
-
     /// Runs a read on the blocking threads.
     async fn read<T: Send + 'static>(
         &self,
@@ -125,6 +92,37 @@ impl Embedded {
             Ok(value)
         });
         run.await.map_err(|_| StoreError::Stopped)?
+    }
+}
+
+#[async_trait]
+impl Meta for Embedded {
+    async fn meta(&self, name: &'static str) -> Result<Option<Vec<u8>>, MetaError> {
+        let read = self.read(move |transaction| {
+            let table = transaction.open_table(META)?;
+            Ok(table.get(name)?.map(|value| value.value().to_vec()))
+        });
+        Ok(read.await?)
+    }
+
+    async fn set_meta(&self, name: &'static str, value: Vec<u8>) -> Result<(), MetaError> {
+        let set = self.write(move |transaction| {
+            transaction.open_table(META)?.insert(name, value.as_slice())?;
+            Ok(())
+        });
+        Ok(set.await?)
+    }
+
+    async fn meta_or_insert(&self, name: &'static str, value: Vec<u8>) -> Result<Vec<u8>, MetaError> {
+        let kept = self.write(move |transaction| {
+            let mut table = transaction.open_table(META)?;
+            if let Some(existing) = table.get(name)? {
+                return Ok(existing.value().to_vec());
+            }
+            table.insert(name, value.as_slice())?;
+            Ok(value)
+        });
+        Ok(kept.await?)
     }
 }
 
@@ -160,5 +158,11 @@ impl From<StoreError> for LedgerError {
             StoreError::Refused(refusal) => refusal,
             other => Self::Unavailable(other.to_string(), Some(Box::new(other))),
         }
+    }
+}
+
+impl From<StoreError> for MetaError {
+    fn from(error: StoreError) -> Self {
+        Self(with_causes(&error))
     }
 }

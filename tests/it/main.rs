@@ -28,6 +28,7 @@ mod neighbours;
 mod pages;
 mod parts;
 mod proxying;
+mod redis;
 mod sdk;
 mod sessions;
 mod simulate;

@@ -275,9 +275,26 @@ pub(super) fn identity(identity: &IdentityHeaders) -> raw::Identity {
     }
 }
 
-pub(super) fn store(store: &Store) -> raw::Store {
-    let Store::Embedded { path } = store;
-    raw::Store::Embedded(raw::Embedded { path: Some(path.display().to_string()) })
+pub(super) fn store(store: &Store, raw: Option<&raw::Store>, base: &Path) -> raw::Store {
+    let redis = match store {
+        Store::Embedded { path } => {
+            return raw::Store::Embedded(raw::Embedded { path: Some(path.display().to_string()) });
+        }
+        Store::Redis(redis) => redis,
+    };
+    let said = raw.and_then(|raw| match raw {
+        raw::Store::Redis(redis) => Some(redis),
+        raw::Store::Embedded(_) => None,
+    });
+    raw::Store::Redis(raw::Redis {
+        url: Some(redis.url()),
+        username: redis.username.clone(),
+        password: whole(said.and_then(|redis| redis.password.as_ref()), base),
+        prefix: Some(redis.prefix.clone()),
+        timeout: Some(Span(redis.timeout)),
+        connect_timeout: Some(Span(redis.connect_timeout)),
+        ca_file: redis.ca_file.as_ref().map(|path| path.display().to_string()),
+    })
 }
 
 pub(super) fn telemetry(telemetry: &Telemetry, raw: Option<&raw::Telemetry>, base: &Path) -> raw::Telemetry {

@@ -114,6 +114,8 @@ pub(in crate::config) struct Upstream {
 pub(in crate::config) enum Store {
     /// One file, for one process.
     Embedded(Embedded),
+    /// One Redis (7.0 or later), for any number of processes.
+    Redis(Redis),
 }
 
 /// The embedded store.
@@ -123,6 +125,26 @@ pub(in crate::config) struct Embedded {
     /// The file, relative to the folder of this configuration. It is the ledger of who moved: back it up.
     #[schemars(required, with = "String")]
     pub(in crate::config) path: Option<String>,
+}
+
+/// The store in Redis.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(in crate::config) struct Redis {
+    /// `rediss://HOST:6379/0` with TLS, `redis://` without; port and database may be left out. No user or password.
+    #[schemars(required, with = "String")]
+    pub(in crate::config) url: Option<String>,
+    /// A user of Redis' access control lists. Default: Redis' own default user.
+    pub(in crate::config) username: Option<String>,
+    pub(in crate::config) password: Option<SecretRef>,
+    /// What every key begins with; another one for each Crossfade in the same database. Default `crossfade:`.
+    pub(in crate::config) prefix: Option<String>,
+    /// For one operation. Default `250ms`.
+    pub(in crate::config) timeout: Option<Span>,
+    /// Default `1s`.
+    pub(in crate::config) connect_timeout: Option<Span>,
+    /// Certificates (PEM) of the only authorities to trust. Default: those that the public trusts.
+    pub(in crate::config) ca_file: Option<String>,
 }
 
 /// Logs.

@@ -34,7 +34,7 @@ fn defaults_are_safe() {
     assert!(!config.scalekit.create_organizations);
     assert_eq!(config.guessing, Guessing::default());
     assert_eq!(config.legacy.sources[0].lockout, None);
-    let Store::Embedded { path } = config.store;
+    let Store::Embedded { path } = config.store else { panic!("another store") };
     assert_eq!(path, Path::new("/base/state.redb"));
 }
 

@@ -1,4 +1,4 @@
-//! Sections `public`, `admin`, `upstream`, `store`, `telemetry`.
+//! Sections `public`, `admin`, `upstream`, `telemetry`.
 
 use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr},
@@ -11,7 +11,7 @@ use url::Url;
 
 use super::{Check, is_loopback, text::is_token_byte};
 use crate::config::{
-    Admin, Limits, Public, Store, Telemetry, Upstream,
+    Admin, Limits, Public, Telemetry, Upstream,
     problem::At,
     raw::{self, Size},
 };
@@ -229,13 +229,6 @@ impl Check<'_> {
             idle_connections,
             idle_timeout,
         })
-    }
-
-    pub(super) fn store(&mut self, raw: Option<raw::Store>) -> Option<Store> {
-        let at = At::section("store");
-        let raw::Store::Embedded(embedded) = self.required(&at, raw)?;
-        let path = self.text(&at.key("embedded").key("path"), embedded.path)?;
-        Some(Store::Embedded { path: self.path(&path) })
     }
 
     pub(super) fn telemetry(&mut self, raw: Option<raw::Telemetry>) -> Option<Telemetry> {

@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// Short enough to be waited for where the time is not ours.
-fn rules() -> Guessing {
+pub(super) fn rules() -> Guessing {
     let second = Duration::from_secs(1);
     Guessing {
         account: AccountLimit {
@@ -41,7 +41,7 @@ fn account(name: &str) -> CountKey {
 }
 
 /// A try of an account from `192.0.2.n`.
-fn guess(name: &str, n: u8) -> Guess {
+pub(super) fn guess(name: &str, n: u8) -> Guess {
     let address = keys().address(IpAddr::from([192, 0, 2, n]));
     let pair = address.with(keys().spelled(&LoginName::parse(name).unwrap()));
     Guess { accounts: vec![account(name)], device: None, address, pair, lockout: None }

@@ -61,6 +61,7 @@ fn value(transaction: &ReadTransaction, name: &str) -> Result<Option<Vec<u8>>, r
 mod tests {
     use super::*;
     use crate::store::Embedded;
+    use crate::store::Meta as _;
 
     #[tokio::test(flavor = "multi_thread")]
     async fn a_glance_says_what_is_there_and_changes_nothing() {

@@ -10,6 +10,7 @@ use crate::{
     clock::Timestamp,
     identity::PersonKey,
     login::{Alias, Claim, ClaimAnswer, Ledger, LedgerError, Row},
+    store::alias_key,
 };
 
 pub(super) const ROWS: TableDefinition<&str, &[u8]> = TableDefinition::new("rows");
@@ -19,15 +20,6 @@ pub(super) fn make_tables(transaction: &WriteTransaction) -> Result<(), redb::Er
     transaction.open_table(ROWS)?;
     transaction.open_table(ALIASES)?;
     Ok(())
-}
-
-/// An alias as a table key; the kind goes first, so that a login name can never pass for an e-mail.
-fn alias_key(alias: &Alias) -> String {
-    match alias {
-        Alias::Typed(name) => format!("typed:{name}"),
-        Alias::Email(email) => format!("email:{}", email.as_str()),
-        Alias::User(user) => format!("user:{}", user.0),
-    }
 }
 
 fn load(

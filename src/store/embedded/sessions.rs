@@ -12,6 +12,7 @@ use super::{Embedded, StoreError};
 use crate::{
     clock::Timestamp,
     session::{Digest, Flow, FlowStore, Session, SessionStore, SessionStoreError, Settled, Whose},
+    store::whose_key,
 };
 
 const SESSIONS: TableDefinition<&str, &[u8]> = TableDefinition::new("sessions");
@@ -38,14 +39,7 @@ pub(super) fn make_tables(transaction: &WriteTransaction) -> Result<(), redb::Er
 }
 
 fn names(session: &Session) -> [String; 2] {
-    [Whose::User(session.user.clone()), Whose::Person(session.key.clone())].map(|whose| name(&whose))
-}
-
-fn name(whose: &Whose) -> String {
-    match whose {
-        Whose::User(user) => format!("user {}", user.0),
-        Whose::Person(key) => format!("person {key}"),
-    }
+    [Whose::User(session.user.clone()), Whose::Person(session.key.clone())].map(|whose| whose_key(&whose))
 }
 
 fn read(transaction: &WriteTransaction, id: &Digest) -> Result<Option<Session>, StoreError> {
@@ -129,7 +123,7 @@ impl SessionStore for Embedded {
     }
 
     async fn remove_all_of(&self, whose: &Whose) -> Result<Vec<Digest>, SessionStoreError> {
-        let name = name(whose);
+        let name = whose_key(whose);
         let removed = self.write(move |transaction| {
             let ids: Vec<Digest> = {
                 let of = transaction.open_multimap_table(SESSIONS_OF)?;

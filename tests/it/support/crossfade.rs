@@ -36,6 +36,18 @@ impl Crossfade {
         Self { public, admin, process, config: file, environment, scratch }
     }
 
+    /// What a process says that ends with a failure instead of starting.
+    pub(crate) fn refusal(config: &str, environment: &[(&str, &str)]) -> String {
+        let scratch = Scratch::new();
+        let mut command = process::command(env!("CARGO_BIN_EXE_crossfade"));
+        command.args(["serve", "--config"]).arg(scratch.write("crossfade.yaml", config));
+        command.env_remove("CROSSFADE_TEST_PARTS").env_remove("CROSSFADE_TESTS");
+        command.envs(environment.iter().copied());
+        let mut process = Process::start("crossfade", command);
+        assert!(!process.wait().success(), "it starts:\n{}", process.said());
+        process.said()
+    }
+
     /// Starts a second process with the same configuration and environment after the first one ended.
     pub(crate) fn start_again(&mut self) {
         self.process.kill();

@@ -13,6 +13,7 @@ pub(crate) struct Parts {
     pub(crate) mariadb_install_db: PathBuf,
     /// The command line client.
     pub(crate) mariadb: PathBuf,
+    pub(crate) redis_server: PathBuf,
     pub(crate) nginx: PathBuf,
     pub(crate) haproxy: PathBuf,
     pub(crate) chromium: PathBuf,

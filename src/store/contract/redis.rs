@@ -1,0 +1,411 @@
+//! The suites against a real Redis, and what only holds there.
+
+use std::{
+    net::{Ipv4Addr, TcpListener},
+    process::{Child, Command, Stdio},
+    sync::atomic::{AtomicU16, Ordering},
+    time::Duration,
+};
+
+use super::{LEASE, NOW, a_session, claimed, counts, fresh, ledger, meta, refreshes, sessions};
+use crate::{
+    clock::{Deadline, SystemClock, TestClock, Timestamp},
+    config::RedisStore,
+    login::{Alias, ClaimAnswer, Ledger as _, LedgerError, Limit, Row, Tried, TryCounter as _},
+    session::{Digest, Flow, FlowStore as _, Renewal, Session, SessionStore as _, Whose},
+    store::{Meta as _, Redis, SharedCounts},
+};
+
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A Redis of a test's own; it ends with the test, however that ends.
+struct Server {
+    port: u16,
+    process: Child,
+}
+
+impl Server {
+    fn start() -> Self {
+        let port = free_port();
+        Self { port, process: spawn(port) }
+    }
+
+    fn kill(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+
+    fn restart(&mut self) {
+        self.kill();
+        self.process = spawn(self.port);
+    }
+
+    fn signal(&self, name: &str) {
+        let id = self.process.id().to_string();
+        assert!(
+            Command::new("sh").args(["-c", "kill -s \"$0\" \"$1\"", name, &id]).status().unwrap().success()
+        );
+    }
+
+    fn settings(&self) -> RedisStore {
+        RedisStore {
+            host: "127.0.0.1".into(),
+            port: self.port,
+            database: 0,
+            tls: false,
+            username: None,
+            password: None,
+            prefix: "test:".into(),
+            timeout: Duration::from_secs(5),
+            connect_timeout: Duration::from_secs(1),
+            ca_file: None,
+        }
+    }
+
+    /// A store that is connected, with this name in claims.
+    async fn store(&self, holder: &str) -> Redis {
+        let store = Redis::new(&self.settings(), holder).unwrap();
+        answers(&store).await;
+        store
+    }
+
+    /// What Redis says to a command.
+    async fn ask<T: redis::FromRedisValue>(&self, words: &[&str]) -> T {
+        let client = redis::Client::open(format!("redis://127.0.0.1:{}", self.port)).unwrap();
+        let mut connection = client.get_multiplexed_async_connection().await.unwrap();
+        redis::cmd(words[0]).arg(&words[1..]).query_async(&mut connection).await.unwrap()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+fn spawn(port: u16) -> Child {
+    // The kernel ends it with the thread that began it, even if this process is killed.
+    Command::new("setpriv")
+        .args(["--pdeathsig", "KILL", "--"])
+        .arg(program())
+        .args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"])
+        .stdout(Stdio::null())
+        .spawn()
+        .expect("setpriv (of util-linux) starts redis-server")
+}
+
+/// Where `tests/install` found it; without its list, the one that `PATH` leads to.
+fn program() -> String {
+    #[expect(clippy::disallowed_methods, reason = "the tests' own setting, not the product's")]
+    let list = std::env::var_os("CROSSFADE_TEST_PARTS");
+    let Some(list) = list else {
+        let found = Command::new("redis-server").arg("--version").output();
+        assert!(found.is_ok(), "this test needs redis-server (Debian package redis-server): run tests/run");
+        return "redis-server".into();
+    };
+    let list = std::fs::read(list).expect("the list of parts can be read: run tests/run");
+    let list: serde_json::Value = serde_json::from_slice(&list).unwrap();
+    list["redis_server"].as_str().expect("the list of parts names redis_server: run tests/run").to_owned()
+}
+
+/// Below the ports that systems give to outgoing connections.
+fn free_port() -> u16 {
+    static TURN: AtomicU16 = AtomicU16::new(0);
+    for _ in 0..10_000 {
+        let turn = u32::from(TURN.fetch_add(1, Ordering::Relaxed));
+        let port =
+            u16::try_from(12_000 + std::process::id().wrapping_mul(977).wrapping_add(turn) % 20_000).unwrap();
+        if TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {
+            return port;
+        }
+    }
+    panic!("no port is free")
+}
+
+/// Waits until the store is of use again.
+async fn answers(store: &Redis) {
+    let deadline = Deadline::within(PATIENCE);
+    while let Err(error) = store.meta("anything").await {
+        assert!(!deadline.remaining().is_zero(), "{error}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+#[tokio::test]
+async fn redis_keeps_the_ledger_contract() {
+    let server = Server::start();
+    ledger(&server.store("one").await).await;
+}
+
+#[tokio::test]
+async fn redis_keeps_the_session_contract() {
+    let server = Server::start();
+    sessions(&server.store("one").await).await;
+}
+
+#[tokio::test]
+async fn redis_keeps_the_refresh_contract() {
+    let server = Server::start();
+    refreshes(&server.store("one").await).await;
+}
+
+#[tokio::test]
+async fn redis_keeps_the_contract_of_its_own_values() {
+    let server = Server::start();
+    meta(&server.store("one").await).await;
+}
+
+/// Unlike with a file: another process may live, whatever its name.
+#[tokio::test]
+async fn a_claim_of_another_process_is_waited_for() {
+    let server = Server::start();
+    let (one, two) = (server.store("one").await, server.store("two").await);
+    let first = claimed(&one, "a").await;
+    let ClaimAnswer::Held(held) = two.claim(&fresh("a"), LEASE, NOW).await.unwrap() else {
+        panic!("two hold one claim")
+    };
+    assert_eq!(*held, first);
+    let later = NOW.after(LEASE);
+    assert!(matches!(two.claim(&fresh("a"), LEASE, later).await.unwrap(), ClaimAnswer::Granted(_)));
+    assert!(matches!(one.write(&first).await, Err(LedgerError::Overtaken)));
+    // A write that gives the claim back lets the next one begin at once.
+    let row = two.row(&first.key).await.unwrap().unwrap();
+    let free = two.write(&Row { claim: None, ..row }).await.unwrap();
+    assert_eq!(two.row(&first.key).await.unwrap(), Some(free));
+    claimed(&one, "a").await;
+}
+
+#[tokio::test]
+async fn of_many_at_once_one_claims_and_one_writes() {
+    let server = Server::start();
+    let mut stores = Vec::new();
+    for n in 0..4 {
+        stores.push(server.store(&n.to_string()).await);
+    }
+    let asked = (0..200).map(|n| {
+        let store = stores[n % 4].clone();
+        async move { store.claim(&fresh("a"), LEASE, NOW).await.unwrap() }
+    });
+    let answers = futures_util::future::join_all(asked).await;
+    let mut granted = answers.into_iter().filter_map(|answer| match answer {
+        ClaimAnswer::Granted(row) => Some(*row),
+        ClaimAnswer::Held(_) => None,
+    });
+    let row = granted.next().unwrap();
+    assert_eq!(granted.next(), None);
+    let written = (0..200).map(|n| {
+        let (store, row) = (stores[n % 4].clone(), row.clone());
+        async move { store.write(&row).await.is_ok() }
+    });
+    let written = futures_util::future::join_all(written).await;
+    assert_eq!(written.into_iter().filter(|written| *written).count(), 1);
+    // One alias for one person.
+    let mut others = Vec::new();
+    for n in 0..20 {
+        let row = claimed(&stores[0], &format!("p{n}")).await;
+        others.push(Row { aliases: vec![Alias::Typed("shared".into())], ..row });
+    }
+    let written = others.iter().map(|row| stores[1].write(row));
+    let written = futures_util::future::join_all(written).await;
+    assert_eq!(written.iter().filter(|written| written.is_ok()).count(), 1);
+    assert!(written.iter().all(|written| matches!(written, Ok(_) | Err(LedgerError::AliasTaken))));
+}
+
+#[tokio::test]
+async fn names_of_any_kind_lead_to_their_row() {
+    let server = Server::start();
+    let store = server.store("one").await;
+    let names = ["{a}b", "line\nbreak", "null\0byte", "\"quoted\\", "ünïcode 🦀", "*?[a]"];
+    let mut row = claimed(&store, "{odd}:id").await;
+    row.aliases = names.iter().map(|name| Alias::Typed((*name).to_owned())).collect();
+    let row = store.write(&row).await.unwrap();
+    for alias in &row.aliases {
+        assert_eq!(store.find(alias).await.unwrap().as_ref(), Some(&row), "{alias:?}");
+    }
+    let row = store.write(&Row { aliases: Vec::new(), ..row }).await.unwrap();
+    for name in names {
+        assert_eq!(store.find(&Alias::Typed(name.into())).await.unwrap(), None, "{name:?}");
+    }
+    assert_eq!(store.row(&row.key).await.unwrap(), Some(row));
+}
+
+#[tokio::test]
+async fn what_nobody_sweeps_redis_forgets() {
+    let server = Server::start();
+    let store = server.store("one").await;
+    store.put(&Digest::of("a"), &a_session("usr_1", 3600)).await.unwrap();
+    let flow = Flow {
+        browser: Digest::of("browser"),
+        secrets: "sealed".into(),
+        return_to: "/".into(),
+        key: None,
+        ends_at: NOW,
+    };
+    store.put_flow(&Digest::of("state"), &flow).await.unwrap();
+    store.touch(&Digest::of("a"), NOW, NOW.after(Duration::from_secs(5000))).await.unwrap();
+    let keys: Vec<String> = server.ask(&["keys", "test:*"]).await;
+    assert_eq!(keys.len(), 5, "{keys:?}");
+    let mut last = 0;
+    for key in keys.iter().filter(|key| *key != "test:sessions") {
+        let span: i64 = server.ask(&["ttl", key]).await;
+        assert!((600..=5000).contains(&span), "{key}: {span}");
+        last = last.max(span);
+    }
+    assert!(last > 3600 + 600, "longer than the session lives: {last}");
+}
+
+#[tokio::test]
+async fn an_index_that_is_wrong_is_put_right() {
+    let server = Server::start();
+    let store = server.store("one").await;
+    let session = Session { renewal: Renewal::default(), ..a_session("usr_1", 3600) };
+    store.put(&Digest::of("lives"), &session).await.unwrap();
+    store.put(&Digest::of("gone"), &session).await.unwrap();
+    store.put(&Digest::of("garbled"), &session).await.unwrap();
+    let key = |name| format!("test:session:{{{}}}", Digest::of(name).as_str());
+    let _: i64 = server.ask(&["del", &key("gone")]).await;
+    let _: String = server.ask(&["set", &key("garbled"), "garbage", "keepttl"]).await;
+    assert_eq!(store.get(&Digest::of("garbled")).await.unwrap(), None, "signed out, not an error");
+    let lives = Digest::of("lives");
+    let _: i64 = server.ask(&["zadd", "test:sessions", "1", lives.as_str()]).await;
+    assert_eq!(store.sweep(NOW.after(Duration::from_secs(3500))).await.unwrap(), 0);
+    assert!(store.get(&lives).await.unwrap().is_some());
+    let listed: u64 = server.ask(&["zscore", "test:sessions", lives.as_str()]).await;
+    assert_eq!(Timestamp::from_millis(listed), session.ends_at);
+    assert_eq!(store.sweep(NOW.after(Duration::from_secs(3700))).await.unwrap(), 1);
+    assert_eq!(server.ask::<i64>(&["zcard", "test:sessions"]).await, 0);
+    // What leads nowhere is named by nobody.
+    assert_eq!(
+        store.remove_all_of(&Whose::Person(session.key.clone())).await.unwrap().len(),
+        1,
+        "the garbled one"
+    );
+    assert_eq!(store.remove_all_of(&Whose::Person(session.key)).await.unwrap(), []);
+}
+
+#[tokio::test]
+async fn a_redis_that_comes_back_is_used_at_once() {
+    let mut server = Server::start();
+    let store = server.store("one").await;
+    server.kill();
+    for _ in 0..3 {
+        assert!(matches!(store.row(&fresh("a").key).await, Err(LedgerError::Unavailable(..))));
+    }
+    server.restart();
+    answers(&store).await;
+    assert!(store.is_empty().await.unwrap());
+    claimed(&store, "a").await;
+}
+
+#[tokio::test]
+async fn a_redis_that_hangs_costs_no_more_than_the_time_of_an_operation() {
+    let server = Server::start();
+    let store =
+        Redis::new(&RedisStore { timeout: Duration::from_millis(250), ..server.settings() }, "one").unwrap();
+    answers(&store).await;
+    server.signal("STOP");
+    let clock = SystemClock::shared();
+    let begun = clock.monotonic();
+    for _ in 0..4 {
+        let error = store.row(&fresh("a").key).await.unwrap_err();
+        assert!(error.to_string().contains("did not answer within 250ms"), "{error}");
+    }
+    let took = clock.monotonic().saturating_sub(begun);
+    assert!(took < Duration::from_secs(4), "{took:?}");
+    server.signal("CONT");
+    answers(&store).await;
+}
+
+#[tokio::test]
+async fn a_redis_that_may_not_write_is_left_for_one_that_may() {
+    let server = Server::start();
+    let store = server.store("one").await;
+    let row = claimed(&store, "a").await;
+    let connections = async || {
+        server
+            .ask::<String>(&["info", "stats"])
+            .await
+            .lines()
+            .find_map(|line| line.strip_prefix("total_connections_received:")?.parse::<u64>().ok())
+    };
+    let _: String = server.ask(&["replicaof", "127.0.0.1", "1"]).await;
+    let before = connections().await.unwrap();
+    let error = store.write(&row).await.unwrap_err();
+    assert!(
+        matches!(&error, LedgerError::Unavailable(text, _) if text.to_lowercase().contains("read")),
+        "{error}"
+    );
+    assert!(matches!(store.write(&row).await, Err(LedgerError::Unavailable(..))));
+    // One of them is the question itself.
+    assert!(connections().await.unwrap() - before >= 2, "it connects anew");
+    let _: String = server.ask(&["replicaof", "no", "one"]).await;
+    store.write(&row).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_wrong_password_is_said_and_not_shown() {
+    let server = Server::start();
+    drop(server.store("one").await);
+    let _: String = server.ask(&["config", "set", "requirepass", "right-canary"]).await;
+    let with = |password: &str| {
+        let password = Some(crate::identity::Secret::new(password.to_owned()));
+        Redis::new(&RedisStore { password, ..server.settings() }, "one").unwrap()
+    };
+    let error = with("wrong-canary").connect(PATIENCE).await.unwrap_err().to_string();
+    assert!(!error.contains("canary"), "{error}");
+    assert!(error.contains("WRONGPASS") || error.contains("assword"), "{error}");
+    with("right-canary").connect(PATIENCE).await.unwrap();
+    let none = Redis::new(&server.settings(), "one").unwrap();
+    assert!(none.connect(PATIENCE).await.is_err());
+}
+
+/// The longest span of the suite's accounts and addresses; what is longer is of the process alone.
+const LONGEST_SPAN: Duration = Duration::from_secs(11);
+
+#[tokio::test]
+async fn redis_keeps_the_contract_of_counts() {
+    let server = Server::start();
+    let clock = TestClock::at(NOW);
+    let shared = SharedCounts::new(server.store("one").await, clock.clone());
+    let wait = |by: Duration| {
+        clock.advance(by);
+        // The time of Redis is not ours.
+        let nap = by.min(LONGEST_SPAN).as_secs_f64() + 0.01;
+        assert!(Command::new("sleep").arg(nap.to_string()).status().unwrap().success());
+    };
+    counts::counts(&shared, &wait).await;
+}
+
+#[tokio::test]
+async fn tries_at_one_process_count_at_the_other() {
+    let mut server = Server::start();
+    let clock = TestClock::at(NOW);
+    let mut processes = Vec::new();
+    for name in ["one", "two"] {
+        let settings = RedisStore { timeout: Duration::from_secs(1), ..server.settings() };
+        let store = Redis::new(&settings, name).unwrap();
+        answers(&store).await;
+        processes.push(SharedCounts::new(store, clock.clone()));
+    }
+    let rules = counts::rules();
+    for turn in 0..3 {
+        let process = &processes[turn % 2];
+        let ticket = process.ask(counts::guess("ann", 1), &rules).await.unwrap();
+        let settled = process.settle(&ticket, Tried::Wrong, &rules).await;
+        assert_eq!(settled.locked_out, turn == 2, "the third of both together");
+    }
+    for process in &processes {
+        assert_eq!(process.ask(counts::guess("ann", 2), &rules).await.unwrap_err().by, Limit::Account);
+        let other = process.ask(counts::guess("bob", 2), &rules).await.unwrap();
+        process.settle(&other, Tried::Unasked, &rules).await;
+    }
+    // Without Redis each counts by itself, and counts on.
+    server.kill();
+    for process in &processes {
+        for _ in 0..3 {
+            let ticket = process.ask(counts::guess("eve", 3), &rules).await.unwrap();
+            process.settle(&ticket, Tried::Wrong, &rules).await;
+        }
+        assert_eq!(process.ask(counts::guess("eve", 3), &rules).await.unwrap_err().by, Limit::Account);
+    }
+}

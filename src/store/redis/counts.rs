@@ -1,0 +1,215 @@
+//! Counts of tries that all processes share, beside those of this one.
+//!
+//! A try is granted when both allow it. Accounts and addresses are counted in Redis; what one process takes on in all,
+//! and the storm, by each process itself. While Redis cannot be asked, each counts by itself: the limits hold, once
+//! for each process (SEC-41). Spans are measured by the clock of Redis, which is the same for all.
+
+use std::{sync::LazyLock, time::Duration};
+
+use async_trait::async_trait;
+use redis::Script;
+use serde::{Serialize, de::DeserializeOwned};
+use uuid::Uuid;
+
+use super::{Failure, Redis};
+use crate::{
+    clock::{SharedClock, Timestamp},
+    config::Guessing,
+    login::{
+        Allowance, CountKey, Failures, Guess, Limit, Limited, Settled, Spent, Ticket, Tried, TryCounter,
+    },
+    store::LocalCounts,
+    telemetry::with_causes,
+};
+
+static COUNT: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("count.lua")));
+
+/// The counts of one process and those it shares.
+pub(crate) struct SharedCounts {
+    local: LocalCounts,
+    redis: Redis,
+    /// What makes this process's tickets unlike those of any other.
+    salt: u64,
+}
+
+/// Whose key a count goes by.
+fn own(account: CountKey, guess: &Guess) -> CountKey {
+    guess.device.map_or(account, |device| account.with(device))
+}
+
+impl SharedCounts {
+    pub(crate) fn new(redis: Redis, clock: SharedClock) -> Self {
+        // The random half of the name; tickets are numbered in the other.
+        let (_, salt) = Uuid::now_v7().as_u64_pair();
+        Self { local: LocalCounts::new(clock), redis, salt: salt << 32 }
+    }
+
+    fn ticket(&self, ticket: &Ticket) -> u64 {
+        self.salt ^ ticket.id
+    }
+
+    /// Changes a count until nobody else changed it meanwhile; one that says nothing any more is deleted.
+    async fn change<T, Said>(
+        &self,
+        (kind, key): (&str, CountKey),
+        kept_for: Duration,
+        change: impl Fn(Option<T>, Timestamp) -> (Option<T>, Said) + Send,
+    ) -> Result<Said, Failure>
+    where
+        T: Serialize + DeserializeOwned + Send,
+        Said: Send,
+    {
+        let key = format!("{}tries:{kind}:{key:?}", self.redis.prefix);
+        let kept_for = u64::try_from(kept_for.as_millis()).unwrap_or(u64::MAX).max(1);
+        let changed = self.redis.run(|mut connection| async move {
+            loop {
+                let mut look = redis::pipe();
+                look.get(&key).cmd("TIME");
+                let (old, (seconds, micros)): (Option<Vec<u8>>, (u64, u64)) =
+                    look.query_async(&mut connection).await?;
+                let now = Timestamp::from_millis(seconds * 1000 + micros / 1000);
+                // One that cannot be read is none.
+                let count = old.as_deref().and_then(|old| serde_json::from_slice(old).ok());
+                let (new, said) = change(count, now);
+                let new = new.map(|new| serde_json::to_vec(&new)).transpose()?.unwrap_or_default();
+                let old = old.unwrap_or_default();
+                if old == new {
+                    return Ok(said);
+                }
+                let mut script = COUNT.key(&key);
+                script.arg(old).arg(new).arg(kept_for);
+                if script.invoke_async(&mut connection).await? {
+                    return Ok(said);
+                }
+            }
+        });
+        changed.await
+    }
+
+    async fn ask_all(&self, ticket: &Ticket, rules: &Guessing) -> Result<Result<(), Limited>, Failure> {
+        let (guess, id) = (&ticket.guess, self.ticket(ticket));
+        let limited = |by| move |wait| Limited { by, wait };
+        let from = guess.device.unwrap_or(guess.address);
+        let rate = rules.address;
+        let taken = self.change(("rate", from), rate.per, |allowance: Option<Allowance>, now| {
+            let mut allowance = allowance.unwrap_or_else(|| Allowance::full(rate, now));
+            let taken = allowance.take(rate, now);
+            (Some(allowance), taken)
+        });
+        if let Err(wait) = taken.await? {
+            return Ok(Err(limited(Limit::Address)(wait)));
+        }
+        for account in &guess.accounts {
+            let limit = &rules.account;
+            let taken = self.failures(own(*account, guess), rules, |failures, now| {
+                failures.take(limit, (id, guess.address), now)
+            });
+            if let Err(wait) = taken.await? {
+                return Ok(Err(limited(Limit::Account)(wait)));
+            }
+            let Some(lockout) = &guess.lockout else { continue };
+            let known = guess.device.is_some();
+            let taken = self.spent(*account, guess, |spent, now| spent.take(lockout, (id, known), now));
+            if let Some(Err(wait)) = taken.await? {
+                return Ok(Err(limited(Limit::Lockout)(wait)));
+            }
+        }
+        Ok(Ok(()))
+    }
+
+    async fn settle_all(&self, ticket: &Ticket, tried: Tried, rules: &Guessing) -> Result<bool, Failure> {
+        let (guess, id, limit) = (&ticket.guess, self.ticket(ticket), &rules.account);
+        let mut locked_out = false;
+        for account in &guess.accounts {
+            let settled = self.failures(own(*account, guess), rules, |failures, _| {
+                let is_open = failures.is_open(id);
+                let locked_out = match tried {
+                    _ if !is_open => false,
+                    Tried::Wrong => failures.failed(limit, id),
+                    Tried::Right => {
+                        failures.forgive(id);
+                        false
+                    }
+                    Tried::Unanswered | Tried::Unasked => {
+                        failures.take_back(id);
+                        false
+                    }
+                };
+                (is_open, locked_out)
+            });
+            let (was_open, locks) = settled.await?;
+            locked_out |= locks;
+            // A try that was refused by this account's other count is in neither, or only to be taken back.
+            if !was_open && tried != Tried::Unasked {
+                continue;
+            }
+            self.spent(*account, guess, |spent, _| match tried {
+                Tried::Right => spent.forgive(id),
+                Tried::Wrong | Tried::Unanswered => spent.failed(id),
+                Tried::Unasked => spent.take_back(id),
+            })
+            .await?;
+        }
+        Ok(locked_out)
+    }
+
+    async fn failures<Said: Send>(
+        &self,
+        key: CountKey,
+        rules: &Guessing,
+        change: impl Fn(&mut Failures, Timestamp) -> Said + Send + Sync,
+    ) -> Result<Said, Failure> {
+        let kept_for = rules.account.window + rules.account.longest_delay;
+        self.change(("account", key), kept_for, |failures: Option<Failures>, now| {
+            let mut failures = failures.unwrap_or_default();
+            let said = change(&mut failures, now);
+            (Some(failures).filter(|failures| !failures.is_empty()), said)
+        })
+        .await
+    }
+
+    /// `None` where nothing locks the account at the legacy side.
+    async fn spent<Said: Send>(
+        &self,
+        account: CountKey,
+        guess: &Guess,
+        change: impl Fn(&mut Spent, Timestamp) -> Said + Send + Sync,
+    ) -> Result<Option<Said>, Failure> {
+        let Some(lockout) = &guess.lockout else { return Ok(None) };
+        let said = self.change(("spent", account), lockout.window, |spent: Option<Spent>, now| {
+            let mut spent = spent.unwrap_or_default();
+            let said = change(&mut spent, now);
+            (Some(spent).filter(|spent| !spent.is_empty()), said)
+        });
+        said.await.map(Some)
+    }
+}
+
+#[async_trait]
+impl TryCounter for SharedCounts {
+    async fn ask(&self, guess: Guess, rules: &Guessing) -> Result<Ticket, Limited> {
+        let ticket = self.local.ask(guess, rules).await?;
+        match self.ask_all(&ticket, rules).await {
+            Ok(Ok(())) => {}
+            Ok(Err(limited)) => {
+                self.settle(&ticket, Tried::Unasked, rules).await;
+                return Err(limited);
+            }
+            Err(failure) => say_alone(&failure),
+        }
+        Ok(ticket)
+    }
+
+    async fn settle(&self, ticket: &Ticket, tried: Tried, rules: &Guessing) -> Settled {
+        let mut settled = self.local.settle(ticket, tried, rules).await;
+        match self.settle_all(ticket, tried, rules).await {
+            Ok(locked_out) => settled.locked_out |= locked_out,
+            Err(failure) => say_alone(&failure),
+        }
+        settled
+    }
+}
+
+fn say_alone(failure: &Failure) {
+    tracing::warn!(error = with_causes(failure), "tries are counted by this process alone");
+}

@@ -1,0 +1,114 @@
+//! The ledger in Redis: a hash for each row, and a key for each alias that holds the row's name.
+//!
+//! What a script compares and changes (version, fence, claim) stands beside the row and counts instead of what the
+//! row says: scripts never read or write JSON.
+
+use std::{sync::LazyLock, time::Duration};
+
+use async_trait::async_trait;
+use redis::{AsyncCommands as _, Script};
+
+use super::{Failure, Redis};
+use crate::{
+    clock::Timestamp,
+    identity::PersonKey,
+    login::{Alias, Claim, ClaimAnswer, Ledger, LedgerError, Row},
+    store::alias_key,
+};
+
+static CLAIM: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("claim.lua")));
+static WRITE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("write.lua")));
+static FIND: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("find.lua")));
+
+const ROWS: &str = "{ledger}:rows";
+const ROW: &str = "{ledger}:row:";
+const ALIAS: &str = "{ledger}:alias:";
+
+/// A row's fields, in the order of [`FIELDS`].
+type Fields = (Option<Vec<u8>>, Option<u64>, Option<u64>, Option<String>, Option<u64>);
+
+const FIELDS: [&str; 5] = ["row", "version", "fence", "holder", "until"];
+
+fn read((row, version, fence, holder, until): Fields) -> Result<Option<Row>, Failure> {
+    let Some(row) = row else { return Ok(None) };
+    let row: Row = serde_json::from_slice(&row)?;
+    let claim =
+        holder.zip(until).map(|(holder, until)| Claim { holder, until: Timestamp::from_millis(until) });
+    Ok(Some(Row { version: version.unwrap_or_default(), fence: fence.unwrap_or_default(), claim, ..row }))
+}
+
+impl Redis {
+    fn row_key(&self, name: &str) -> String {
+        format!("{}{ROW}{name}", self.prefix)
+    }
+
+    /// How many people are in the ledger.
+    pub(crate) async fn people(&self) -> Result<u64, LedgerError> {
+        let rows = self.key(ROWS);
+        Ok(self.run(|mut connection| async move { Ok(connection.scard(rows).await?) }).await?)
+    }
+}
+
+#[async_trait]
+impl Ledger for Redis {
+    async fn row(&self, key: &PersonKey) -> Result<Option<Row>, LedgerError> {
+        let key = self.row_key(&key.to_string());
+        let fields = self.run(|mut connection| async move { Ok(connection.hmget(key, &FIELDS).await?) });
+        Ok(read(fields.await?)?)
+    }
+
+    async fn find(&self, alias: &Alias) -> Result<Option<Row>, LedgerError> {
+        let (alias, rows) = (format!("{}{ALIAS}{}", self.prefix, alias_key(alias)), self.key(ROW));
+        let fields = self.run(|mut connection| async move {
+            Ok(FIND.key(alias).arg(rows).invoke_async(&mut connection).await?)
+        });
+        Ok(read(fields.await?)?)
+    }
+
+    async fn claim(&self, fresh: &Row, lease: Duration, now: Timestamp) -> Result<ClaimAnswer, LedgerError> {
+        let name = fresh.key.to_string();
+        let mut script = CLAIM.key(self.row_key(&name));
+        script.key(self.key(ROWS));
+        script.arg(now.millis()).arg(now.after(lease).millis()).arg(&*self.holder);
+        script.arg(serde_json::to_vec(fresh).map_err(Failure::from)?).arg(name);
+        let claimed =
+            self.run(|mut connection| async move { Ok(script.invoke_async(&mut connection).await?) });
+        let (is_granted, fields): (bool, Fields) = claimed.await?;
+        let row = Box::new(read(fields)?.ok_or_else(without_a_row)?);
+        Ok(if is_granted { ClaimAnswer::Granted(row) } else { ClaimAnswer::Held(row) })
+    }
+
+    async fn write(&self, row: &Row) -> Result<Row, LedgerError> {
+        let name = row.key.to_string();
+        let mut script = WRITE.key(self.row_key(&name));
+        script.key(self.key(ROWS)).arg(row.version).arg(row.fence);
+        let written = Row { version: row.version + 1, ..row.clone() };
+        script.arg(serde_json::to_vec(&written).map_err(Failure::from)?);
+        match &row.claim {
+            Some(claim) => script.arg(&claim.holder).arg(claim.until.millis()),
+            None => script.arg("").arg(""),
+        };
+        script.arg(name).arg(self.key(ALIAS));
+        for alias in &row.aliases {
+            script.arg(alias_key(alias));
+        }
+        let answer = self.run(|mut connection| async move {
+            let answer: String = script.invoke_async(&mut connection).await?;
+            match answer.as_str() {
+                "written" => Ok(()),
+                "alias taken" => Err(Failure::Refused(LedgerError::AliasTaken)),
+                _ => Err(Failure::Refused(LedgerError::Overtaken)),
+            }
+        });
+        answer.await?;
+        Ok(written)
+    }
+
+    async fn is_empty(&self) -> Result<bool, LedgerError> {
+        Ok(self.people().await? == 0)
+    }
+}
+
+fn without_a_row() -> LedgerError {
+    LedgerError::Unavailable("a claim in Redis has no row".into(), None)
+}

@@ -1,0 +1,331 @@
+//! Sessions and flows in Redis: a value for each, which Redis itself deletes some time after its absolute end.
+//!
+//! What a change means is decided by [`Session`], as with every store; the script only sees to it that nobody else
+//! changed the value meanwhile. Three indexes name sessions: by their end, and by either name of their person. They
+//! are no part of the same write: an index may name a session that is gone, never leave one out.
+
+use std::{sync::LazyLock, time::Duration};
+
+use async_trait::async_trait;
+use redis::{AsyncCommands as _, Script, aio::MultiplexedConnection};
+
+use super::{Failure, Redis};
+use crate::{
+    clock::Timestamp,
+    session::{Digest, Flow, FlowStore, Session, SessionStore, SessionStoreError, Settled, Whose},
+    store::whose_key,
+};
+
+static REPLACE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("replace.lua")));
+
+/// How much longer than to its absolute end a session is kept, so that sweeping finds its indexes and clocks may
+/// differ.
+const MARGIN: Duration = Duration::from_mins(15);
+
+/// A flow ends after ten minutes (SEC-26).
+const FLOW_KEPT: Duration = Duration::from_mins(15);
+
+/// How many sessions one operation looks at.
+const BATCH: usize = 100;
+
+fn millis(span: Duration) -> u64 {
+    u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
+}
+
+fn names(session: &Session) -> [String; 2] {
+    [Whose::User(session.user.clone()), Whose::Person(session.key.clone())].map(|whose| whose_key(&whose))
+}
+
+/// Fault matrix: a value that cannot be read is a signed-out session, never an error page.
+fn parse(value: Option<&[u8]>) -> Option<Session> {
+    value.and_then(|value| serde_json::from_slice(value).ok())
+}
+
+/// When a session is over if nobody uses it.
+fn end(session: &Session) -> u64 {
+    session.ends_at.min(session.idle_ends_at).millis()
+}
+
+impl Redis {
+    fn session_key(&self, id: &str) -> String {
+        format!("{}session:{{{id}}}", self.prefix)
+    }
+
+    fn flow_key(&self, state: &Digest) -> String {
+        format!("{}flow:{{{}}}", self.prefix, state.as_str())
+    }
+
+    /// All sessions, by their end.
+    fn ends_key(&self) -> String {
+        self.key("sessions")
+    }
+
+    fn of_key(&self, name: &str) -> String {
+        format!("{}sessions-of:{name}", self.prefix)
+    }
+
+    /// Changes a session until nobody else changed it meanwhile, and gives what `change` says; `None` where there is
+    /// no session or `change` wants nothing. [`After::Ended`] deletes it.
+    async fn change(
+        &self,
+        id: &Digest,
+        change: impl Fn(&mut Session) -> Option<After> + Send,
+    ) -> Result<Option<Session>, Failure> {
+        let key = self.session_key(id.as_str());
+        let changed = self.run(|mut connection| async move {
+            loop {
+                let old: Option<Vec<u8>> = connection.get(&key).await?;
+                let Some((old, mut session)) = old.and_then(|old| Some((parse(Some(&old))?, old))).map(swap)
+                else {
+                    return Ok(None);
+                };
+                let new = match change(&mut session) {
+                    None => return Ok(None),
+                    Some(After::Kept) => serde_json::to_vec(&session)?,
+                    Some(After::Ended) => Vec::new(),
+                };
+                if replace(&mut connection, &key, &old, &new).await? {
+                    return Ok(Some(session));
+                }
+            }
+        });
+        changed.await
+    }
+
+    /// Takes sessions that are gone out of the indexes.
+    async fn unlist(&self, gone: &[(Digest, Option<Session>)]) -> Result<(), Failure> {
+        if gone.is_empty() {
+            return Ok(());
+        }
+        let mut pipeline = redis::pipe();
+        for (id, session) in gone {
+            pipeline.zrem(self.ends_key(), id.as_str()).ignore();
+            for name in session.iter().flat_map(names) {
+                pipeline.srem(self.of_key(&name), id.as_str()).ignore();
+            }
+        }
+        self.run(|mut connection| async move { Ok(pipeline.query_async(&mut connection).await?) }).await
+    }
+
+    /// Ends sessions, and gives those that were there.
+    async fn take(&self, ids: Vec<Digest>) -> Result<Vec<(Digest, Option<Session>)>, Failure> {
+        let mut gone = Vec::new();
+        for ids in ids.chunks(BATCH) {
+            let mut pipeline = redis::pipe();
+            for id in ids {
+                pipeline.get_del(self.session_key(id.as_str()));
+            }
+            let values: Vec<Option<Vec<u8>>> = self
+                .run(|mut connection| async move { Ok(pipeline.query_async(&mut connection).await?) })
+                .await?;
+            let taken: Vec<_> = ids
+                .iter()
+                .zip(values)
+                .filter_map(|(id, value)| value.map(|value| (id.clone(), parse(Some(&value)))))
+                .collect();
+            self.unlist(&taken).await?;
+            gone.extend(taken);
+        }
+        Ok(gone)
+    }
+
+    /// Deletes those of a batch that are over at `now`, and takes those that are gone out of the index of ends.
+    async fn sweep_batch(&self, ids: &[String], now: Timestamp) -> Result<usize, Failure> {
+        let mut gone = Vec::new();
+        for id in ids {
+            let digest = Digest::stored(id);
+            let over = |session: &mut Session| session.over(now).map(|_| After::Ended);
+            if let Some(session) = self.change(&digest, over).await? {
+                gone.push((digest, Some(session)));
+                continue;
+            }
+            let (key, ends) = (self.session_key(id), self.ends_key());
+            let id = id.clone();
+            self.run(|mut connection| async move {
+                // It lives longer than the index knew, or it is gone or cannot be read.
+                let value: Option<Vec<u8>> = connection.get(key).await?;
+                match parse(value.as_deref()) {
+                    Some(session) => connection.zadd::<_, _, _, ()>(ends, id, end(&session)).await?,
+                    None => connection.zrem::<_, _, ()>(ends, id).await?,
+                }
+                Ok(())
+            })
+            .await?;
+        }
+        self.unlist(&gone).await?;
+        Ok(gone.len())
+    }
+}
+
+/// What becomes of a changed session.
+enum After {
+    Kept,
+    Ended,
+}
+
+fn swap<A, B>((one, other): (A, B)) -> (B, A) {
+    (other, one)
+}
+
+async fn replace(
+    connection: &mut MultiplexedConnection,
+    key: &str,
+    old: &[u8],
+    new: &[u8],
+) -> Result<bool, Failure> {
+    Ok(REPLACE.key(key).arg(old).arg(new).invoke_async(connection).await?)
+}
+
+#[async_trait]
+impl SessionStore for Redis {
+    async fn put(&self, id: &Digest, session: &Session) -> Result<(), SessionStoreError> {
+        let kept_for = millis(session.ends_at.since(session.last_seen) + MARGIN);
+        let mut pipeline = redis::pipe();
+        pipeline.zadd(self.ends_key(), id.as_str(), end(session)).ignore();
+        for name in names(session) {
+            let of = self.of_key(&name);
+            pipeline.sadd(&of, id.as_str()).ignore();
+            // As long as the longest of its sessions: GT alone leaves a key for ever that had no end.
+            for condition in ["NX", "GT"] {
+                pipeline.cmd("PEXPIRE").arg(&of).arg(kept_for).arg(condition).ignore();
+            }
+        }
+        let value = serde_json::to_vec(session).map_err(Failure::from)?;
+        pipeline.pset_ex(self.session_key(id.as_str()), value, kept_for).ignore();
+        let put =
+            self.run(|mut connection| async move { Ok(pipeline.query_async::<()>(&mut connection).await?) });
+        Ok(put.await?)
+    }
+
+    async fn get(&self, id: &Digest) -> Result<Option<Session>, SessionStoreError> {
+        let key = self.session_key(id.as_str());
+        let got = self.run(|mut connection| async move { Ok(connection.get(key).await?) });
+        let value: Option<Vec<u8>> = got.await?;
+        Ok(parse(value.as_deref()))
+    }
+
+    async fn touch(
+        &self,
+        id: &Digest,
+        at: Timestamp,
+        idle_ends_at: Timestamp,
+    ) -> Result<(), SessionStoreError> {
+        let touched = self.change(id, |session| {
+            session.last_seen = session.last_seen.max(at);
+            session.idle_ends_at = session.idle_ends_at.max(idle_ends_at);
+            Some(After::Kept)
+        });
+        let Some(session) = touched.await? else { return Ok(()) };
+        let (ends, id) = (self.ends_key(), id.as_str().to_owned());
+        let listed = self.run(|mut connection| async move {
+            let mut command = redis::cmd("ZADD");
+            command.arg(ends).arg("XX").arg("GT").arg(end(&session)).arg(id);
+            Ok(command.query_async::<()>(&mut connection).await?)
+        });
+        Ok(listed.await?)
+    }
+
+    async fn remove(&self, id: &Digest) -> Result<Option<Session>, SessionStoreError> {
+        let taken = self.take(vec![id.clone()]).await?;
+        Ok(taken.into_iter().next().and_then(|(_, session)| session))
+    }
+
+    async fn remove_all_of(&self, whose: &Whose) -> Result<Vec<Digest>, SessionStoreError> {
+        let of = self.of_key(&whose_key(whose));
+        let ids: Vec<String> =
+            self.run(|mut connection| async move { Ok(connection.smembers(of).await?) }).await?;
+        // Those that lead to nothing are left in the index: one may just be about to be written.
+        let taken = self.take(ids.iter().map(|id| Digest::stored(id)).collect()).await?;
+        Ok(taken.into_iter().map(|(id, _)| id).collect())
+    }
+
+    async fn remove_all(&self) -> Result<Vec<Digest>, SessionStoreError> {
+        let ends = self.ends_key();
+        let ids: Vec<String> =
+            self.run(|mut connection| async move { Ok(connection.zrange(ends, 0, -1).await?) }).await?;
+        let taken = self.take(ids.iter().map(|id| Digest::stored(id)).collect()).await?;
+        Ok(taken.into_iter().map(|(id, _)| id).collect())
+    }
+
+    async fn ended(&self, ids: Vec<Digest>, now: Timestamp) -> Result<Vec<Digest>, SessionStoreError> {
+        let mut ended = Vec::new();
+        for ids in ids.chunks(BATCH) {
+            let mut pipeline = redis::pipe();
+            for id in ids {
+                pipeline.get(self.session_key(id.as_str()));
+            }
+            let got =
+                self.run(|mut connection| async move { Ok(pipeline.query_async(&mut connection).await?) });
+            let values: Vec<Option<Vec<u8>>> = got.await?;
+            let is_over = |value: Option<Vec<u8>>| {
+                parse(value.as_deref()).is_none_or(|session| session.over(now).is_some())
+            };
+            ended.extend(
+                ids.iter().zip(values).filter(|(_, value)| is_over(value.clone())).map(|(id, _)| id.clone()),
+            );
+        }
+        Ok(ended)
+    }
+
+    async fn claim_refresh(
+        &self,
+        id: &Digest,
+        lease: Duration,
+        now: Timestamp,
+    ) -> Result<Option<Session>, SessionStoreError> {
+        Ok(self.change(id, |session| session.claim(lease, now).then_some(After::Kept)).await?)
+    }
+
+    async fn settle_refresh(
+        &self,
+        id: &Digest,
+        fence: u64,
+        settled: &Settled,
+    ) -> Result<bool, SessionStoreError> {
+        let ends = *settled == Settled::Ended;
+        let settle = |session: &mut Session| {
+            session.settle(fence, settled).then_some(if ends { After::Ended } else { After::Kept })
+        };
+        let Some(session) = self.change(id, settle).await? else { return Ok(false) };
+        if ends {
+            self.unlist(&[(id.clone(), Some(session))]).await?;
+        }
+        Ok(true)
+    }
+
+    async fn sweep(&self, now: Timestamp) -> Result<usize, SessionStoreError> {
+        let mut deleted = 0;
+        loop {
+            let ends = self.ends_key();
+            let due: Vec<String> = self
+                .run(|mut connection| async move {
+                    let most = isize::try_from(BATCH).unwrap_or(isize::MAX);
+                    Ok(connection.zrangebyscore_limit(ends, "-inf", now.millis(), 0, most).await?)
+                })
+                .await?;
+            deleted += self.sweep_batch(&due, now).await?;
+            if due.len() < BATCH {
+                return Ok(deleted);
+            }
+        }
+    }
+}
+
+#[async_trait]
+impl FlowStore for Redis {
+    async fn put_flow(&self, state: &Digest, flow: &Flow) -> Result<(), SessionStoreError> {
+        let key = self.flow_key(state);
+        let value = serde_json::to_vec(flow).map_err(Failure::from)?;
+        let put = self.run(|mut connection| async move {
+            Ok(connection.pset_ex::<_, _, ()>(key, value, millis(FLOW_KEPT)).await?)
+        });
+        Ok(put.await?)
+    }
+
+    async fn take_flow(&self, state: &Digest) -> Result<Option<Flow>, SessionStoreError> {
+        let key = self.flow_key(state);
+        let got = self.run(|mut connection| async move { Ok(connection.get_del(key).await?) });
+        let value: Option<Vec<u8>> = got.await?;
+        Ok(value.and_then(|value| serde_json::from_slice(&value).ok()))
+    }
+}

@@ -1,0 +1,32 @@
+-- Replaces a row and its aliases, all or nothing.
+-- KEYS: the row, the set of all rows. ARGV: the version and fence it must have, the new row, its holder and the end of
+-- its lease (both empty: nobody's), the row's own name, what an alias's key begins with, then the aliases.
+local stored = redis.call('HMGET', KEYS[1], 'version', 'fence', 'aliases')
+if (stored[1] or '0') ~= ARGV[1] or (stored[2] or '0') ~= ARGV[2] then
+  return 'overtaken'
+end
+local wanted = {}
+for place = 8, #ARGV do
+  local holder = redis.call('GET', ARGV[7] .. ARGV[place])
+  if holder and holder ~= ARGV[6] then
+    return 'alias taken'
+  end
+  wanted[#wanted + 1] = ARGV[place]
+end
+if stored[3] then
+  for _, alias in ipairs(cmsgpack.unpack(stored[3])) do
+    redis.call('DEL', ARGV[7] .. alias)
+  end
+end
+for _, alias in ipairs(wanted) do
+  redis.call('SET', ARGV[7] .. alias, ARGV[6])
+end
+redis.call('HSET', KEYS[1], 'row', ARGV[3], 'aliases', cmsgpack.pack(wanted), 'fence', ARGV[2])
+redis.call('HINCRBY', KEYS[1], 'version', 1)
+if ARGV[4] == '' then
+  redis.call('HDEL', KEYS[1], 'holder', 'until')
+else
+  redis.call('HSET', KEYS[1], 'holder', ARGV[4], 'until', ARGV[5])
+end
+redis.call('SADD', KEYS[2], ARGV[6])
+return 'written'
