@@ -102,7 +102,7 @@ impl SharedCounts {
         for account in &guess.accounts {
             let limit = &rules.account;
             let taken = self.failures(own(*account, guess), rules, |failures, now| {
-                failures.take(limit, (id, guess.address), now)
+                failures.take(limit, (id, guess.pair), now)
             });
             if let Err(wait) = taken.await? {
                 return Ok(Err(limited(Limit::Account)(wait)));
