@@ -35,7 +35,6 @@ impl Timestamp {
     }
 
     /// Milliseconds since the Unix epoch.
-    #[cfg(any(test, feature = "simulate"))]
     pub(crate) const fn millis(self) -> u64 {
         self.0
     }
