@@ -228,11 +228,11 @@ impl<F: Future + 'static> Executor<F> for Lanes {
     fn execute(&self, stream: F) {
         let pulse = self.0.next.take().unwrap_or_default();
         let shared = Rc::clone(&self.0);
+        // Boxed, so that dropping it resets the stream before it is counted; and here, so that it is moved once.
+        let mut stream = Box::pin(stream);
         spawn_local(async move {
             let mut pause = Pause::of(shared.pause);
             let mut pieces = 0;
-            // Boxed, so that dropping it here resets the stream before it is counted.
-            let mut stream = Box::pin(stream);
             std::future::poll_fn(|cx| {
                 if stream.as_mut().poll(cx).is_ready() {
                     return Poll::Ready(());
