@@ -13,6 +13,7 @@ use std::{
 
 use serde_json::{Value, json};
 
+use crate::edge::figures;
 use crate::support::{
     draft::Draft,
     scene::{Cast, PASSWORD, Scene},
@@ -215,25 +216,19 @@ fn judge(store: &str, times: &BTreeMap<&str, Times>, is_long: bool) -> Vec<Strin
         if apart || (is_long && t.abs() >= 4.5) {
             wrong.push(line.clone());
         }
-        say(&line);
+        figures::note(&line);
     }
     wrong
-}
-
-/// Shown when the test fails, or with `--nocapture`.
-#[expect(clippy::print_stdout, reason = "the figures are what the test is for")]
-fn say(line: &str) {
-    println!("{line}");
 }
 
 #[test]
 #[expect(clippy::disallowed_methods, reason = "the tests' own settings")]
 fn who_is_there_shows_neither_in_an_answer_nor_in_its_time() {
-    let is_long = std::env::var("CROSSFADE_TESTS").is_ok_and(|value| value == "long");
+    let is_long = figures::long();
     let tries = if is_long { 2000 } else { 300 };
     let seed = std::env::var("TIMING_SEED").ok().and_then(|seed| seed.parse().ok());
     let seed: u64 = seed.unwrap_or_else(|| u64::from(std::process::id()) * 0x9e37_79b9 + 1);
-    say(&format!("{tries} tries of a kind, TIMING_SEED={seed}"));
+    figures::note(&format!("{tries} tries of a kind, TIMING_SEED={seed}"));
     let mut random = Random(seed);
     let scene = Scene::set(&Cast {
         more_lines: export(),
