@@ -13,6 +13,7 @@ mod connection;
 mod credential;
 mod crowd;
 mod doors;
+mod evenly;
 mod failure;
 mod forward;
 mod gate;
@@ -41,6 +42,7 @@ mod watch;
 mod who_am_i;
 
 pub(crate) use body::{AnswerBody, BodyError};
+pub(crate) use evenly::Evenly;
 pub(crate) use forward::Core;
 pub(crate) use gate::{Gate, Rules};
 pub(crate) use intercept::Handler;

@@ -20,7 +20,7 @@ use crate::{
     login::{Chain, CountKeys, Journeys, Settings, TryCounter},
     net::Tracker,
     pages::Pages,
-    proxy::{Gate, Recorder, Rules, Visitors},
+    proxy::{Evenly, Gate, Recorder, Rules, Visitors},
     scalekit::Scalekit,
     session::{AssertionSigner, Cookies, Flows, IdentityProvider, KeyRing, Purpose, Sessions, SigningKey},
     store::{Embedded, LocalCounts, Meta, Redis, SharedCounts, Store},
@@ -101,6 +101,7 @@ pub(super) async fn parts(
         tracker: tracker.clone(),
         clock: clock.clone(),
         visitors: Visitors::default(),
+        evenly: Evenly::default(),
         counts,
         count_keys: CountKeys::new(&config.telemetry.subject_key),
     };

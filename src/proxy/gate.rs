@@ -7,7 +7,7 @@ use http::{HeaderMap, HeaderValue, header::SET_COOKIE};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Recorder,
+    Evenly, Recorder,
     visitor::{Visitor, Visitors},
 };
 use crate::{
@@ -81,6 +81,7 @@ pub(crate) struct Gate {
     pub(crate) tracker: Tracker,
     pub(crate) clock: SharedClock,
     pub(crate) visitors: Visitors,
+    pub(crate) evenly: Evenly,
     pub(crate) counts: Arc<dyn TryCounter>,
     pub(crate) count_keys: CountKeys,
 }

@@ -3,7 +3,7 @@
 //! The form is read here, on the data plane; the decision and everything after it run on the shared runtime and are
 //! awaited. Whatever proves nothing is forwarded as it came.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::{
@@ -51,6 +51,8 @@ pub(super) struct SignIn<'a> {
     pub(super) id: RequestId,
     /// The try that the limits granted; `None` until they are asked.
     pub(super) granted: Option<Granted>,
+    /// When the form was there, on the monotonic clock.
+    pub(super) began: Duration,
 }
 
 /// Whether the form was sent from a page of this site (SEC-24). A browser says so; what does not say so is no
@@ -251,7 +253,10 @@ impl SignIn<'_> {
             Outcome::HandOver(over) => self.hand_over(*over, leaving, answer).await,
             Outcome::Forward(_) | Outcome::AskUpstream => self.pass_on(answer).await,
             // The class is for the log alone: the browser gets one answer for all (SEC-40).
-            Outcome::Rejected(_) => AnswerBody::page(Pages::rejected(&self.route.rejected)),
+            Outcome::Rejected(_) => {
+                self.gate.evenly.hold(self.began, &*self.gate.clock).await;
+                AnswerBody::page(Pages::rejected(&self.route.rejected))
+            }
             Outcome::Closed(closed) => AnswerBody::page(self.gate.pages.closed(closed, self.asked)),
         }
     }
@@ -501,7 +506,7 @@ pub(super) async fn read(
     let mut asked = asking.asked();
     asked.json |= wants_json(route, &request.parts);
     let (head, client, id) = (request.parts, request.client, request.id);
-    let sign_in =
-        SignIn { gate, core, rules, route, asking, asked: &asked, head, body, client, id, granted: None };
+    let (asked, granted, began) = (&asked, None, gate.clock.monotonic());
+    let sign_in = SignIn { gate, core, rules, route, asking, asked, head, body, client, id, granted, began };
     Box::pin(sign_in.answer()).await
 }

@@ -19,7 +19,7 @@ use crate::{
     },
     net::Tracker,
     pages::Pages,
-    proxy::{Gate, Plane, Recorder, Rules, Setup, Visitors, sign_in::is_same_origin},
+    proxy::{Evenly, Gate, Plane, Recorder, Rules, Setup, Visitors, sign_in::is_same_origin},
     session::{
         AssertionSigner, Authorize, FlowSecrets, Flows, Found, IdentityProvider, KeyRing, Opening,
         RefreshError, RefreshWith, Refreshed, SessionFacts, SessionTokens, Sessions, SignInError, SignedIn,
@@ -187,6 +187,7 @@ impl World {
             count_keys: CountKeys::new(&Secret::new("k".repeat(32))),
             clock,
             visitors: Visitors::default(),
+            evenly: Evenly::default(),
         });
         gate.watch_tunnels();
         let metrics = Metrics::new();
