@@ -25,7 +25,7 @@ const NEEDS_RESTART: [(&str, Print); 10] = [
         }
         format!("{public:?}")
     }),
-    ("admin", |config| format!("{:?}", config.admin)),
+    ("admin (all but tokens)", |config| format!("{:?} {:?}", config.admin.listen, config.admin.wrong_tokens)),
     ("upstream", |config| format!("{:?}", config.upstream)),
     ("store", |config| {
         let password = match &config.store {
@@ -101,6 +101,7 @@ impl Instance {
         if old.rollout.dial != new.rollout.dial {
             self.parts.observer.audit.rollout_changed("configuration", &old.rollout.dial, &new.rollout.dial);
         }
+        self.api.take_tokens(&new.admin);
         self.parts.metrics.dial_stands(&new.rollout.dial);
         self.config.store(Arc::new(new));
         Ok(())

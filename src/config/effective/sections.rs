@@ -7,7 +7,7 @@ use url::Url;
 use super::whole;
 use crate::{
     config::{
-        Admin, Answer, AssertionKey, ClientKind, FieldNames, HandOff, IdentityHeaders, Migration, OnExisting,
+        Answer, AssertionKey, ClientKind, FieldNames, HandOff, IdentityHeaders, Migration, OnExisting,
         Pointer, Public, RolloutStart, RoutePath, Scalekit, SessionSettings, SignIn, SignInRoute, Signal,
         Store, Telemetry, Tls, TlsVersion, Upstream, UserValue, WhoAmI,
         raw::{self, Percent, Size, Span},
@@ -78,10 +78,6 @@ fn tls(tls: &Tls) -> raw::Tls {
         }),
         handshake_timeout: Some(Span(tls.handshake_timeout)),
     }
-}
-
-pub(super) fn admin(admin: &Admin) -> raw::Admin {
-    raw::Admin { listen: Some(admin.listen) }
 }
 
 pub(super) fn upstream(upstream: &Upstream) -> raw::Upstream {
