@@ -8,7 +8,7 @@ mod api;
 mod listener;
 mod routes;
 
-pub(crate) use api::{Api, Control};
+pub(crate) use api::{Api, Control, DependencySeen};
 pub(crate) use listener::serve;
 
 use std::{net::IpAddr, sync::Arc};

@@ -3,6 +3,8 @@
 //! Jobs speak through ports, run on the shared runtime through the tracker, and stop when the process does.
 //! Nothing may depend on a job having run. Start reading at [`sweep_sessions`].
 
+mod index;
 mod sweep;
 
+pub(crate) use index::index_people;
 pub(crate) use sweep::sweep_sessions;

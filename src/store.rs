@@ -5,6 +5,7 @@
 
 mod counts;
 mod embedded;
+mod people;
 mod redis;
 
 #[cfg(test)]

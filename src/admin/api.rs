@@ -8,10 +8,16 @@
 
 mod access;
 mod control;
+mod dependencies;
 mod dispatch;
 mod document;
+mod events;
 mod operation;
+mod people;
 mod problem;
+mod sessions;
+mod show;
+mod words;
 mod wrong;
 
 use std::sync::{Arc, OnceLock};
@@ -19,7 +25,7 @@ use std::sync::{Arc, OnceLock};
 use arc_swap::ArcSwap;
 use serde_json::{Map, Value};
 
-pub(crate) use control::Control;
+pub(crate) use control::{Control, DependencySeen};
 pub(super) use dispatch::answer;
 
 use self::{access::Tokens, operation::Operation, wrong::WrongTokens};
@@ -87,7 +93,13 @@ pub(super) struct Caller {
 
 /// Every operation there is; a part of the API adds its own here.
 fn operations() -> Vec<Operation> {
-    let parts = [document::operations()];
+    let parts = [
+        people::operations(),
+        sessions::operations(),
+        dependencies::operations(),
+        events::operations(),
+        document::operations(),
+    ];
     parts.into_iter().flatten().collect()
 }
 

@@ -7,7 +7,7 @@ use arc_swap::ArcSwap;
 use uuid::Uuid;
 
 use super::{
-    observed::{ObservedDirectory, ObservedStore, Observer},
+    observed::{ObservedDirectory, ObservedStore, Observer, Watched},
     pledge,
     witness::Recording,
 };
@@ -52,7 +52,8 @@ pub(super) async fn parts(
     let audit = Audit::new(AddressPolicy::from_full_addresses(config.telemetry.full_addresses));
     let subjects = SubjectKey::new(config.telemetry.subject_key.expose().as_bytes());
     let recorder = Recorder { audit, metrics: metrics.clone(), subjects };
-    let observer = Observer { audit, metrics: metrics.clone(), clock: clock.clone() };
+    let watched = Watched::default();
+    let observer = Observer { audit, metrics: metrics.clone(), clock: clock.clone(), watched };
 
     let (store, counts) = open_store(config, clock).await?;
     pledge::keep(&store, config).await?;

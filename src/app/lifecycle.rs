@@ -66,7 +66,8 @@ impl Instance {
 
         // Health is answered while the rest begins: a store that opens slowly is not a process that died.
         let parts = build::parts(&config, &tracker, &clock, metrics, failpoint).await?;
-        api.open(Control { gate: Arc::clone(&parts.gate) });
+        let watched = parts.observer.watched.clone();
+        api.open(Control { gate: Arc::clone(&parts.gate), dependencies: Box::new(move || watched.seen()) });
         ready.send_replace(Readiness::Starting(Awaits::Listeners));
         let plane = Plane::start(&Setup {
             public: Arc::new(config.public.clone()),
@@ -79,6 +80,7 @@ impl Instance {
             audit: parts.observer.audit,
         })
         .context("public.listen")?;
+        jobs::index_people(Arc::clone(&parts.store.ledger), &tracker);
         jobs::sweep_sessions(Arc::clone(&parts.store.sessions), clock, &tracker);
         parts.gate.watch_tunnels();
         ready.send_replace(Readiness::Ready);

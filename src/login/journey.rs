@@ -7,6 +7,7 @@
 
 mod callback;
 mod migrate;
+mod operate;
 #[cfg(test)]
 mod tests;
 
@@ -15,6 +16,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 
 pub(crate) use callback::Callback;
+pub(crate) use operate::{NotDone, Whom};
 
 use self::migrate::{Migrated, Proven};
 use super::{

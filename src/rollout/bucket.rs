@@ -17,6 +17,11 @@ impl Bucket {
         self.0 < points.get()
     }
 
+    /// Its number, below 10,000.
+    pub(crate) const fn number(self) -> u16 {
+        self.0
+    }
+
     #[cfg(test)]
     pub(crate) const fn test(number: u16) -> Self {
         Self(number)

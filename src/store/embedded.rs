@@ -6,6 +6,7 @@
 
 mod glance;
 mod ledger;
+mod people;
 mod sessions;
 
 use std::{

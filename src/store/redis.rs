@@ -11,6 +11,7 @@ mod counts;
 mod ledger;
 mod link;
 mod meta;
+mod people;
 mod sessions;
 
 use std::{fmt, future::Future, sync::Arc};

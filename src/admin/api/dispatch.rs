@@ -96,7 +96,18 @@ async fn operate(api: &Arc<Api>, head: &Parts, body: Body, caller: Caller) -> Re
     let Some(control) = api.control.get() else {
         return Err(Problem::unavailable("Crossfade is starting; its store"));
     };
-    operation.run(Arc::clone(api), Arc::clone(control), caller, given).await
+    let run = operation.run(Arc::clone(api), Arc::clone(control), caller, given);
+    if !operation.has_body() {
+        return run.await;
+    }
+    // A caller who goes away does not stop a change half-way.
+    control.gate.tracker.spawn(run).await.unwrap_or_else(|_| {
+        Err(Problem::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "internal",
+            "the change stopped half-way; the log says where",
+        ))
+    })
 }
 
 /// The operation of a path and method.

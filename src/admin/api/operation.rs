@@ -34,7 +34,8 @@ pub(super) enum Given {
     Body(Bytes),
 }
 
-type Answer = Pin<Box<dyn Future<Output = Result<Vec<u8>, Problem>> + Send>>;
+/// An answer's body to be, or the reason why there is none.
+pub(super) type Answer = Pin<Box<dyn Future<Output = Result<Vec<u8>, Problem>> + Send>>;
 type Runner = Box<dyn Fn(Arc<Api>, Arc<Control>, Caller, Given) -> Answer + Send + Sync>;
 
 /// One operation.
@@ -142,14 +143,9 @@ impl Operation {
         self.method != Method::GET
     }
 
-    pub(super) async fn run(
-        &self,
-        api: Arc<Api>,
-        control: Arc<Control>,
-        caller: Caller,
-        given: Given,
-    ) -> Result<Vec<u8>, Problem> {
-        (self.run)(api, control, caller, given).await
+    /// What it does; it does not need this value any more.
+    pub(super) fn run(&self, api: Arc<Api>, control: Arc<Control>, caller: Caller, given: Given) -> Answer {
+        (self.run)(api, control, caller, given)
     }
 }
 

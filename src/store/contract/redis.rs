@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use super::{LEASE, NOW, a_session, claimed, counts, fresh, ledger, meta, refreshes, sessions};
+use super::{LEASE, NOW, a_session, claimed, counts, fresh, ledger, meta, people, refreshes, sessions};
 use crate::{
     clock::{Deadline, SystemClock, TestClock, Timestamp},
     config::RedisStore,
@@ -135,6 +135,29 @@ async fn answers(store: &Redis) {
 async fn redis_keeps_the_ledger_contract() {
     let server = Server::start();
     ledger(&server.store("one").await).await;
+}
+
+#[tokio::test]
+async fn redis_keeps_the_contract_of_lists() {
+    let server = Server::start();
+    people::people(&server.store("one").await).await;
+}
+
+#[tokio::test]
+async fn rows_from_before_there_were_counts_are_counted_later() {
+    let server = Server::start();
+    let store = server.store("one").await;
+    let forget = async || {
+        let keys: Vec<String> = server.ask(&["KEYS", "test:{ledger}:*"]).await;
+        for key in keys {
+            if key.contains(":rows:") {
+                server.ask::<()>(&["DEL", &key]).await;
+            } else if key.contains(":row:") {
+                server.ask::<()>(&["HDEL", &key, "tally"]).await;
+            }
+        }
+    };
+    people::uncounted(&store, forget).await;
 }
 
 #[tokio::test]
