@@ -3,6 +3,7 @@
 //! A command prints its result on standard output and everything else on standard error. Exit codes: 0 done,
 //! 1 failed, 2 bad input or configuration, 3 not reachable.
 
+mod admin_client;
 mod check;
 #[cfg(feature = "simulate")]
 mod demo;

@@ -6,6 +6,7 @@
 
 mod chain;
 mod eligibility;
+mod flags;
 mod guessing;
 mod journey;
 mod machine;
@@ -16,6 +17,7 @@ mod row;
 mod settings;
 
 pub(crate) use chain::Chain;
+pub(crate) use flags::{Flags, FlagsError, Replaced};
 pub(crate) use guessing::{
     Allowance, Count, CountKey, CountKeys, Failures, Guess, Limit, Limited, Settled, Spent, Tally, Ticket,
     Tried, TryCounter,

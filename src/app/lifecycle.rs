@@ -82,6 +82,7 @@ impl Instance {
         .context("public.listen")?;
         jobs::index_people(Arc::clone(&parts.store.ledger), &tracker);
         jobs::sweep_sessions(Arc::clone(&parts.store.sessions), clock, &tracker);
+        Arc::clone(&parts.dialing).watch(&tracker);
         parts.gate.watch_tunnels();
         ready.send_replace(Readiness::Ready);
         let config = ArcSwap::from_pointee(config);

@@ -8,7 +8,6 @@ use super::{Instance, build, pledge};
 use crate::{
     config::{self, AssertionKey, Config, IdentityHeaders},
     identity::Secret,
-    login::Settings,
     proxy::Rules,
     session::KeyRing,
 };
@@ -96,13 +95,9 @@ impl Instance {
         }
         let gate = &self.parts.gate;
         gate.journeys.chain.store(Arc::new(chain));
-        gate.journeys.settings.store(Arc::new(Settings::of(&new)));
+        self.parts.dialing.reload(&new);
         gate.rules.store(Arc::new(Rules::of(&new).keeping(&gate.rules.load())));
-        if old.rollout.dial != new.rollout.dial {
-            self.parts.observer.audit.rollout_changed("configuration", &old.rollout.dial, &new.rollout.dial);
-        }
         self.api.take_tokens(&new.admin);
-        self.parts.metrics.dial_stands(&new.rollout.dial);
         self.config.store(Arc::new(new));
         Ok(())
     }

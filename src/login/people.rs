@@ -97,7 +97,7 @@ impl std::fmt::Display for CountedAs {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{}:{}:", self.stage.as_str(), u8::from(self.is_pinned))?;
         match self.bucket {
-            Some(bucket) => write!(f, "{}", bucket.number()),
+            Some(bucket) => write!(f, "{}", bucket.get()),
             None => f.write_str("-"),
         }
     }
@@ -142,7 +142,7 @@ impl Counts {
     pub(crate) fn add(&mut self, tally: CountedAs) {
         *self.people.entry((tally.stage, tally.is_pinned)).or_default() += 1;
         if let Some(bucket) = tally.bucket {
-            *self.in_reach.entry(bucket.number()).or_default() += 1;
+            *self.in_reach.entry(bucket.get()).or_default() += 1;
         }
     }
 }

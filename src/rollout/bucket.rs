@@ -17,8 +17,8 @@ impl Bucket {
         self.0 < points.get()
     }
 
-    /// Its number, below 10,000.
-    pub(crate) const fn number(self) -> u16 {
+    /// Its number, for people who look: 0 … 9,999.
+    pub(crate) const fn get(self) -> u16 {
         self.0
     }
 

@@ -170,10 +170,12 @@ impl Audit {
             rollout.migrate.new = %new.migrate(),
             rollout.rollback.old = rollback_name(old.rollback),
             rollout.rollback.new = rollback_name(new.rollback),
+            rollout.paused.old = old.paused,
+            rollout.paused.new = new.paused,
             rollout.rules.old = old.rules.deny.len() + old.rules.allow.len(),
             rollout.rules.new = new.rules.deny.len() + new.rules.allow.len(),
             rollout.rules.changed = old.rules != new.rules,
-            "rollout changed from {} to {}", old.cutover, new.cutover,
+            "rollout changed from {} to {}{}", old.cutover, new.cutover, if new.paused { ", paused" } else { "" },
         );
     }
 

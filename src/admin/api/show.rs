@@ -50,7 +50,7 @@ impl PersonSummary {
             why,
             origin: origin.to_owned(),
             pinned: row.is_pinned(),
-            bucket: row.bucket.number(),
+            bucket: row.bucket.get(),
             crossed_at: row.crossed_at.map(Time::from),
             updated_at: row.updated_at.into(),
         }

@@ -12,7 +12,7 @@ use crate::{
         Store, Telemetry, Tls, TlsVersion, Upstream, UserValue, WhoAmI,
         raw::{self, Percent, Size, Span},
     },
-    rollout::{RollbackMode, RuleSubject},
+    rollout::{DialSource, RollbackMode, RuleSubject},
 };
 
 fn count(number: usize) -> Option<u32> {
@@ -221,6 +221,10 @@ pub(super) fn rollout(rollout: &RolloutStart, raw: Option<&raw::Rollout>, base: 
     };
     let dial = &rollout.dial;
     raw::Rollout {
+        source: Some(match rollout.source {
+            DialSource::Store => raw::DialSource::Store,
+            DialSource::File => raw::DialSource::File,
+        }),
         cutover: Some(Percent(dial.cutover)),
         migrate: Some(Percent(dial.migrate())),
         rollback_mode: Some(match dial.rollback {

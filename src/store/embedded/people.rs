@@ -91,8 +91,8 @@ fn count(
     stages.insert(place, step.from(before))?;
     if let Some(bucket) = tally.bucket {
         let mut reach = transaction.open_table(REACH)?;
-        let before = reach.get(bucket.number())?.map_or(0, |count| count.value());
-        reach.insert(bucket.number(), step.from(before))?;
+        let before = reach.get(bucket.get())?.map_or(0, |count| count.value());
+        reach.insert(bucket.get(), step.from(before))?;
     }
     Ok(())
 }
