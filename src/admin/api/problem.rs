@@ -37,7 +37,6 @@ pub(super) struct Told {
     message: String,
     /// What to do about it.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "String")]
     fix: Option<String>,
 }
 
