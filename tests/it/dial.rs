@@ -4,7 +4,7 @@ mod there_and_back;
 
 use std::{
     net::SocketAddr,
-    sync::atomic::{AtomicBool, AtomicUsize, Ordering},
+    sync::atomic::{AtomicBool, AtomicU32, Ordering},
     thread,
     time::{Duration, Instant},
 };
@@ -66,8 +66,9 @@ fn turned(at: &Crossfade, arguments: &[&str]) -> String {
 /// What a call of the API answers.
 fn api(at: &Crossfade, method: Method, path: &str, body: &Value) -> Answer {
     let visitor = at.admin_visitor();
-    let request = visitor.request(method.clone(), &format!("/api/v1/{path}")).bearer_auth(OPERATOR);
-    visitor.send(if method == Method::GET { request } else { request.json(body) })
+    let has_body = method != Method::GET;
+    let request = visitor.request(method, &format!("/api/v1/{path}")).bearer_auth(OPERATOR);
+    visitor.send(if has_body { request.json(body) } else { request })
 }
 
 fn status(at: &Crossfade) -> Value {
@@ -144,7 +145,7 @@ fn now() -> Instant {
 fn a_set_and_a_rollback_are_seen_by_all_replicas_within_two_seconds_under_load() {
     let ann = Person::new("ann");
     let trio = Trio::start(&Cast { people: vec![ann.clone()], ..Cast::default() }, &[]);
-    let (over, served) = (AtomicBool::new(false), AtomicUsize::new(0));
+    let (over, served) = (AtomicBool::new(false), AtomicU32::new(0));
     let rounds = if figures::long() { 50 } else { 4 };
     let mut took = Vec::new();
     let began = now();
@@ -194,7 +195,7 @@ fn a_set_and_a_rollback_are_seen_by_all_replicas_within_two_seconds_under_load()
         over.store(true, Ordering::Relaxed);
         took = ended.unwrap();
     });
-    let per_second = served.load(Ordering::Relaxed) as f64 / began.elapsed().as_secs_f64();
+    let per_second = f64::from(served.load(Ordering::Relaxed)) / began.elapsed().as_secs_f64();
     took.sort_unstable();
     figures::note(&format!(
         "dial: {} turns under {per_second:.0} requests/s, from sending to the last of three replicas: median {} ms, \

@@ -55,7 +55,7 @@ fn show(explained: &Value) -> String {
         let person = format!("{}:{}", text(&row["source"]), text(&row["id"]));
         rows.push(("person", person));
         rows.push(("state", format!("{}{why}", text(&row["state"]))));
-        let crossed = row["crossed_at"].as_str().map_or("no", |at| at);
+        let crossed = row["crossed_at"].as_str().unwrap_or("no");
         rows.push(("crossed", if row["born_new"] == true { "born new".into() } else { crossed.to_owned() }));
     } else {
         rows.push(("person", "the ledger knows nobody by this name".into()));

@@ -121,6 +121,8 @@ fn back_and_forth_three_times_makes_nobody_twice_and_locks_nobody_out() {
     }
     let within = within.unwrap();
     assert!(!within.is_empty() && within.len() < people.len(), "{} of {}", within.len(), people.len());
+    let state = status(&trio.replicas[0]);
+    assert_eq!(state["people"]["pinned"], within.len() + newcomers.len(), "{state:#}");
     let users = trio.scene.scalekit.users();
     let mut of_each: BTreeMap<&str, usize> = BTreeMap::new();
     for user in users["users"].as_array().unwrap() {
