@@ -418,3 +418,24 @@ fn people_are_looked_at_and_removed_from_a_terminal() {
     let wrong: Vec<(&str, &str)> = wrong.iter().map(|(name, value)| (*name, value.as_str())).collect();
     assert_eq!(crossfade_with(&["users", "list"], &wrong).0, Some(1));
 }
+
+#[test]
+fn one_person_is_pinned_held_and_let_go_from_a_terminal() {
+    let people = people(2);
+    let scene = scene(&people);
+    let crossfade = start(&scene, &[("CROSSFADE_ROLLOUT__CUTOVER", "0%")]);
+    let (ann, bob) = (people[0].email.as_str(), people[1].email.as_str());
+    let takes_the_new_lane =
+        |email: &str| scene.is_handed_over(&scene.sign_in(&scene.visitor(), email, PASSWORD));
+    assert!(!takes_the_new_lane(ann));
+    let (code, said, note) = users(&crossfade, &["pin", ann, "--reason", "first tester"]);
+    assert_eq!(code, Some(0), "{note}");
+    assert!(said.contains("takes the new lane (dial version 1)"), "{said}");
+    assert!(takes_the_new_lane(ann) && !takes_the_new_lane(bob), "the one who was named, and nobody else");
+    assert_eq!(users(&crossfade, &["hold", ann]).0, Some(0));
+    assert!(!takes_the_new_lane(ann));
+    let (code, said, _) = users(&crossfade, &["release", ann, "--json"]);
+    let said: Value = serde_json::from_str(&said).unwrap();
+    assert_eq!((code, &said["version"]), (Some(0), &json!(3)));
+    assert!(!takes_the_new_lane(ann));
+}
