@@ -177,6 +177,7 @@ fn people_are_listed_in_parts_that_a_cursor_joins() {
     let patient = [
         ("CROSSFADE_ROLLOUT__CUTOVER", "0%"),
         ("CROSSFADE_ROLLOUT__MIGRATE", "100%"),
+        ("CROSSFADE_MIGRATION__LEASE", "5m"),
         ("CROSSFADE_MIGRATION__LEGACY_BUDGET", "1m"),
         ("CROSSFADE_MIGRATION__SCALEKIT_BUDGET", "1m"),
         ("CROSSFADE_MIGRATION__OUTCOME_BUDGET", "1m"),

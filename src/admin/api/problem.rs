@@ -28,7 +28,7 @@ pub(super) struct Body {
     error: Told,
     /// How it stands, where a change was refused because it was made from an older state.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "Map<String, Value>")]
+    #[schemars(with = "Option<Map<String, Value>>")]
     current: Option<Value>,
 }
 

@@ -25,6 +25,9 @@ pub(super) fn operations() -> Vec<Operation> {
             "Turned since that version (it comes with how it stands), or the file rules",
         )
     };
+    let nameless = |operation: Operation| {
+        operation.may_answer(StatusCode::NOT_FOUND, "Nobody could sign in by that name")
+    };
     vec![
         read("/rollout", "get_rollout", "How the dial stands", |call: Call<Nothing>| async move {
             Ok(Rollout::seen(&call.control).await)
@@ -51,8 +54,8 @@ pub(super) fn operations() -> Vec<Operation> {
             "Go back to 0%, and say what becomes of those who crossed",
             roll_back,
         )),
-        stale(people::operation()),
-        explain::operation(),
+        stale(nameless(people::operation())),
+        nameless(explain::operation()),
     ]
 }
 
