@@ -10,10 +10,8 @@ mod flags;
 pub(crate) use bucket::{Bucket, BucketSalt};
 #[cfg(test)]
 pub(crate) use decide::decide;
-pub(crate) use decide::{Decision, Facts, Forced, Known, Reason, Weighed, weigh};
-pub(crate) use flags::{
-    Change, ChangeRefused, DialSource, FlagState, Judgement, NamedPerson, PEOPLE_MAX, Standing,
-};
+pub(crate) use decide::{Decision, Facts, Forced, Known, Reason, weigh};
+pub(crate) use flags::{Change, ChangeRefused, DialSource, FlagState, Judgement, NamedPerson, Standing};
 
 use serde::{Deserialize, Serialize};
 

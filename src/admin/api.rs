@@ -15,6 +15,7 @@ mod events;
 mod operation;
 mod people;
 mod problem;
+mod rollout;
 mod sessions;
 mod show;
 mod words;
@@ -94,6 +95,7 @@ pub(super) struct Caller {
 /// Every operation there is; a part of the API adds its own here.
 fn operations() -> Vec<Operation> {
     let parts = [
+        rollout::operations(),
         people::operations(),
         sessions::operations(),
         dependencies::operations(),

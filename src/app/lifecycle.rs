@@ -67,7 +67,11 @@ impl Instance {
         // Health is answered while the rest begins: a store that opens slowly is not a process that died.
         let parts = build::parts(&config, &tracker, &clock, metrics, failpoint).await?;
         let watched = parts.observer.watched.clone();
-        api.open(Control { gate: Arc::clone(&parts.gate), dependencies: Box::new(move || watched.seen()) });
+        api.open(Control {
+            gate: Arc::clone(&parts.gate),
+            dialing: Arc::clone(&parts.dialing),
+            dependencies: Box::new(move || watched.seen()),
+        });
         ready.send_replace(Readiness::Starting(Awaits::Listeners));
         let plane = Plane::start(&Setup {
             public: Arc::new(config.public.clone()),

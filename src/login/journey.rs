@@ -9,6 +9,8 @@ mod callback;
 mod migrate;
 mod operate;
 #[cfg(test)]
+mod ramp;
+#[cfg(test)]
 mod tests;
 
 use std::sync::Arc;

@@ -17,7 +17,7 @@ impl Bucket {
         self.0 < points.get()
     }
 
-    /// Its number, for people who look: 0 … 9,999.
+    /// Its number, below 10,000.
     pub(crate) const fn get(self) -> u16 {
         self.0
     }

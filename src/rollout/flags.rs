@@ -6,7 +6,7 @@ use super::{BasisPoints, Dial, Lane, RollbackMode, RuleSubject, Rules};
 use crate::clock::Timestamp;
 
 /// How many people a record may name: each sign-in looks through them, and the record is read twice a second.
-pub(crate) const PEOPLE_MAX: usize = 1_000;
+const PEOPLE_MAX: usize = 1_000;
 
 /// What was set last, and by whom. There is none before the first change: until then the file's values count.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -60,7 +60,7 @@ fn refused(status: u16, code: &str) -> (u16, String) {
 
 #[test]
 fn without_tokens_there_is_no_api() {
-    let scene = scene(&[]);
+    let scene = scene(&people(1));
     let crossfade = scene.start(&[]);
     let admin = crossfade.admin_visitor();
     for path in ["/people", "/openapi.json", "/nothing"] {
@@ -111,7 +111,7 @@ fn a_viewer_reads_an_operator_changes_and_nobody_else_learns_anything() {
 
 #[test]
 fn every_refusal_is_json_and_says_what_is_wrong() {
-    let scene = scene(&[]);
+    let scene = scene(&people(1));
     let crossfade = start(&scene, &[]);
     let admin = crossfade.admin_visitor();
     let send = |method: Method, path: &str, kind: &str, body: Vec<u8>| {
@@ -136,6 +136,8 @@ fn every_refusal_is_json_and_says_what_is_wrong() {
         "{}",
         "[]",
         "null",
+        r#"[{"name": "ann@example.com"}]"#,
+        r#"{"person": {}}"#,
         r#"{"person": {"name": "ann@example.com"}, "extra": 1}"#,
         r#"{"person": {"name": "ann@example.com", "key": {"source": "app", "id": "1"}}}"#,
         r#"{"person": {"name": ""}}"#,
@@ -171,10 +173,19 @@ fn every_refusal_is_json_and_says_what_is_wrong() {
 fn people_are_listed_in_parts_that_a_cursor_joins() {
     let people = people(300);
     let scene = scene(&people);
-    let crossfade =
-        start(&scene, &[("CROSSFADE_ROLLOUT__CUTOVER", "0%"), ("CROSSFADE_ROLLOUT__MIGRATE", "100%")]);
+    // However slow the machine is, everybody moves with their first sign-in.
+    let patient = [
+        ("CROSSFADE_ROLLOUT__CUTOVER", "0%"),
+        ("CROSSFADE_ROLLOUT__MIGRATE", "100%"),
+        ("CROSSFADE_MIGRATION__LEASE", "5m"),
+        ("CROSSFADE_MIGRATION__LEGACY_BUDGET", "1m"),
+        ("CROSSFADE_MIGRATION__SCALEKIT_BUDGET", "1m"),
+        ("CROSSFADE_MIGRATION__OUTCOME_BUDGET", "1m"),
+        ("CROSSFADE_MIGRATION__LEGACY_LANE_BUDGET", "1m"),
+    ];
+    let crossfade = start(&scene, &patient);
     let visitor = scene.visitor();
-    for people in people.chunks(20) {
+    for people in people.chunks(4) {
         let sign_ins = people.iter().map(|person| {
             let body = json!({ "user": { "email": person.email }, "password": PASSWORD });
             let request = scene.post(&visitor, "/api/login").json(&body);
@@ -297,7 +308,7 @@ fn a_removed_person_is_out_at_once_and_no_password_brings_them_back() {
 
 #[test]
 fn tokens_are_changed_without_a_restart() {
-    let scene = scene(&[]);
+    let scene = scene(&people(1));
     let crossfade = start(&scene, &[]);
     let admin = crossfade.admin_visitor();
     assert_eq!(get(&admin, "/people", VIEWER).status, 200);
@@ -407,4 +418,25 @@ fn people_are_looked_at_and_removed_from_a_terminal() {
         [("CROSSFADE_ADMIN_URL", crossfade.admin.to_string()), ("CROSSFADE_ADMIN_TOKEN", "x".repeat(40))];
     let wrong: Vec<(&str, &str)> = wrong.iter().map(|(name, value)| (*name, value.as_str())).collect();
     assert_eq!(crossfade_with(&["users", "list"], &wrong).0, Some(1));
+}
+
+#[test]
+fn one_person_is_pinned_held_and_let_go_from_a_terminal() {
+    let people = people(2);
+    let scene = scene(&people);
+    let crossfade = start(&scene, &[("CROSSFADE_ROLLOUT__CUTOVER", "0%")]);
+    let (ann, bob) = (people[0].email.as_str(), people[1].email.as_str());
+    let takes_the_new_lane =
+        |email: &str| scene.is_handed_over(&scene.sign_in(&scene.visitor(), email, PASSWORD));
+    assert!(!takes_the_new_lane(ann));
+    let (code, said, note) = users(&crossfade, &["pin", ann, "--reason", "first tester"]);
+    assert_eq!(code, Some(0), "{note}");
+    assert!(said.contains("takes the new lane (dial version 1)"), "{said}");
+    assert!(takes_the_new_lane(ann) && !takes_the_new_lane(bob), "the one who was named, and nobody else");
+    assert_eq!(users(&crossfade, &["hold", ann]).0, Some(0));
+    assert!(!takes_the_new_lane(ann));
+    let (code, said, _) = users(&crossfade, &["release", ann, "--json"]);
+    let said: Value = serde_json::from_str(&said).unwrap();
+    assert_eq!((code, &said["version"]), (Some(0), &json!(3)));
+    assert!(!takes_the_new_lane(ann));
 }

@@ -17,6 +17,7 @@ mod canary;
 mod chart;
 mod code_flow;
 mod crowds;
+mod dial;
 mod django;
 mod doctor;
 mod edge;

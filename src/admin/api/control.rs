@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
-use crate::{clock::Timestamp, proxy::Gate};
+use crate::{clock::Timestamp, jobs::Dialing, proxy::Gate};
 
 /// The running parts that operations read and change.
 pub(crate) struct Control {
     pub(crate) gate: Arc<Gate>,
+    pub(crate) dialing: Arc<Dialing>,
     /// What was seen of Scalekit and the legacy stores.
     pub(crate) dependencies: Box<dyn Fn() -> Vec<DependencySeen> + Send + Sync>,
 }

@@ -10,7 +10,10 @@ use axum::{
     http::{Method, StatusCode},
 };
 use schemars::{JsonSchema, Schema, SchemaGenerator};
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde::{
+    Deserialize, Serialize,
+    de::{DeserializeOwned, IgnoredAny},
+};
 
 use super::{Api, Caller, Control, problem::Problem};
 use crate::config::AdminRole;
@@ -152,9 +155,17 @@ fn understand<Input: DeserializeOwned>(given: &Given) -> Result<Input, Problem> 
             let read = axum::extract::Query::<Input>::try_from_uri(&address);
             read.map(|read| read.0).map_err(|refusal| Problem::invalid_query(refusal.body_text()))
         }
-        Given::Body(body) => serde_json::from_slice(body).map_err(|error| match error.classify() {
-            serde_json::error::Category::Data => Problem::invalid(error.to_string()),
-            _ => Problem::new(StatusCode::BAD_REQUEST, "malformed_json", error.to_string()),
-        }),
+        Given::Body(body) => understand_body(body),
     }
+}
+
+/// An object and nothing else: a list of values in the fields' order would be read as one, too.
+fn understand_body<Input: DeserializeOwned>(body: &[u8]) -> Result<Input, Problem> {
+    if let Err(error) = serde_json::from_slice::<IgnoredAny>(body) {
+        return Err(Problem::new(StatusCode::BAD_REQUEST, "malformed_json", error.to_string()));
+    }
+    if !body.trim_ascii_start().starts_with(b"{") {
+        return Err(Problem::invalid("the body must be an object"));
+    }
+    serde_json::from_slice(body).map_err(|error| Problem::invalid(error.to_string()))
 }

@@ -8,12 +8,14 @@ use axum::{
 };
 use schemars::JsonSchema;
 use serde::Serialize;
+use serde_json::{Map, Value};
 
 /// A refusal or a failure: what happened, in a word and in a sentence, and where there is one the way out.
 #[derive(Clone, Debug)]
 pub(crate) struct Problem {
     status: StatusCode,
     told: Told,
+    current: Option<Value>,
     retry_after: Option<Duration>,
     allow: Option<String>,
 }
@@ -24,6 +26,10 @@ pub(crate) struct Problem {
 #[schemars(rename = "Error")]
 pub(super) struct Body {
     error: Told,
+    /// How it stands, where a change was refused because it was made from an older state.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<Map<String, Value>>")]
+    current: Option<Value>,
 }
 
 /// What went wrong.
@@ -37,19 +43,24 @@ pub(super) struct Told {
     message: String,
     /// What to do about it.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "String")]
     fix: Option<String>,
 }
 
 impl Problem {
     pub(crate) fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> Self {
         let told = Told { code, message: message.into(), fix: None };
-        Self { status, told, retry_after: None, allow: None }
+        Self { status, told, current: None, retry_after: None, allow: None }
     }
 
     /// Says what to do about it.
     pub(crate) fn fix(mut self, fix: impl Into<String>) -> Self {
         self.told.fix = Some(fix.into());
+        self
+    }
+
+    /// Shows how it stands.
+    pub(crate) fn with_current(mut self, current: &impl Serialize) -> Self {
+        self.current = serde_json::to_value(current).ok();
         self
     }
 
@@ -94,7 +105,7 @@ impl Problem {
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        let body = serde_json::to_vec(&Body { error: self.told }).unwrap_or_default();
+        let body = serde_json::to_vec(&Body { error: self.told, current: self.current }).unwrap_or_default();
         let mut response = (self.status, body).into_response();
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));

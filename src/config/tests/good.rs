@@ -7,7 +7,7 @@ use crate::{
         Guessing, Limits, Loaded, Lockout, MfaDeclaration, SourceKind, Store, load, parse,
         testing::{MINIMAL, Scratch, environment, environment_with},
     },
-    rollout::BasisPoints,
+    rollout::{BasisPoints, DialSource},
 };
 
 fn good(text: &str) -> Loaded {
@@ -26,6 +26,7 @@ fn defaults_are_safe() {
     assert!(config.admin.listen.ip().is_loopback());
     assert_eq!(config.rollout.dial.migrate(), BasisPoints::NONE);
     assert!(config.rollout.force_key.is_none());
+    assert_eq!(config.rollout.source, DialSource::Store);
     let source = &config.legacy.sources[0];
     assert!(matches!(source.kind, SourceKind::Upstream) && source.assume_verified.is_none());
     assert_eq!(source.mfa, MfaDeclaration::Unknown { accepted_by: None });

@@ -148,9 +148,9 @@ fn a_pause_keeps_who_crossed_and_lets_nobody_else_over() {
 
 #[test]
 fn a_lost_or_older_record_is_written_back_and_a_newer_one_taken() {
+    use Judgement::{Same, Take, WriteBack};
     let at = |version| Some(FlagState { version, ..FlagState::of_file(&file(100, Rules::default())) });
     let other = Some(FlagState { changed_by: "other".into(), ..at(3).unwrap() });
-    use Judgement::{Same, Take, WriteBack};
     for (known, stored, store, by_file) in [
         (at(3), at(3), Same, Same),
         (at(3), at(4), Take, Take),

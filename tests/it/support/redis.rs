@@ -36,6 +36,13 @@ impl Redis {
         )
     }
 
+    /// Starts it again without anything it kept.
+    pub(crate) fn start_empty(&mut self) {
+        self.process.kill();
+        self.scratch = Scratch::new();
+        self.process = start(self.port, self.scratch.path());
+    }
+
     /// Starts it again with what it kept.
     pub(crate) fn start_again(&mut self) {
         self.process.kill();

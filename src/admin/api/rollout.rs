@@ -1,0 +1,165 @@
+//! The dial: how it stands, who turns it, and why somebody takes the lane they take.
+
+mod explain;
+mod people;
+mod words;
+
+use axum::http::{Method, StatusCode};
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use self::words::{Mode, Percent, Rollout};
+use super::{
+    operation::{Call, Nothing, Operation, change, read},
+    problem::Problem,
+};
+use crate::{
+    jobs::{Stands, TurnRefused},
+    rollout::{Change, RollbackMode},
+};
+
+pub(super) fn operations() -> Vec<Operation> {
+    let stale = |operation: Operation| {
+        operation.may_answer(
+            StatusCode::CONFLICT,
+            "Turned since that version (it comes with how it stands), or the file rules",
+        )
+    };
+    let nameless = |operation: Operation| {
+        operation.may_answer(StatusCode::NOT_FOUND, "Nobody could sign in by that name")
+    };
+    vec![
+        read("/rollout", "get_rollout", "How the dial stands", |call: Call<Nothing>| async move {
+            Ok(Rollout::seen(&call.control).await)
+        }),
+        stale(change(Method::PUT, "/rollout", "set_rollout", "Turn the dial", set)),
+        stale(change(
+            Method::POST,
+            "/rollout/pause",
+            "pause_rollout",
+            "Let nobody cross or be created for now; whoever crossed stays",
+            |call: Call<Turn>| turn(call, Change::Pause),
+        )),
+        stale(change(
+            Method::POST,
+            "/rollout/resume",
+            "resume_rollout",
+            "End a pause",
+            |call: Call<Turn>| turn(call, Change::Resume),
+        )),
+        stale(change(
+            Method::POST,
+            "/rollout/rollback",
+            "rollback_rollout",
+            "Go back to 0%, and say what becomes of those who crossed",
+            roll_back,
+        )),
+        stale(nameless(people::operation())),
+        nameless(explain::operation()),
+    ]
+}
+
+/// A turn that needs no more than the version it was made from.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Turn {
+    /// The version that was looked at before; 0 before the first change.
+    #[schemars(range(max = 9_007_199_254_740_991_u64))]
+    version: u64,
+    /// Why, for whoever looks next.
+    #[schemars(length(max = 200))]
+    reason: Option<String>,
+}
+
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "SetRollout")]
+struct Set {
+    /// The version that was looked at before; 0 before the first change.
+    #[schemars(range(max = 9_007_199_254_740_991_u64))]
+    version: u64,
+    /// Share of people whose sign-ins take the new lane.
+    cutover: Percent,
+    /// Share of people who are created in Scalekit when they sign in; left out, it stays as it is.
+    migrate: Option<Percent>,
+    /// What becomes of people who crossed; left out, they are kept.
+    rollback: Option<Mode>,
+    /// Why, for whoever looks next.
+    #[schemars(length(max = 200))]
+    reason: Option<String>,
+}
+
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "RollBack")]
+struct RollBack {
+    /// The version that was looked at before; 0 before the first change.
+    #[schemars(range(max = 9_007_199_254_740_991_u64))]
+    version: u64,
+    /// `keep`: who crossed stays in the new lane; `legacy`: they go back, too. Born-new people always stay.
+    mode: Mode,
+    /// Why, for whoever looks next.
+    #[schemars(length(max = 200))]
+    reason: Option<String>,
+}
+
+async fn set(call: Call<Set>) -> Result<Rollout, Problem> {
+    let Set { version, cutover, migrate, rollback, reason } = call.input;
+    let change = Change::Set {
+        cutover: cutover.0,
+        migrate: migrate.map(|migrate| migrate.0),
+        rollback: rollback.map_or(RollbackMode::Keep, RollbackMode::from),
+    };
+    turn(
+        Call { input: Turn { version, reason }, api: call.api, control: call.control, caller: call.caller },
+        change,
+    )
+    .await
+}
+
+async fn roll_back(call: Call<RollBack>) -> Result<Rollout, Problem> {
+    let RollBack { version, mode, reason } = call.input;
+    let input = Turn { version, reason };
+    let call = Call { input, api: call.api, control: call.control, caller: call.caller };
+    turn(call, Change::Rollback(mode.into())).await
+}
+
+async fn turn(call: Call<Turn>, change: Change) -> Result<Rollout, Problem> {
+    let Turn { version, reason } = call.input;
+    if reason.as_ref().is_some_and(|reason| reason.chars().count() > 200) {
+        return Err(Problem::invalid("reason: is longer than 200 characters"));
+    }
+    let dialing = &call.control.dialing;
+    match dialing.turn(change, version, &call.caller.name, reason).await {
+        Ok(_) => Ok(Rollout::seen(&call.control).await),
+        Err(refused) => Err(told(refused, version)),
+    }
+}
+
+/// A refusal in the words of the API.
+pub(super) fn told(refused: TurnRefused, named: u64) -> Problem {
+    match refused {
+        TurnRefused::FileRules => Problem::conflict("file_rules", refused.to_string())
+            .fix("change rollout in the configuration file, or set rollout.source: store"),
+        TurnRefused::Stale(stands) => {
+            let problem = Problem::conflict("stale_version", stale(&stands, named));
+            problem.fix("look at how it stands now and name that version").with_current(&Rollout::of(&stands))
+        }
+        TurnRefused::Change(refused) => Problem::conflict("too_many_people", refused.to_string())
+            .fix("let some of them go, or write rules by domain or organization into the file"),
+        TurnRefused::Store(error) => {
+            tracing::warn!(error = %crate::telemetry::with_causes(&error), "the dial was not turned");
+            Problem::unavailable("the store")
+        }
+    }
+}
+
+fn stale(stands: &Stands, named: u64) -> String {
+    let Some(record) = &stands.standing.record else {
+        return format!("version {named} was named, and nobody has turned the dial yet (version 0)");
+    };
+    format!(
+        "version {named} was named, and {} turned the dial to {} at {} (version {})",
+        record.changed_by, record.cutover, record.changed_at, record.version
+    )
+}

@@ -1,0 +1,92 @@
+//! `crossfade rollout explain`: why one person takes a lane.
+
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use super::{answer, table, text};
+use crate::cli::{
+    Exit,
+    admin_client::{AdminArgs, AdminFailure},
+};
+
+/// Say which lane a sign-in by a name would take now, and why
+///
+/// Asks the function that decides sign-ins; nothing is changed and no password is tried. An organisation's rules count
+/// once the person's record is known.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  crossfade rollout explain ann@example.com
+  crossfade rollout explain ann@example.com --json | jq -r .lane")]
+pub(super) struct Args {
+    /// What the person types into the sign-in form
+    #[arg(value_name = "NAME")]
+    name: String,
+    #[command(flatten)]
+    admin: AdminArgs,
+}
+
+pub(super) fn run(args: &Args) -> Result<Exit, AdminFailure> {
+    let asked = json!({ "name": args.name });
+    answer(&args.admin, |client| client.send(Method::POST, "rollout/explain", &asked), show)
+}
+
+fn show(explained: &Value) -> String {
+    let (rule, row) = (&explained["rule"], &explained["row"]);
+    let kept = if explained["bucket_from"] == "row" {
+        "kept in the person's row"
+    } else {
+        "of this name; no row yet"
+    };
+    let mut rows = vec![
+        ("lane", text(&explained["lane"])),
+        ("reason", format!("{}: {}", text(&explained["reason"]), text(&explained["because"]))),
+    ];
+    if rule.is_object() {
+        let from = if rule["from"] == "store" { "named by an operator" } else { "of the file" };
+        rows.push(("rule", format!("{} {}, {from}", text(&rule["kind"]), text(&rule["value"]))));
+    }
+    rows.push(("bucket", format!("{} of 10000, {kept}", explained["bucket"])));
+    rows.push((
+        "creates",
+        if explained["creates"] == true { "yes, if the person can be moved" } else { "no" }.into(),
+    ));
+    if row.is_object() {
+        let why = row["why"].as_str().map(|why| format!(" ({why})")).unwrap_or_default();
+        let person = format!("{}:{}", text(&row["source"]), text(&row["id"]));
+        rows.push(("person", person));
+        rows.push(("state", format!("{}{why}", text(&row["state"]))));
+        let crossed = row["crossed_at"].as_str().unwrap_or("no");
+        rows.push(("crossed", if row["born_new"] == true { "born new".into() } else { crossed.to_owned() }));
+    } else {
+        rows.push(("person", "the ledger knows nobody by this name".into()));
+    }
+    rows.push(("dial version", text(&explained["version"])));
+    table(&rows)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_explanation_names_lane_reason_rule_bucket_and_state() {
+        let explained = json!({
+            "lane": "legacy", "reason": "deny_rule", "because": "a rule names the person",
+            "rule": {"from": "store", "kind": "person", "value": "ann@example.com"},
+            "bucket": 17, "bucket_from": "row", "creates": false, "version": 3,
+            "row": {"source": "crm", "id": "7", "state": "ineligible", "why": "mfa", "born_new": false,
+                "crossed_at": null},
+        });
+        let expected = "\
+lane          legacy
+reason        deny_rule: a rule names the person
+rule          person ann@example.com, named by an operator
+bucket        17 of 10000, kept in the person's row
+creates       no
+person        crm:7
+state         ineligible (mfa)
+crossed       no
+dial version  3";
+        assert_eq!(show(&explained), expected);
+    }
+}

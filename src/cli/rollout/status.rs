@@ -1,0 +1,124 @@
+//! `crossfade rollout status`: how the dial stands, and how far people are.
+
+use serde_json::Value;
+
+use super::{PLACE, answer, table, text};
+use crate::cli::{
+    Exit,
+    admin_client::{AdminArgs, AdminFailure},
+};
+
+/// Show where the dial stands, how many people are pinned, and the real share
+///
+/// The dial says whom new sign-ins take over; people who crossed, or began at Scalekit, are pinned to the new lane
+/// whatever it says. The real share is what both make together, of the people the ledger knows.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  crossfade rollout status --admin 127.0.0.1:9090 --token-file /run/secrets/viewer
+  crossfade rollout status --json | jq -r .in_force.cutover")]
+pub(super) struct Args {
+    #[command(flatten)]
+    admin: AdminArgs,
+}
+
+pub(super) fn run(args: &Args) -> Result<Exit, AdminFailure> {
+    answer(&args.admin, |client| client.get(PLACE), show)
+}
+
+/// The state as a table.
+pub(super) fn show(state: &Value) -> String {
+    let (in_force, file, record) = (&state["in_force"], &state["file"], &state["record"]);
+    let mut rows = vec![
+        ("cutover", text(&in_force["cutover"])),
+        ("migrate", text(&in_force["migrate"])),
+        ("rollback", text(&in_force["rollback"])),
+        (
+            "paused",
+            if in_force["paused"] == true { "yes: nobody new crosses or is created" } else { "no" }.into(),
+        ),
+        ("in force", in_force_from(state)),
+    ];
+    if record.is_object() {
+        let reason = record["reason"].as_str().map(|_| format!(": {}", text(&record["reason"])));
+        let who = format!("{} by {}", text(&record["changed_at"]), text(&record["changed_by"]));
+        rows.push(("changed", format!("{who}{}", reason.unwrap_or_default())));
+        let named = format!("{} pinned, {} held", record["named_new"], record["named_legacy"]);
+        rows.push(("operators named", named));
+    }
+    let rules = format!("{} deny rules, {} allow rules", file["deny_rules"], file["allow_rules"]);
+    rows.push((
+        "file",
+        format!("cutover {}, migrate {}, {rules}", text(&file["cutover"]), text(&file["migrate"])),
+    ));
+    if state["differs"] == true {
+        let other = if in_force["from"] == "store" { "the file" } else { "the store's record" };
+        rows.push(("", format!("{other} says something else and is not in force")));
+    }
+    if state["store_answers"] == false {
+        rows.push(("store", "does not answer; the last known value counts".into()));
+    }
+    rows.extend(people(&state["people"]));
+    table(&rows)
+}
+
+fn in_force_from(state: &Value) -> String {
+    match (state["in_force"]["from"].as_str(), state["source"].as_str()) {
+        (Some("store"), _) => format!("the store's record, version {}", state["version"]),
+        (_, Some("file")) => "the configuration file (rollout.source: file)".into(),
+        _ => "the configuration file; nobody has turned the dial yet (version 0)".into(),
+    }
+}
+
+/// Pinned people and the real share, each on its own line.
+fn people(people: &Value) -> Vec<(&'static str, String)> {
+    if !people.is_object() {
+        return vec![("people", "not known: the ledger cannot be asked now".into())];
+    }
+    let count = |name: &str| people[name].as_u64().unwrap_or_default();
+    let known = count("known");
+    vec![
+        ("people known", known.to_string()),
+        ("pinned", format!("{} crossed or began at Scalekit", count("pinned"))),
+        ("real share", format!("{} of the people known take the new lane", text(&people["real_share"]))),
+        (
+            "not pinned",
+            format!("{} of those not pinned take the new lane", text(&people["share_not_pinned"])),
+        ),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_status_tells_dial_pins_and_real_share_apart() {
+        let state = json!({
+            "version": 7, "source": "store", "differs": true, "store_answers": false,
+            "in_force": {"from": "store", "cutover": "25%", "migrate": "50%", "rollback": "keep", "paused": true},
+            "file": {"cutover": "5%", "migrate": "5%", "rollback": "keep", "deny_rules": 0, "allow_rules": 2},
+            "record": {"cutover": "25%", "migrate": "50%", "rollback": "keep", "paused": true, "named_new": 1,
+                "named_legacy": 2, "changed_at": "2026-11-29T08:00:00.000Z", "changed_by": "ops",
+                "reason": "wave\u{1b}[2J two"},
+            "people": {"known": 200, "pinned": 30, "real_share": "36.5%", "share_not_pinned": "25.29%"},
+        });
+        let expected = "\
+cutover          25%
+migrate          50%
+rollback         keep
+paused           yes: nobody new crosses or is created
+in force         the store's record, version 7
+changed          2026-11-29T08:00:00.000Z by ops: wave\u{fffd}[2J two
+operators named  1 pinned, 2 held
+file             cutover 5%, migrate 5%, 0 deny rules, 2 allow rules
+                 the file says something else and is not in force
+store            does not answer; the last known value counts
+people known     200
+pinned           30 crossed or began at Scalekit
+real share       36.5% of the people known take the new lane
+not pinned       25.29% of those not pinned take the new lane";
+        assert_eq!(show(&state), expected);
+    }
+}
