@@ -17,6 +17,7 @@ mod schema;
 mod serve;
 #[cfg(feature = "simulate")]
 mod simulate;
+mod users;
 
 use std::process::ExitCode;
 
@@ -41,6 +42,7 @@ enum Command {
     Simulate(simulate::Args),
     Preflight(preflight::Args),
     Rollout(rollout::Args),
+    Users(users::Args),
     Hash(hash::Args),
     Schema(schema::Args),
     Health(health::Args),
@@ -74,6 +76,7 @@ pub fn run(args: std::env::ArgsOs) -> ExitCode {
         #[cfg(feature = "simulate")]
         Command::Simulate(args) => simulate::run(args),
         Command::Rollout(args) => rollout::run(&args),
+        Command::Users(args) => users::run(&args),
         Command::Preflight(args) => preflight::run(args),
         Command::Hash(args) => hash::run(args),
         Command::Schema(args) => schema::run(args),

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::support::{
     admin_tokens::{OPERATOR, VIEWER, with_tokens},
-    crossfade::Crossfade,
+    crossfade::{Crossfade, crossfade_with},
     http::{Answer, Visitor, block_on},
     parts::parts,
     process,
@@ -354,4 +354,57 @@ fn the_api_keeps_what_its_document_promises() {
     let output = command.output().unwrap();
     let said = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success(), "{said}\n{}", String::from_utf8_lossy(&output.stderr));
+}
+
+/// Runs `crossfade users …` against an instance with the operator's token.
+fn users(crossfade: &Crossfade, arguments: &[&str]) -> (Option<i32>, String, String) {
+    let admin = crossfade.admin.to_string();
+    let arguments: Vec<&str> = ["users"].into_iter().chain(arguments.iter().copied()).collect();
+    let environment = [("CROSSFADE_ADMIN_URL", admin.as_str()), ("CROSSFADE_ADMIN_TOKEN", OPERATOR)];
+    crossfade_with(&arguments, &environment)
+}
+
+#[test]
+fn people_are_looked_at_and_removed_from_a_terminal() {
+    let people = people(3);
+    let scene = scene(&people);
+    let crossfade = start(&scene, &[]);
+    for person in &people {
+        scene.sign_in(&scene.visitor(), &person.email, PASSWORD);
+    }
+    let (code, table, _) = users(&crossfade, &["list", "--state", "done"]);
+    let lines: Vec<&str> = table.lines().collect();
+    assert_eq!((code, lines.len()), (Some(0), 4), "{table}");
+    assert!(lines[0].starts_with("KEY") && lines[1].starts_with("app:person-000  done"), "{table}");
+    let (code, part, note) = users(&crossfade, &["list", "--limit", "1"]);
+    assert_eq!((code, part.lines().count()), (Some(0), 2));
+    assert!(note.contains("--cursor "), "{note}");
+    let (_, all, _) = users(&crossfade, &["list", "--limit", "1", "--all", "--json"]);
+    let all: Value = serde_json::from_str(&all).unwrap();
+    assert_eq!(all["people"].as_array().unwrap().len(), 3);
+
+    let (code, shown, _) = users(&crossfade, &["show", "person-001@example.com"]);
+    assert_eq!(code, Some(0));
+    assert!(shown.contains("app:person-001") && shown.contains("person-001@example.com"), "{shown}");
+    let (code, _, said) = users(&crossfade, &["show", "nobody@example.com"]);
+    assert_eq!(code, Some(1), "{said}");
+    let (code, _, said) = users(&crossfade, &["show", "--key", "no-colon"]);
+    assert_eq!(code, Some(2), "{said}");
+
+    // Nobody is removed by mistake.
+    let (code, _, said) = users(&crossfade, &["tombstone", "--key", "app:person-001"]);
+    assert_eq!(code, Some(2), "{said}");
+    assert!(said.contains("--yes"), "{said}");
+    let (code, removed, _) = users(&crossfade, &["tombstone", "--key", "app:person-001", "--yes"]);
+    assert_eq!(code, Some(0));
+    assert!(removed.starts_with("app:person-001 is removed"), "{removed}");
+    let (code, _, said) = users(&crossfade, &["retry", "--key", "app:person-001"]);
+    assert_eq!(code, Some(1));
+    assert!(said.contains("not_set_aside"), "{said}");
+    let nowhere = [("CROSSFADE_ADMIN_URL", "127.0.0.1:9"), ("CROSSFADE_ADMIN_TOKEN", OPERATOR)];
+    assert_eq!(crossfade_with(&["users", "list"], &nowhere).0, Some(3));
+    let wrong =
+        [("CROSSFADE_ADMIN_URL", crossfade.admin.to_string()), ("CROSSFADE_ADMIN_TOKEN", "x".repeat(40))];
+    let wrong: Vec<(&str, &str)> = wrong.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    assert_eq!(crossfade_with(&["users", "list"], &wrong).0, Some(1));
 }

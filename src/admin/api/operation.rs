@@ -127,12 +127,6 @@ where
 }
 
 impl Operation {
-    /// The same for operators only, as it shows people's addresses.
-    pub(super) fn for_operators(mut self) -> Self {
-        self.role = AdminRole::Operator;
-        self
-    }
-
     /// A further status it may answer with, and what that means.
     pub(super) fn may_answer(mut self, status: StatusCode, meaning: &'static str) -> Self {
         self.refusals.push((status, meaning));

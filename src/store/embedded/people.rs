@@ -85,10 +85,10 @@ fn count(
         Step::In => staged.insert((stage, name), ())?,
         Step::Out => staged.remove((stage, name))?,
     };
-    let mut stages = transaction.open_table(STAGES)?;
+    let mut counts = transaction.open_table(STAGES)?;
     let place = (stage, tally.is_pinned);
-    let before = stages.get(place)?.map_or(0, |count| count.value());
-    stages.insert(place, step.from(before))?;
+    let before = counts.get(place)?.map_or(0, |count| count.value());
+    counts.insert(place, step.from(before))?;
     if let Some(bucket) = tally.bucket {
         let mut reach = transaction.open_table(REACH)?;
         let before = reach.get(bucket.get())?.map_or(0, |count| count.value());
