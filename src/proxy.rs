@@ -55,4 +55,4 @@ pub(crate) use upload::read_small;
 pub(crate) use visitor::Visitors;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -3,7 +3,7 @@
 mod core;
 mod edge_cases;
 mod encrypted;
-mod figures;
+pub(crate) mod figures;
 mod floods;
 mod forwarding;
 mod gate;

@@ -209,7 +209,7 @@ fn a_set_and_a_rollback_are_seen_by_all_replicas_within_two_seconds_under_load()
 
 #[test]
 fn a_lost_store_changes_no_percentage() {
-    let mut trio = Trio::start(&Cast::default(), &[]);
+    let mut trio = Trio::start(&Cast { people: vec![Person::new("ann")], ..Cast::default() }, &[]);
     turned(&trio.replicas[0], &["set", "25%", "--migrate", "40%", "--reason", "first wave"]);
     trio.all_within(now(), |replica| status(replica)["version"] == 1);
 
@@ -311,7 +311,7 @@ fn the_commands_turn_the_dial_say_who_was_faster_and_why_somebody_takes_a_lane()
 
 #[test]
 fn a_reload_does_not_undo_what_was_set_and_a_file_that_rules_is_not_overruled() {
-    let scene = Scene::set(&Cast::default());
+    let scene = Scene::set(&Cast { people: vec![Person::new("ann")], ..Cast::default() });
     let configuration = with_api(scene.configuration()).replace("cutover: 100%", "cutover: 1%");
     let mut one = Scene::start_as(&configuration, &TOKENS);
     turned(&one, &["set", "25%"]);

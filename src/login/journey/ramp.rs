@@ -1,9 +1,6 @@
 //! A whole population over a ramp, by the real decision and the real row (REL-09): who is over stays over, a device is
 //! no other person, and the share of those who are not pinned follows the dial both ways.
 
-#[path = "../../proxy/tests/figures.rs"]
-mod figures;
-
 use std::{array, thread};
 
 use super::*;
@@ -12,6 +9,7 @@ use crate::{
     config::{HandOffs, Migration, OnExisting},
     identity::{CanonicalEmail, ExternalId, LegacyId},
     login::tests::{rules, source},
+    proxy::tests::figures,
     rollout::{BasisPoints, BucketSalt, Dial, RollbackMode, Rules},
 };
 

@@ -38,8 +38,8 @@ pub(in crate::store) async fn flags(store: &dyn Flags) {
 
     let racers: Vec<FlagState> =
         (0..20).map(|n| FlagState { changed_by: n.to_string(), ..state(8) }).collect();
-    let races = racers.iter().map(|next| store.replace_flags(7, next));
-    let won: Vec<bool> = futures_util::future::join_all(races)
+    let attempts = racers.iter().map(|next| store.replace_flags(7, next));
+    let won: Vec<bool> = futures_util::future::join_all(attempts)
         .await
         .into_iter()
         .map(|ended| ended.unwrap() == Replaced::Done)
