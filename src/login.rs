@@ -25,7 +25,7 @@ pub(crate) use outcome::{Closed, HandOver, Identified, Outcome, Refused, Rejecte
 pub(crate) use ports::{
     Attempt, ClaimAnswer, ClientFacts, CreateError, Directory, DirectoryError, DirectoryUser, ErrorClass,
     Holders, Ledger, LedgerError, LegacyError, LegacyStore, Membership, MembershipStatus, Moment, NewUser,
-    OrganizationId, Presence, Rejection, StayReason, UserId, Verdict, Witness,
+    OrganizationId, Presence, Reached, Rejection, StayReason, UserId, Verdict, Witness,
 };
 pub(crate) use row::{Alias, Claim, Ineligible, Origin, Row, RowState, SetAside};
 pub(crate) use settings::{Settings, SourceRules};

@@ -18,12 +18,12 @@ use crate::{
     identity::{SourceName, SubjectKey},
     legacy,
     login::{Chain, CountKeys, Journeys, Settings, TryCounter},
-    net::Tracker,
+    net::{Dependencies, Told, Tracker},
     pages::Pages,
     proxy::{Evenly, Gate, Recorder, Rules, Visitors},
     scalekit::Scalekit,
     session::{AssertionSigner, Cookies, Flows, IdentityProvider, KeyRing, Purpose, Sessions, SigningKey},
-    store::{Embedded, LocalCounts, Meta, Redis, SharedCounts, Store},
+    store::{Embedded, LocalCounts, Meta, Redis, SharedCounts, SharedRates, Store},
     telemetry::{AddressPolicy, Audit, Metrics},
 };
 
@@ -39,6 +39,7 @@ pub(super) struct Parts {
     pub(super) hashes: HashPool,
     pub(super) observer: Observer,
     pub(super) metrics: Metrics,
+    pub(super) dependencies: Dependencies,
 }
 
 /// Builds everything that has no listener.
@@ -54,7 +55,10 @@ pub(super) async fn parts(
     let recorder = Recorder { audit, metrics: metrics.clone(), subjects };
     let observer = Observer { audit, metrics: metrics.clone(), clock: clock.clone() };
 
-    let (store, counts) = open_store(config, clock).await?;
+    let told = Told { metrics: metrics.clone(), audit };
+    let dependencies = Dependencies::watched(clock.clone(), told);
+
+    let (store, counts) = open_store(config, clock, &dependencies, tracker).await?;
     pledge::keep(&store, config).await?;
     let keys = Arc::new(KeyRing::new(&config.session.keys).context("session.keys")?);
     let key = signing_key(&config.identity.assertion_key, &*store.meta, &keys).await?;
@@ -67,9 +71,9 @@ pub(super) async fn parts(
         config.legacy.hash_ceilings.clone(),
         metrics.clone(),
     );
-    let chain = chain(&config.legacy, &hashes, &observer).await?;
+    let chain = chain(&config.legacy, &hashes, &observer, &dependencies).await?;
     let redirect = config.public.url.join(&format!("{}callback", config.public.prefix))?;
-    let scalekit = Arc::new(Scalekit::new(&config.scalekit, &redirect, clock.clone())?);
+    let scalekit = Arc::new(Scalekit::new(&config.scalekit, &redirect, clock.clone(), &dependencies)?);
     let (directory, provider) = (Arc::clone(&scalekit), Arc::clone(&scalekit) as Arc<dyn IdentityProvider>);
 
     let journeys = Journeys {
@@ -106,10 +110,16 @@ pub(super) async fn parts(
         count_keys: CountKeys::new(&config.telemetry.subject_key),
     };
     metrics.dial_stands(&config.rollout.dial);
-    Ok(Parts { gate: Arc::new(gate), pages: Arc::new(pages), store, scalekit, hashes, observer, metrics })
+    let (gate, pages) = (Arc::new(gate), Arc::new(pages));
+    Ok(Parts { gate, pages, store, scalekit, hashes, observer, metrics, dependencies })
 }
 
-async fn open_store(config: &Config, clock: &SharedClock) -> anyhow::Result<(Store, Arc<dyn TryCounter>)> {
+async fn open_store(
+    config: &Config,
+    clock: &SharedClock,
+    dependencies: &Dependencies,
+    tracker: &Tracker,
+) -> anyhow::Result<(Store, Arc<dyn TryCounter>)> {
     // A new name for each process: in a file, which one process has at a time, the claims of an earlier one are void.
     let holder = Uuid::now_v7().to_string();
     match &config.store {
@@ -121,6 +131,8 @@ async fn open_store(config: &Config, clock: &SharedClock) -> anyhow::Result<(Sto
             let redis = Redis::new(settings, &holder).context("store.redis")?;
             let place = || format!("store.redis.url: {} cannot be used", settings.url());
             redis.connect(settings.connect_timeout).await.with_context(place)?;
+            let redis = redis.watched(dependencies, tracker).await;
+            dependencies.share_rates(Arc::new(SharedRates::new(redis.clone(), clock.clone())));
             let counts = SharedCounts::new(redis.clone(), clock.clone());
             Ok((Store::of(redis), Arc::new(counts)))
         }
@@ -132,8 +144,9 @@ pub(super) async fn chain(
     legacy: &config::Legacy,
     hashes: &HashPool,
     observer: &Observer,
+    dependencies: &Dependencies,
 ) -> anyhow::Result<Chain> {
-    let built = legacy::build(legacy, hashes).await.map_err(|problems| {
+    let built = legacy::build(legacy, hashes, dependencies).await.map_err(|problems| {
         let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
         anyhow!("{}", lines.join("\n"))
     })?;

@@ -1,6 +1,7 @@
 //! What every store has to keep, as suites that each implementation passes.
 
 mod counts;
+mod rates;
 mod redis;
 
 use std::time::Duration;
