@@ -88,7 +88,7 @@ impl Scalekit {
             channel: channel("scalekit_sign_in", None)?,
             jwks: Jwks::new(clock.clone()),
             discovery,
-            clock: clock.clone(),
+            clock,
             client_id: id,
             client_secret: Arc::clone(&secret),
             redirect_uri: redirect_uri.clone(),

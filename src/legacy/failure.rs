@@ -30,5 +30,5 @@ pub(super) fn unanswered(source: &SourceName, error: CallError) -> LegacyError {
     let class = ErrorClass::Transient { retry_after: error.retry_after() };
     let reached = if error.may_have_happened() { Reached::Perhaps } else { Reached::No };
     let cause: Option<Box<dyn std::error::Error + Send + Sync>> = Some(Box::new(error));
-    LegacyError { cause, reached, ..failure(source, class, "no usable answer") }
+    LegacyError { reached, cause, ..failure(source, class, "no usable answer") }
 }

@@ -172,13 +172,11 @@ impl Bucket {
 
     /// Calls a second that may be made now; `None` where nothing limits them.
     fn rate(&mut self, rate: Option<CallRate>, now: Timestamp) -> Option<f64> {
-        match self.cut.and_then(|cut| cut.rate(now)) {
-            Some(cut) => Some(rate.map_or(cut, |rate| per_second(rate).min(cut))),
-            None => {
-                self.cut = None;
-                rate.map(per_second)
-            }
+        if let Some(cut) = self.cut.and_then(|cut| cut.rate(now)) {
+            return Some(rate.map_or(cut, |rate| per_second(rate).min(cut)));
         }
+        self.cut = None;
+        rate.map(per_second)
     }
 
     fn measure(&mut self, now: Timestamp) {

@@ -32,7 +32,7 @@ fn noise() -> Duration {
 }
 
 fn requests() -> usize {
-    if figures::long() { 5000 } else { 150 }
+    if figures::long() { 5000 } else { 100 }
 }
 
 /// The 99th percentile of requests that go one after the other.
