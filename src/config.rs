@@ -48,7 +48,8 @@ pub(crate) use rollout::{Migration, RolloutStart};
 pub(crate) use scalekit::{HandOff, HandOffs, OnExisting, Organization, Scalekit};
 pub(crate) use schema::schema;
 pub(crate) use services::{
-    AccountStore, HttpAnswer, HttpAuth, HttpCheck, HttpFields, HttpMeaning, HttpSource, StormpathSource,
+    AccountStore, CallRate, HttpAnswer, HttpAuth, HttpCheck, HttpFields, HttpMeaning, HttpSource,
+    StormpathSource,
 };
 pub(crate) use session::{AssertionKey, IdentityHeaders, SessionSettings, UserValue};
 pub(crate) use sign_in::{

@@ -3,14 +3,13 @@
 //! Each kind of source is a [`LegacyStore`]: `okta`, `stormpath` and `endpoint` ask a service, `sql` and `hash_file`
 //! find a row and judge its hash, `upstream` knows nothing because the application itself judges. What rows have in
 //! common is in `record` (columns to a record, from `cells`) and `passwords` (one hash for everybody, states after it),
-//! what services have in common in `failure` and `limits`. Nothing here may turn a fault into a yes or a no, or put a
+//! what services have in common in `failure`. Nothing here may turn a fault into a yes or a no, or put a
 //! password, a hash or an address into a log. Start reading at [`build`].
 
 mod cells;
 mod endpoint;
 mod failure;
 mod hash_file;
-mod limits;
 mod names;
 mod okta;
 mod passwords;
@@ -20,7 +19,7 @@ mod sql;
 mod stormpath;
 mod upstream;
 
-use std::{fmt, sync::Arc};
+use std::{fmt, sync::Arc, time::Duration};
 
 use self::{
     endpoint::Endpoint,
@@ -38,7 +37,11 @@ use crate::{
     hash::{HashFormat, HashPool},
     identity::SourceName,
     login::LegacyStore,
+    net::{ApiClient, ApiSettings, Dependencies},
 };
+
+/// REL-30.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The stores of a configuration, ready to be asked.
 pub(crate) struct Built {
@@ -66,12 +69,16 @@ impl std::error::Error for BuildProblem {}
 
 /// Turns the configured sources into stores, in their order, with every problem at once. Files are read here, so a
 /// reload is a new build; databases and APIs are not asked yet. Needs the runtime the stores will be asked on.
-pub(crate) async fn build(legacy: &Legacy, pool: &HashPool) -> Result<Built, Vec<BuildProblem>> {
+pub(crate) async fn build(
+    legacy: &Legacy,
+    pool: &HashPool,
+    dependencies: &Dependencies,
+) -> Result<Built, Vec<BuildProblem>> {
     let hashing: Arc<dyn Hashing> = Arc::new(pool.clone());
     let mut built = Built { stores: Vec::new(), left_out: Vec::new() };
     let mut problems = Vec::new();
     for source in &legacy.sources {
-        match build_one(source, &hashing, &legacy.hash_ceilings).await {
+        match build_one(source, &hashing, &legacy.hash_ceilings, dependencies).await {
             Ok((store, left_out)) => {
                 built.stores.push(store);
                 if !left_out.is_empty() {
@@ -90,17 +97,22 @@ async fn build_one(
     source: &Source,
     hashing: &Arc<dyn Hashing>,
     ceilings: &HashCeilings,
+    dependencies: &Dependencies,
 ) -> Result<Store, String> {
     let alone = |store: Arc<dyn LegacyStore>| (store, Vec::new());
     match &source.kind {
-        SourceKind::Okta(settings) => Okta::new(source, settings).map(|store| alone(Arc::new(store))),
-        SourceKind::Stormpath(settings) => {
-            Stormpath::new(source, settings).map(|store| alone(Arc::new(store)))
+        SourceKind::Okta(settings) => {
+            Okta::new(source, settings, dependencies).map(|store| alone(Arc::new(store)))
         }
-        SourceKind::Http(settings) => Endpoint::new(source, settings).map(|store| alone(Arc::new(store))),
+        SourceKind::Stormpath(settings) => {
+            Stormpath::new(source, settings, dependencies).map(|store| alone(Arc::new(store)))
+        }
+        SourceKind::Http(settings) => {
+            Endpoint::new(source, settings, dependencies).map(|store| alone(Arc::new(store)))
+        }
         SourceKind::Sql(settings) => {
             let passwords = passwords(source, &settings.columns, &settings.hash_format, hashing)?;
-            Sql::new(source, settings, passwords).map(|store| alone(Arc::new(store)))
+            Sql::new(source, settings, passwords, dependencies).map(|store| alone(Arc::new(store)))
         }
         SourceKind::HashFile(settings) => {
             let passwords = passwords(source, &settings.columns, &settings.hash_format, hashing)?;
@@ -112,6 +124,23 @@ async fn build_one(
         }
         SourceKind::Upstream => Ok(alone(Arc::new(Upstream::new(source)))),
     }
+}
+
+/// How a source is called in metrics and in the list of dependencies.
+fn dependency(source: &Source) -> String {
+    format!("legacy {}", source.name)
+}
+
+/// The client of a source that is a service; `kind` is for its errors.
+fn client(kind: &'static str, source: &Source, dependencies: &Dependencies) -> Result<ApiClient, String> {
+    let settings = ApiSettings {
+        name: kind,
+        dependency: dependency(source),
+        rate: source.rate,
+        timeout: source.timeout,
+        connect_timeout: CONNECT_TIMEOUT,
+    };
+    ApiClient::new(&settings, dependencies).map_err(|error| error.to_string())
 }
 
 /// A file may be large: it is read beside the runtime's threads.

@@ -29,7 +29,7 @@ pub(crate) use people::{CountedAs, Counts, People, PeopleFilter, Stage};
 pub(crate) use ports::{
     Attempt, ClaimAnswer, ClientFacts, CreateError, Directory, DirectoryError, DirectoryUser, ErrorClass,
     Holders, Ledger, LedgerError, LegacyError, LegacyStore, Membership, MembershipStatus, Moment, NewUser,
-    OrganizationId, Presence, Rejection, StayReason, UserId, Verdict, Witness,
+    OrganizationId, Presence, Reached, Rejection, StayReason, UserId, Verdict, Witness,
 };
 pub(crate) use row::{Alias, Claim, Ineligible, Origin, Row, RowState, SetAside};
 pub(crate) use settings::{Settings, SourceRules};

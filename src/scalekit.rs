@@ -1,7 +1,7 @@
 //! Scalekit: its directory of users and organisations, and its sign-in.
 //!
-//! Two ways lead there, each with its own client, breaker and rate-limit pause, so that a limit on the management
-//! API does not end sign-ins: [`client::Api`] for the directory (REST, with a client-credentials token) and
+//! Three ways lead there, each with its own client, breaker and rate-limit pause, so that a limit on the management
+//! API does not end sign-ins: [`client::Api`] for the directory (REST), with [`token::Tokens`] for its token, and
 //! [`oidc::Provider`] for the code flow. Every failure is first sorted by whether the request may have been carried
 //! out (`error`), because that alone decides whether a create may be tried again. Texts of errors never hold
 //! personal data, tokens, bodies or addresses. Start reading at `client`, then `users` and `oidc`.
@@ -39,7 +39,7 @@ use crate::{
     config,
     identity::{CanonicalEmail, ExternalId, Secret},
     login::{CreateError, Directory, DirectoryError, DirectoryUser, NewUser, OrganizationId, UserId},
-    net::ClientError,
+    net::{ClientError, Dependencies},
     session::{
         Authorize, FlowSecrets, IdentityProvider, RefreshError, RefreshWith, Refreshed, SignInError, SignedIn,
     },
@@ -69,20 +69,23 @@ impl Scalekit {
         config: &config::Scalekit,
         redirect_uri: &Url,
         clock: SharedClock,
+        dependencies: &Dependencies,
     ) -> Result<Self, ScalekitError> {
         let discovery = Discovery::new(&config.environment_url, clock.clone());
         let under = |path: &str| {
             Url::parse(&format!("{}{path}", discovery.issuer)).map_err(|_| ScalekitError::EnvironmentUrl)
         };
+        let channel = |name, rate| Channel::new(name, (config.timeout, rate), clock.clone(), dependencies);
         let (id, secret) = (config.client_id.clone(), ClientSecret::new(config.client_secret.clone()));
         let api = Api {
-            channel: Channel::new("scalekit", config.timeout, clock.clone())?,
+            channel: channel("scalekit", config.rate)?,
+            token_channel: channel("scalekit_token", None)?,
             tokens: Tokens::new(under("/oauth/token")?, id.clone(), Arc::clone(&secret), clock.clone()),
             clock: clock.clone(),
             base: under("/api/v1")?.into(),
         };
         let provider = Provider {
-            channel: Channel::new("scalekit_sign_in", config.timeout, clock.clone())?,
+            channel: channel("scalekit_sign_in", None)?,
             jwks: Jwks::new(clock.clone()),
             discovery,
             clock,

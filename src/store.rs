@@ -17,7 +17,7 @@ use async_trait::async_trait;
 
 pub(crate) use counts::LocalCounts;
 pub(crate) use embedded::{Embedded, Glance, glance};
-pub(crate) use redis::{Redis, SharedCounts};
+pub(crate) use redis::{Redis, SharedCounts, SharedRates};
 
 use crate::{
     login::{Alias, Flags, Ledger},

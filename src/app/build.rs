@@ -19,12 +19,12 @@ use crate::{
     jobs::Dialing,
     legacy,
     login::{Chain, CountKeys, FlagsError, Journeys, Settings, TryCounter},
-    net::Tracker,
+    net::{Dependencies, Told, Tracker},
     pages::Pages,
     proxy::{Evenly, Gate, Recorder, Rules, Visitors},
     scalekit::Scalekit,
     session::{AssertionSigner, Cookies, Flows, IdentityProvider, KeyRing, Purpose, Sessions, SigningKey},
-    store::{Embedded, LocalCounts, Meta, Redis, SharedCounts, Store},
+    store::{Embedded, LocalCounts, Meta, Redis, SharedCounts, SharedRates, Store},
     telemetry::{AddressPolicy, Audit, Metrics},
 };
 
@@ -41,6 +41,7 @@ pub(super) struct Parts {
     pub(super) hashes: HashPool,
     pub(super) observer: Observer,
     pub(super) metrics: Metrics,
+    pub(super) dependencies: Dependencies,
 }
 
 /// Builds everything that has no listener.
@@ -57,7 +58,10 @@ pub(super) async fn parts(
     let watched = Watched::default();
     let observer = Observer { audit, metrics: metrics.clone(), clock: clock.clone(), watched };
 
-    let (store, counts) = open_store(config, clock).await?;
+    let told = Told { metrics: metrics.clone(), audit };
+    let dependencies = Dependencies::watched(clock.clone(), told);
+
+    let (store, counts) = open_store(config, clock, &dependencies, tracker).await?;
     pledge::keep(&store, config).await?;
     let keys = Arc::new(KeyRing::new(&config.session.keys).context("session.keys")?);
     let key = signing_key(&config.identity.assertion_key, &*store.meta, &keys).await?;
@@ -70,9 +74,9 @@ pub(super) async fn parts(
         config.legacy.hash_ceilings.clone(),
         metrics.clone(),
     );
-    let chain = chain(&config.legacy, &hashes, &observer).await?;
+    let chain = chain(&config.legacy, &hashes, &observer, &dependencies).await?;
     let redirect = config.public.url.join(&format!("{}callback", config.public.prefix))?;
-    let scalekit = Arc::new(Scalekit::new(&config.scalekit, &redirect, clock.clone())?);
+    let scalekit = Arc::new(Scalekit::new(&config.scalekit, &redirect, clock.clone(), &dependencies)?);
     let (directory, provider) = (Arc::clone(&scalekit), Arc::clone(&scalekit) as Arc<dyn IdentityProvider>);
 
     let journeys = Journeys {
@@ -121,10 +125,15 @@ pub(super) async fn parts(
         count_keys: CountKeys::new(&config.telemetry.subject_key),
     };
     let (gate, dialing, pages) = (Arc::new(gate), Arc::new(dialing), Arc::new(pages));
-    Ok(Parts { gate, dialing, pages, store, scalekit, hashes, observer, metrics })
+    Ok(Parts { gate, dialing, pages, store, scalekit, hashes, observer, metrics, dependencies })
 }
 
-async fn open_store(config: &Config, clock: &SharedClock) -> anyhow::Result<(Store, Arc<dyn TryCounter>)> {
+async fn open_store(
+    config: &Config,
+    clock: &SharedClock,
+    dependencies: &Dependencies,
+    tracker: &Tracker,
+) -> anyhow::Result<(Store, Arc<dyn TryCounter>)> {
     // A new name for each process: in a file, which one process has at a time, the claims of an earlier one are void.
     let holder = Uuid::now_v7().to_string();
     match &config.store {
@@ -136,6 +145,8 @@ async fn open_store(config: &Config, clock: &SharedClock) -> anyhow::Result<(Sto
             let redis = Redis::new(settings, &holder).context("store.redis")?;
             let place = || format!("store.redis.url: {} cannot be used", settings.url());
             redis.connect(settings.connect_timeout).await.with_context(place)?;
+            let redis = redis.watched(dependencies, tracker).await;
+            dependencies.share_rates(Arc::new(SharedRates::new(redis.clone(), clock.clone())));
             let counts = SharedCounts::new(redis.clone(), clock.clone());
             Ok((Store::of(redis), Arc::new(counts)))
         }
@@ -147,8 +158,9 @@ pub(super) async fn chain(
     legacy: &config::Legacy,
     hashes: &HashPool,
     observer: &Observer,
+    dependencies: &Dependencies,
 ) -> anyhow::Result<Chain> {
-    let built = legacy::build(legacy, hashes).await.map_err(|problems| {
+    let built = legacy::build(legacy, hashes, dependencies).await.map_err(|problems| {
         let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
         anyhow!("{}", lines.join("\n"))
     })?;

@@ -19,7 +19,7 @@ use crate::{
     config::{self, Config, HandOff, Loaded, SecretFile},
     findings::{Finding, Notes},
     legacy,
-    net::Tracker,
+    net::{Dependencies, Tracker},
     proxy,
     scalekit::{Expected, Scalekit},
     store::{self, Glance, Meta as _, Redis},
@@ -258,7 +258,8 @@ impl Patient {
                 "correct public.url",
             );
         };
-        match Scalekit::new(&config.scalekit, &redirect, self.clock.clone()) {
+        let dependencies = Dependencies::unwatched(self.clock.clone());
+        match Scalekit::new(&config.scalekit, &redirect, self.clock.clone(), &dependencies) {
             Ok(scalekit) => {
                 let roles = roles(config);
                 let domains = domains(config);

@@ -81,7 +81,8 @@ impl Instance {
                 );
             }
         }
-        let chain = build::chain(&new.legacy, &self.parts.hashes, &self.parts.observer).await?;
+        let parts = &self.parts;
+        let chain = build::chain(&new.legacy, &parts.hashes, &parts.observer, &parts.dependencies).await?;
         // A source that comes back after a reload without it is still bound to its external ids.
         pledge::keep(&self.parts.store, &new).await?;
         self.rotate(&new).await?;

@@ -12,10 +12,10 @@ use url::Url;
 
 use super::{Exit, output};
 use crate::{
-    clock::Deadline,
+    clock::{Deadline, SystemClock},
     config,
     identity::Secret,
-    net::{Answer, ApiClient, ApiSettings, CallError},
+    net::{Answer, ApiClient, ApiSettings, CallError, ClientError, Dependencies},
 };
 
 /// The variable that holds the token where no file is named.
@@ -84,16 +84,26 @@ impl AdminFailure {
     }
 }
 
+/// One command makes a call or a few: there is nothing to watch over.
+fn client() -> Result<ApiClient, ClientError> {
+    let settings = ApiSettings {
+        name: "admin",
+        dependency: "admin".to_owned(),
+        rate: None,
+        timeout: TIMEOUT,
+        connect_timeout: Duration::from_secs(3),
+    };
+    ApiClient::new(&settings, &Dependencies::unwatched(SystemClock::shared()))
+}
+
 impl AdminClient {
     /// Prepares the connection; nothing is sent yet.
     pub(super) fn new(args: &AdminArgs) -> Result<Self, AdminFailure> {
         let token = token(args)?;
         // The value is not repeated: it may hold credentials that do not belong there.
         let base = place(&args.admin).map_err(|why| AdminFailure::BadInput(format!("--admin: {why}")))?;
-        let settings =
-            ApiSettings { name: "admin", timeout: TIMEOUT, connect_timeout: Duration::from_secs(3) };
         let unready = |error: &dyn std::error::Error| AdminFailure::BadInput(error.to_string());
-        let client = ApiClient::new(&settings).map_err(|error| unready(&error))?;
+        let client = client().map_err(|error| unready(&error))?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         Ok(Self { base, token, client, runtime: runtime.map_err(|error| unready(&error))? })
     }
@@ -213,12 +223,7 @@ mod tests {
         let client = AdminClient {
             base: place(&args.admin).unwrap(),
             token: Secret::new("t".into()),
-            client: ApiClient::new(&ApiSettings {
-                name: "admin",
-                timeout: TIMEOUT,
-                connect_timeout: TIMEOUT,
-            })
-            .unwrap(),
+            client: client().unwrap(),
             runtime: tokio::runtime::Builder::new_current_thread().build().unwrap(),
         };
         let answer = |status: u16, body: &str| Answer {

@@ -46,7 +46,8 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
 }
 
 async fn walk(mut stage: Stage) -> anyhow::Result<()> {
-    let played = story::play(&mut stage).await;
+    // Large: the whole story is one future.
+    let played = Box::pin(story::play(&mut stage)).await;
     let stopped = stage.clear().await;
     let scenes = played?;
     stopped?;

@@ -17,6 +17,17 @@ pub(crate) struct Guessing {
     pub(crate) entries: usize,
 }
 
+impl Guessing {
+    /// What one of so many processes may grant by itself: together they grant no more than all.
+    #[must_use]
+    pub(crate) fn share(&self, replicas: u32) -> Self {
+        let failures = (self.account.failures / replicas.max(1)).max(1);
+        let account = AccountLimit { failures, ..self.account.clone() };
+        let storm = Storm { address: self.storm.address.share(replicas), ..self.storm.clone() };
+        Self { account, address: self.address.share(replicas), storm, ..self.clone() }
+    }
+}
+
 /// When one account's sign-ins have to wait.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct AccountLimit {
@@ -32,6 +43,12 @@ pub(crate) struct AccountLimit {
 pub(crate) struct Rate {
     pub(crate) tries: u32,
     pub(crate) per: Duration,
+}
+
+impl Rate {
+    fn share(self, replicas: u32) -> Self {
+        Self { tries: (self.tries / replicas.max(1)).max(1), ..self }
+    }
 }
 
 /// When failures over all accounts mean that somebody tries stolen passwords, and what happens then.
@@ -53,6 +70,13 @@ pub(crate) struct Lockout {
 }
 
 impl Lockout {
+    /// What one of so many processes may pass on by itself: one less than locks, shared.
+    #[must_use]
+    pub(crate) fn share(self, replicas: u32) -> Self {
+        let passed_on = (self.failures.saturating_sub(1) / replicas.max(1)).max(1);
+        Self { failures: passed_on + 1, ..self }
+    }
+
     /// The bounds of two sources that one name may lead to.
     #[must_use]
     pub(crate) fn and(self, other: Self) -> Self {

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 use url::Url;
 
-use super::{HttpSource, Lockout, StormpathSource};
+use super::{CallRate, HttpSource, Lockout, StormpathSource};
 use crate::identity::{ExternalIdTemplate, Secret, SourceName};
 
 /// Section `legacy`: sources in the order they are asked.
@@ -63,6 +63,8 @@ pub(crate) struct Source {
     pub(crate) roles: RoleMap,
     /// What it locks an account at; `None` where it locks nobody.
     pub(crate) lockout: Option<Lockout>,
+    /// How often it may be called; `None`: as often as it lets itself be.
+    pub(crate) rate: Option<CallRate>,
     /// All one check may take, SEC/REL-30: 5 s.
     pub(crate) timeout: Duration,
 }

@@ -122,6 +122,8 @@ pub(crate) struct RedisStore {
     /// For one operation.
     pub(crate) timeout: Duration,
     pub(crate) connect_timeout: Duration,
+    /// How many processes are assumed to share it until it says how many there are.
+    pub(crate) replicas: u32,
     /// The only authorities (PEM) that are believed; without it, those that the public trusts.
     pub(crate) ca_file: Option<PathBuf>,
 }

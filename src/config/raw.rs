@@ -30,7 +30,7 @@ pub(super) use scalar::{Percent, Size, Span};
 pub(super) use scalekit::{AppHandOff, HandOff, HandOffs, OnExisting, Organization, Scalekit};
 pub(super) use secret::SecretRef;
 pub(super) use services::{
-    AccountStore, HttpAnswer, HttpAuth, HttpBasic, HttpCheck, HttpEndpoint, HttpFields, HttpHeader,
+    AccountStore, CallRate, HttpAnswer, HttpAuth, HttpBasic, HttpCheck, HttpEndpoint, HttpFields, HttpHeader,
     HttpMeaning, Stormpath,
 };
 pub(super) use session::{AssertionKey, Identity, Session, UserValue};

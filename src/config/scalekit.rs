@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use url::Url;
 
+use super::CallRate;
 use crate::identity::Secret;
 
 /// Section `scalekit`.
@@ -22,6 +23,8 @@ pub(crate) struct Scalekit {
     pub(crate) on_existing: OnExisting,
     /// One call (REL-30: 3 s).
     pub(crate) timeout: Duration,
+    /// How often the management API may be called; `None`: as often as it lets itself be.
+    pub(crate) rate: Option<CallRate>,
     /// OAuth scopes asked for at sign-in.
     pub(crate) scopes: Vec<String>,
     /// `users:external/{id}` may be missing on older servers (scalekit.md §6.2): search then.

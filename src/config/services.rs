@@ -1,5 +1,7 @@
 //! Section `legacy`: sources that are services one asks, Okta apart.
 
+use std::time::Duration;
+
 use http::{HeaderName, HeaderValue};
 use url::Url;
 
@@ -17,6 +19,13 @@ pub(crate) struct StormpathSource {
     pub(crate) account_store: Option<AccountStore>,
     /// Into an account's custom data.
     pub(crate) organization_field: Option<Pointer>,
+}
+
+/// So many calls to a service within a span; never more than a second's worth of them at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct CallRate {
+    pub(crate) calls: u32,
+    pub(crate) per: Duration,
 }
 
 /// The one store of accounts that sign-ins are tried in.

@@ -14,7 +14,7 @@ const PAUSE: Duration = Duration::from_mins(1);
 /// Starts the loop; it ends when the process begins to stop.
 pub(crate) fn sweep_sessions(store: Arc<dyn SessionStore>, clock: SharedClock, tracker: &Tracker) {
     let stopping = tracker.stopping();
-    tracker.spawn(async move {
+    tracker.spawn_job(async move {
         loop {
             // Only the wait is dropped when the process stops; a sweep that has begun is finished.
             tokio::select! {

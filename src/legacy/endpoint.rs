@@ -31,6 +31,7 @@ use crate::{
     login::{
         Attempt, ErrorClass, Holders, LegacyError, LegacyStore, Presence, Rejection, StayReason, Verdict,
     },
+    net::Dependencies,
 };
 
 /// One such endpoint.
@@ -48,7 +49,11 @@ pub(super) struct Endpoint {
 
 impl Endpoint {
     /// The problem names the setting and no secret.
-    pub(super) fn new(source: &Source, settings: &HttpSource) -> Result<Self, String> {
+    pub(super) fn new(
+        source: &Source,
+        settings: &HttpSource,
+        dependencies: &Dependencies,
+    ) -> Result<Self, String> {
         Ok(Self {
             source: source.name.clone(),
             domains: source.domains.clone(),
@@ -58,7 +63,7 @@ impl Endpoint {
             find_by_email: settings.find_by_email.clone(),
             names_person: settings.check.names_person,
             people: People::new(source, settings),
-            calls: Calls::new(source, settings)?,
+            calls: Calls::new(source, settings, dependencies)?,
         })
     }
 

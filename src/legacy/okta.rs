@@ -24,6 +24,7 @@ use self::{
     people::User,
 };
 use super::{
+    client,
     failure::{failure, garbage},
     names,
 };
@@ -34,7 +35,7 @@ use crate::{
     login::{
         Attempt, ErrorClass, Holders, LegacyError, LegacyStore, Presence, Rejection, StayReason, Verdict,
     },
-    net::{ApiClient, ApiSettings},
+    net::Dependencies,
 };
 
 /// One Okta organisation.
@@ -51,7 +52,11 @@ pub(super) struct Okta {
 
 impl Okta {
     /// The problem names the setting and no secret.
-    pub(super) fn new(source: &Source, settings: &OktaSource) -> Result<Self, String> {
+    pub(super) fn new(
+        source: &Source,
+        settings: &OktaSource,
+        dependencies: &Dependencies,
+    ) -> Result<Self, String> {
         let token = settings.api_token.expose();
         let authorization = match token {
             "" => None,
@@ -65,12 +70,7 @@ impl Okta {
         if settings.url.cannot_be_a_base() || settings.url.host().is_none() {
             return Err("url: must be the organisation's http(s) address".to_owned());
         }
-        let client = ApiClient::new(&ApiSettings {
-            name: "okta",
-            timeout: source.timeout,
-            connect_timeout: Duration::from_secs(1),
-        })
-        .map_err(|error| error.to_string())?;
+        let client = client("okta", source, dependencies)?;
         Ok(Self {
             api: Api { source: source.name.clone(), base: settings.url.clone(), authorization, client },
             domains: source.domains.clone(),

@@ -16,12 +16,13 @@ use super::{
     stormpath::Stormpath,
 };
 use crate::{
-    clock::{Clock, Deadline},
+    clock::{Clock, Deadline, SystemClock},
     config::{HashCeilings, Legacy, Source, SourceKind},
     findings::Notes,
     hash::{HashError, HashFormat, Judgement, PoolError, StoredHash},
     identity::Password,
     login::{ErrorClass, LegacyError},
+    net::Dependencies,
     telemetry::with_causes,
 };
 
@@ -41,7 +42,9 @@ pub(crate) async fn probe(
     clock: &dyn Clock,
     deadline: Deadline,
 ) {
-    match of(source, &legacy.hash_ceilings) {
+    // Of its own: what somebody looks at from outside has no history.
+    let dependencies = Dependencies::unwatched(SystemClock::shared());
+    match of(source, &legacy.hash_ceilings, &dependencies) {
         Ok(probe) => probe.probe(notes, clock, deadline).await,
         Err(problem) => {
             let (key, problem) = problem.split_once(": ").unwrap_or(("", &problem));
@@ -63,18 +66,22 @@ fn kind_of(source: &Source) -> &'static str {
     }
 }
 
-fn of(source: &Source, ceilings: &HashCeilings) -> Result<Box<dyn Probe>, String> {
+fn of(
+    source: &Source,
+    ceilings: &HashCeilings,
+    dependencies: &Dependencies,
+) -> Result<Box<dyn Probe>, String> {
     let passwords = |columns, hash_format| {
         let nobody: Arc<dyn Hashing> = Arc::new(NoHashing);
         super::passwords(source, columns, hash_format, &nobody)
     };
     Ok(match &source.kind {
-        SourceKind::Okta(settings) => Box::new(Okta::new(source, settings)?),
-        SourceKind::Stormpath(settings) => Box::new(Stormpath::new(source, settings)?),
-        SourceKind::Http(settings) => Box::new(Endpoint::new(source, settings)?),
+        SourceKind::Okta(settings) => Box::new(Okta::new(source, settings, dependencies)?),
+        SourceKind::Stormpath(settings) => Box::new(Stormpath::new(source, settings, dependencies)?),
+        SourceKind::Http(settings) => Box::new(Endpoint::new(source, settings, dependencies)?),
         SourceKind::Sql(settings) => {
             let passwords = passwords(&settings.columns, &settings.hash_format)?;
-            Box::new(Sql::new(source, settings, passwords)?)
+            Box::new(Sql::new(source, settings, passwords, dependencies)?)
         }
         SourceKind::HashFile(settings) => {
             let Passwords { reader, format, .. } = passwords(&settings.columns, &settings.hash_format)?;

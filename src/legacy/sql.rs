@@ -21,6 +21,7 @@ use url::Url;
 use self::fault::Fault;
 use super::{
     cells::{Cell, Fields},
+    dependency,
     failure::{TRANSIENT, failure},
     names,
     passwords::{Found, Passwords},
@@ -30,6 +31,7 @@ use crate::{
     config::{Source, SqlDialect, SqlSource},
     identity::{CanonicalEmail, LegacyId, LegacyRecord, LoginName, SourceName},
     login::{Attempt, ErrorClass, Holders, LegacyError, LegacyStore, Presence, Verdict},
+    net::{Barred, Dependencies, Turnstile},
 };
 
 /// How long a sign-in waits for a connection. The driver retries a refused connection for as long as this.
@@ -50,6 +52,7 @@ pub(super) struct Sql {
     id_query: Option<Arc<str>>,
     twins_query: Option<Arc<str>>,
     passwords: Passwords,
+    turnstile: Turnstile,
 }
 
 enum Database {
@@ -105,7 +108,12 @@ macro_rules! rows {
 
 impl Sql {
     /// Prepares connections and makes none. The problem names the setting and no secret.
-    pub(super) fn new(source: &Source, settings: &SqlSource, passwords: Passwords) -> Result<Self, String> {
+    pub(super) fn new(
+        source: &Source,
+        settings: &SqlSource,
+        passwords: Passwords,
+        dependencies: &Dependencies,
+    ) -> Result<Self, String> {
         let limits = Limits {
             connections: settings.connections,
             statement: source.timeout,
@@ -130,6 +138,7 @@ impl Sql {
             id_query: shared(&settings.id_query),
             twins_query: shared(&settings.twins_query),
             passwords,
+            turnstile: Turnstile::new(&dependency(source), source.rate, dependencies),
         })
     }
 
@@ -141,12 +150,21 @@ impl Sql {
         wanted: Wanted,
         deadline: Deadline,
     ) -> Result<Vec<Fields>, LegacyError> {
-        let remaining = deadline.at_most(self.timeout).remaining();
-        match tokio::time::timeout(remaining, self.ask(query, bind, most, wanted)).await {
+        let deadline = deadline.at_most(self.timeout);
+        let entry = self.turnstile.enter(deadline).await.map_err(|barred| {
+            let retry_after = if let Barred::HeldBack(wait) = barred { Some(wait) } else { None };
+            failure(self.source(), ErrorClass::Transient { retry_after }, barred.problem())
+        })?;
+        let asked = tokio::time::timeout(deadline.remaining(), self.ask(query, bind, most, wanted)).await;
+        let answer = match asked {
             Ok(Ok(rows)) => Ok(rows),
             Ok(Err(fault)) => Err(fault.into_error(self.source())),
             Err(_) => Err(failure(self.source(), TRANSIENT, "the database did not answer in time")),
-        }
+        };
+        // A statement that it refuses is an answer.
+        let is_down = |error: &LegacyError| matches!(error.class, ErrorClass::Transient { .. });
+        entry.settle(!answer.as_ref().is_err_and(is_down));
+        answer
     }
 
     async fn ask(

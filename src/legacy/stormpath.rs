@@ -27,6 +27,7 @@ use crate::{
     login::{
         Attempt, ErrorClass, Holders, LegacyError, LegacyStore, Presence, Rejection, StayReason, Verdict,
     },
+    net::Dependencies,
 };
 
 /// One application of Stormpath's.
@@ -41,9 +42,13 @@ pub(super) struct Stormpath {
 
 impl Stormpath {
     /// The problem names the setting and no secret.
-    pub(super) fn new(source: &Source, settings: &StormpathSource) -> Result<Self, String> {
+    pub(super) fn new(
+        source: &Source,
+        settings: &StormpathSource,
+        dependencies: &Dependencies,
+    ) -> Result<Self, String> {
         Ok(Self {
-            api: Api::new(source, settings)?,
+            api: Api::new(source, settings, dependencies)?,
             domains: source.domains.clone(),
             timeout: source.timeout,
             declared_mfa: source.mfa.clone(),

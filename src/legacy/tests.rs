@@ -18,7 +18,7 @@ use super::{
     record::Reader,
 };
 use crate::{
-    clock::Deadline,
+    clock::{Deadline, SystemClock},
     config::{
         Columns, HashCeilings, HashFileKind, HashFileSource, Legacy, MfaDeclaration, RoleMap, Source,
         SourceKind, SqlDialect, SqlSource,
@@ -26,7 +26,7 @@ use crate::{
     hash::{HashError, HashFormat, HashPool, Judgement, PoolError, StoredHash},
     identity::{ExternalIdTemplate, LoginName, Password, Secret, SourceName},
     login::{Attempt, ClientFacts},
-    net::{ApiClient, ApiSettings},
+    net::{ApiClient, ApiSettings, Dependencies},
 };
 
 /// Hashes that are `right:` and the password, so that a test sees what was asked and how often.
@@ -79,6 +79,7 @@ pub(super) fn source(kind: SourceKind) -> Source {
         mfa: MfaDeclaration::Field("mfa".into()),
         roles: RoleMap(BTreeMap::from([("staff".into(), "member".into()), ("root".into(), "admin".into())])),
         lockout: None,
+        rate: None,
         timeout: Duration::from_secs(5),
     }
 }
@@ -136,14 +137,20 @@ pub(super) fn soon() -> Deadline {
     Deadline::within(Duration::from_secs(5))
 }
 
+pub(super) fn unwatched() -> Dependencies {
+    Dependencies::unwatched(SystemClock::shared())
+}
+
 /// What a stand-in's side door shows.
 pub(super) async fn side_door(address: std::net::SocketAddr, door: &str) -> serde_json::Value {
     let settings = ApiSettings {
         name: "test",
+        dependency: "test".into(),
+        rate: None,
         timeout: Duration::from_secs(5),
         connect_timeout: Duration::from_secs(1),
     };
-    let client = ApiClient::new(&settings).unwrap();
+    let client = ApiClient::new(&settings, &unwatched()).unwrap();
     let url = format!("http://{address}/__simulator/{door}").parse().unwrap();
     let answer = client.send(client.request(reqwest::Method::GET, url), soon()).await.unwrap();
     serde_json::from_slice(&answer.body).unwrap()
@@ -178,7 +185,7 @@ async fn a_chain_is_built_in_its_order_and_asks_nobody() {
         named("table", sql("postgres://app:canary@127.0.0.1:9/app")),
         named("app", SourceKind::Upstream),
     ];
-    let built = build(&legacy(sources), &pool).await.ok().unwrap();
+    let built = build(&legacy(sources), &pool, &unwatched()).await.ok().unwrap();
     let names: Vec<&str> = built.stores.iter().map(|store| store.source().as_str()).collect();
     assert_eq!(names, ["table", "app"]);
     assert!(!built.stores[1].verifies_passwords() && !built.stores[1].holds_records());
@@ -210,7 +217,7 @@ async fn every_problem_is_told_and_no_secret_in_it() {
         settings.twins_query = Some("select id from people".into());
     }
     let sources = [sources, vec![parameterless, unknown]].concat();
-    let problems = build(&legacy(sources), &pool).await.err().unwrap();
+    let problems = build(&legacy(sources), &pool, &unwatched()).await.err().unwrap();
     let told: Vec<String> = problems.iter().map(ToString::to_string).collect();
     assert_eq!(told[0], "legacy.table.url: is not a connection address of this dialect");
     assert_eq!(told[2], "legacy.fixed.twins_query: has no parameter $1");

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Ineligible, Rejection, Row, SetAside, StayReason, UserId};
+use super::{Ineligible, Reached, Rejection, Row, SetAside, StayReason, UserId};
 use crate::{
     config::HandOff,
     identity::{CanonicalEmail, PersonKey},
@@ -87,7 +87,7 @@ impl Outcome {
 /// Which dependency could not be asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Closed {
-    Legacy { retry_after: Option<Duration> },
+    Legacy { retry_after: Option<Duration>, reached: Reached },
     Store,
 }
 

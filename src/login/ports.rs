@@ -155,8 +155,17 @@ pub(crate) struct LegacyError {
     pub(crate) class: ErrorClass,
     /// What happened, without any secret or personal data: `answered 503`, `timed out after 5 s`.
     pub(crate) problem: String,
+    pub(crate) reached: Reached,
     #[source]
     pub(crate) cause: Option<Box<dyn std::error::Error + Send + Sync>>,
+}
+
+/// Whether a call that failed may have got to the other side, which may count a guess.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reached {
+    /// Surely not: nothing was sent.
+    No,
+    Perhaps,
 }
 
 /// A legacy credential store.

@@ -327,7 +327,13 @@ impl FakeStore {
     fn answer<T>(&self, value: T) -> Result<T, LegacyError> {
         let class = ErrorClass::Transient { retry_after: Some(Duration::from_secs(7)) };
         if *self.down.lock().unwrap() {
-            return Err(LegacyError { source_name: source(), class, problem: "down".into(), cause: None });
+            return Err(LegacyError {
+                source_name: source(),
+                class,
+                problem: "down".into(),
+                reached: Reached::Perhaps,
+                cause: None,
+            });
         }
         Ok(value)
     }
@@ -383,7 +389,13 @@ impl LegacyStore for FakeStore {
     async fn read(&self, id: &LegacyId, _: Deadline) -> Result<Option<LegacyRecord>, LegacyError> {
         if *self.no_ids.lock().unwrap() {
             let (class, problem) = (ErrorClass::Misconfigured, "no query by id".into());
-            return Err(LegacyError { source_name: source(), class, problem, cause: None });
+            return Err(LegacyError {
+                source_name: source(),
+                class,
+                problem,
+                reached: Reached::Perhaps,
+                cause: None,
+            });
         }
         self.answer(self.records.lock().unwrap().iter().find(|record| &record.id == id).cloned())
     }
@@ -394,7 +406,13 @@ impl LegacyStore for FakeStore {
         }
         if *self.no_search.lock().unwrap() {
             let (class, problem) = (ErrorClass::Transient { retry_after: None }, "search failed".into());
-            return Err(LegacyError { source_name: source(), class, problem, cause: None });
+            return Err(LegacyError {
+                source_name: source(),
+                class,
+                problem,
+                reached: Reached::Perhaps,
+                cause: None,
+            });
         }
         let records = self.records.lock().unwrap();
         let has = |r: &&LegacyRecord| {

@@ -2,14 +2,18 @@
 //!
 //! Closed, it counts the calls of the last ten seconds. Open, it admits nobody until a pause is over; then it admits
 //! one probe, whose end decides. A caller that goes away gives its place back without a word about the dependency.
+//! Where somebody else probes in the background, no caller ever does.
 
 use std::{
     fmt,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
-use crate::clock::SharedClock;
+use crate::{
+    clock::SharedClock,
+    telemetry::{Audit, Metrics},
+};
 
 /// The window is this many slots of [`SLOT`] each.
 const SLOTS: usize = 10;
@@ -21,8 +25,49 @@ const PAUSE: Duration = Duration::from_secs(5);
 
 /// The state of one dependency's breaker.
 pub(crate) struct Breaker {
+    name: Arc<str>,
     clock: SharedClock,
+    probes: Probes,
+    told: Option<Told>,
     state: Mutex<State>,
+}
+
+/// Where changes of a breaker are told.
+#[derive(Clone)]
+pub(crate) struct Told {
+    pub(crate) metrics: Metrics,
+    pub(crate) audit: Audit,
+}
+
+/// Who finds out that a dependency is back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Probes {
+    /// One of the callers, after a pause.
+    ByCallers,
+    /// A task of its own, which says so by [`Breaker::close`].
+    InTheBackground,
+}
+
+/// How a breaker stands, for metrics and for whoever asks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stand {
+    /// Calls are made.
+    Closed,
+    /// One call is made to find out.
+    HalfOpen,
+    /// No calls are made.
+    Open,
+}
+
+impl Stand {
+    /// The word in logs, metrics and answers.
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Closed => "closed",
+            Self::HalfOpen => "half_open",
+            Self::Open => "open",
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -57,25 +102,82 @@ pub(crate) struct Admission<'a> {
     is_settled: bool,
 }
 
+impl State {
+    const fn stand(&self) -> Stand {
+        match self {
+            Self::Closed(_) => Stand::Closed,
+            Self::Open { .. } => Stand::Open,
+            Self::Probing => Stand::HalfOpen,
+        }
+    }
+}
+
 impl Breaker {
-    pub(crate) fn new(clock: SharedClock) -> Self {
-        Self { clock, state: Mutex::new(State::Closed(Window::default())) }
+    pub(crate) fn new(name: Arc<str>, clock: SharedClock, probes: Probes, told: Option<Told>) -> Self {
+        if let Some(told) = &told {
+            told.metrics.breaker_stands(&name, Stand::Closed.as_str());
+        }
+        Self { name, clock, probes, told, state: Mutex::new(State::Closed(Window::default())) }
+    }
+
+    /// How it stands.
+    pub(crate) fn stand(&self) -> Stand {
+        self.state().stand()
+    }
+
+    /// Whether a call would be refused now.
+    pub(crate) fn refuses(&self) -> bool {
+        match *self.state() {
+            State::Closed(_) => false,
+            State::Open { until } => self.probes == Probes::InTheBackground || self.clock.monotonic() < until,
+            State::Probing => true,
+        }
+    }
+
+    /// Whoever probes in the background found that the dependency answers.
+    pub(crate) fn close(&self) {
+        self.change(|_| Some(State::Closed(Window::default())));
     }
 
     /// A place for a call, or how long to wait before the next one may be made.
     pub(crate) fn admit(&self) -> Result<Admission<'_>, Duration> {
         let now = self.clock.monotonic();
-        let mut state = self.state();
-        let is_probe = match *state {
-            State::Closed(_) => false,
-            State::Open { until } if now < until => return Err(until.saturating_sub(now)),
-            State::Open { .. } => {
-                *state = State::Probing;
-                true
+        let mut admitted = Ok(false);
+        self.change(|state| match *state {
+            State::Closed(_) => None,
+            State::Open { until } if now < until => {
+                admitted = Err(until.saturating_sub(now));
+                None
             }
-            State::Probing => return Err(SLOT),
-        };
-        Ok(Admission { breaker: self, is_probe, is_settled: false })
+            State::Open { .. } if self.probes == Probes::InTheBackground => {
+                admitted = Err(SLOT);
+                None
+            }
+            State::Open { .. } => {
+                admitted = Ok(true);
+                Some(State::Probing)
+            }
+            State::Probing => {
+                admitted = Err(SLOT);
+                None
+            }
+        });
+        admitted.map(|is_probe| Admission { breaker: self, is_probe, is_settled: false })
+    }
+
+    /// Puts it into another state, if any, and tells of it.
+    fn change(&self, next: impl FnOnce(&mut State) -> Option<State>) {
+        let mut state = self.state();
+        let before = state.stand();
+        if let Some(next) = next(&mut state) {
+            *state = next;
+        }
+        let after = state.stand();
+        // Told while nobody else can change it, or the last word could be an old one.
+        if let Some(told) = self.told.as_ref().filter(|_| before != after) {
+            told.metrics.breaker_stands(&self.name, after.as_str());
+            told.audit.dependency_changed(&self.name, before.as_str(), after.as_str());
+        }
     }
 
     /// A poisoned lock still holds a whole state: nothing in this file panics half-way.
@@ -85,20 +187,18 @@ impl Breaker {
 
     fn record(&self, is_probe: bool, succeeded: bool) {
         let now = self.clock.monotonic();
-        let mut state = self.state();
-        match &mut *state {
+        let open = || Some(State::Open { until: now + PAUSE });
+        self.change(|state| match state {
             // A call from before the breaker opened: the probe decides, not a straggler.
-            State::Open { .. } => {}
-            State::Probing if !is_probe => {}
-            State::Probing if succeeded => *state = State::Closed(Window::default()),
-            State::Probing => *state = State::Open { until: now + PAUSE },
+            State::Open { .. } => None,
+            State::Probing if !is_probe => None,
+            State::Probing if succeeded => Some(State::Closed(Window::default())),
+            State::Probing => open(),
             State::Closed(window) => {
                 window.count(now.as_secs(), succeeded);
-                if window.is_too_bad(now.as_secs()) {
-                    *state = State::Open { until: now + PAUSE };
-                }
+                window.is_too_bad(now.as_secs()).then(open).flatten()
             }
-        }
+        });
     }
 }
 
@@ -115,7 +215,7 @@ impl Drop for Admission<'_> {
     fn drop(&mut self) {
         if self.is_probe && !self.is_settled {
             let now = self.breaker.clock.monotonic();
-            *self.breaker.state() = State::Open { until: now };
+            self.breaker.change(|_| Some(State::Open { until: now }));
         }
     }
 }
@@ -140,22 +240,32 @@ impl Window {
     }
 }
 
+/// A dependency that is not configured any more is not reported any more.
+impl Drop for Breaker {
+    fn drop(&mut self) {
+        if let Some(told) = &self.told {
+            told.metrics.breaker_is_gone(&self.name);
+        }
+    }
+}
+
 impl fmt::Debug for Breaker {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Breaker").field("state", &*self.state()).finish_non_exhaustive()
+        f.debug_struct("Breaker")
+            .field("name", &self.name)
+            .field("state", &*self.state())
+            .finish_non_exhaustive()
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use super::*;
     use crate::clock::{TestClock, Timestamp};
 
     fn breaker() -> (Arc<TestClock>, Breaker) {
         let clock = TestClock::at(Timestamp::from_seconds(1_000));
-        (clock.clone(), Breaker::new(clock))
+        (clock.clone(), Breaker::new("test".into(), clock, Probes::ByCallers, None))
     }
 
     fn run(breaker: &Breaker, calls: u32, succeeded: bool) {
@@ -211,6 +321,18 @@ mod tests {
         run(&breaker, 20, false);
         clock.advance(PAUSE);
         drop(breaker.admit().ok().unwrap());
+        assert!(breaker.admit().is_ok());
+    }
+
+    #[test]
+    fn nobody_probes_where_the_background_does() {
+        let clock = TestClock::at(Timestamp::from_seconds(1_000));
+        let breaker = Breaker::new("test".into(), clock.clone(), Probes::InTheBackground, None);
+        run(&breaker, 20, false);
+        clock.advance(10 * PAUSE);
+        assert!(breaker.admit().is_err());
+        assert_eq!(breaker.stand(), Stand::Open);
+        breaker.close();
         assert!(breaker.admit().is_ok());
     }
 

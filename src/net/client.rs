@@ -5,27 +5,31 @@ use std::{error::Error as StdError, fmt, time::Duration};
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, StatusCode};
 use reqwest::{Method, RequestBuilder, redirect::Policy};
-use tokio::sync::Semaphore;
 use url::Url;
 
-use super::{breaker::Breaker, resolver::Resolver};
-use crate::clock::{Deadline, SharedClock, SystemClock};
+use super::{Barred, Dependencies, Turnstile, resolver::Resolver, retry_after, waits::LEAST_WAIT};
+use crate::{clock::Deadline, config::CallRate};
 
 /// The largest answer that is read (REL-30): above it an answer is garbage.
 const ANSWER_MAX_BYTES: usize = 1024 * 1024;
-
-/// How many calls to one dependency are under way at a time (REL-21): more of them wait, within their own time.
-const CALLS_AT_A_TIME: usize = 256;
 
 /// The longest a connection is kept for the next call; shorter than what load balancers commonly allow (60 s), so
 /// that a call is rarely written to a connection that is being closed.
 const IDLE_CONNECTION: Duration = Duration::from_secs(30);
 
+/// After a 429 that names no wait: as long as it takes for the answers to other calls under way to come in.
+const UNNAMED_PAUSE: Duration = Duration::from_millis(250);
+
 /// How a dependency is called.
 #[derive(Clone, Debug)]
 pub(crate) struct ApiSettings {
-    /// A fixed name for errors and metrics: `okta`, `scalekit`.
+    /// A fixed name for errors: `okta`, `scalekit`.
     pub(crate) name: &'static str,
+    /// Which of the dependencies it is, by a fixed or configured name: `legacy crm`, `scalekit`. Clients of one name
+    /// share a breaker and a rate.
+    pub(crate) dependency: String,
+    /// How often it may be called, where that is known.
+    pub(crate) rate: Option<CallRate>,
     /// All one call may take, within the caller's deadline.
     pub(crate) timeout: Duration,
     /// REL-30: 1 s.
@@ -38,8 +42,7 @@ pub(crate) struct ApiClient {
     name: &'static str,
     timeout: Duration,
     client: reqwest::Client,
-    places: Semaphore,
-    breaker: Breaker,
+    turnstile: Turnstile,
 }
 
 /// An answer, read whole.
@@ -78,6 +81,9 @@ pub(crate) enum CallError {
         #[source]
         cause: Option<Box<dyn StdError + Send + Sync>>,
     },
+    /// Surely not carried out: its rate is used up, or it asked for a pause.
+    #[error("{name}: not sent: its rate limit was reached a moment ago")]
+    HeldBack { name: &'static str, wait: Duration },
     /// Perhaps carried out: the answer is missing, late, cut off or too large.
     #[error("{name}: {problem}")]
     NoAnswer {
@@ -98,18 +104,23 @@ impl CallError {
     pub(crate) fn problem(&self) -> &'static str {
         match self {
             Self::NotSent { problem, .. } | Self::NoAnswer { problem, .. } => problem,
+            Self::HeldBack { wait, .. } => Barred::HeldBack(*wait).problem(),
+        }
+    }
+
+    /// When it makes sense to try again, where that is known.
+    pub(crate) fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::HeldBack { wait, .. } => Some((*wait).max(LEAST_WAIT)),
+            Self::NotSent { .. } | Self::NoAnswer { .. } => None,
         }
     }
 }
 
 impl ApiClient {
-    pub(crate) fn new(settings: &ApiSettings) -> Result<Self, ClientError> {
-        Self::with_clock(settings, SystemClock::shared())
-    }
-
-    /// A client whose breaker goes by `clock`.
+    /// A client with connections of its own.
     #[expect(clippy::disallowed_methods, reason = "this is the place that builds outbound clients")]
-    pub(crate) fn with_clock(settings: &ApiSettings, clock: SharedClock) -> Result<Self, ClientError> {
+    pub(crate) fn new(settings: &ApiSettings, dependencies: &Dependencies) -> Result<Self, ClientError> {
         // reqwest takes the process's TLS provider and panics without one; an earlier one stays.
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         let client = reqwest::Client::builder()
@@ -126,8 +137,7 @@ impl ApiClient {
             name: settings.name,
             timeout: settings.timeout,
             client,
-            places: Semaphore::new(CALLS_AT_A_TIME),
-            breaker: Breaker::new(clock),
+            turnstile: Turnstile::new(&settings.dependency, settings.rate, dependencies),
         })
     }
 
@@ -147,24 +157,26 @@ impl ApiClient {
         // Written first: a request that cannot be written says nothing about the dependency.
         let request = request.build().map_err(|error| self.unwritable(error))?;
         let deadline = deadline.at_most(self.timeout);
-        let place = tokio::time::timeout(deadline.remaining(), self.places.acquire()).await;
-        let Ok(Ok(_place)) = place else {
-            return Err(self.not_sent("no time left, or too many calls under way", None));
-        };
-        let remaining = deadline.remaining();
-        if remaining.is_zero() {
-            return Err(self.not_sent("no time left", None));
-        }
-        let Ok(admission) = self.breaker.admit() else {
-            return Err(self.not_sent("too many recent failures; not asked for a moment", None));
-        };
-        let result = tokio::time::timeout(remaining, self.exchange(request)).await;
+        let entry = self.turnstile.enter(deadline).await.map_err(|barred| self.barred(barred))?;
+        let result = tokio::time::timeout(deadline.remaining(), self.exchange(request)).await;
         let result = result.unwrap_or_else(|_| Err(self.no_answer("no answer in time", None)));
-        admission.settle(match &result {
+        entry.settle(match &result {
             Ok(answer) => !answer.status.is_server_error(),
             Err(_) => false,
         });
+        if let Ok(answer) = &result
+            && answer.status == StatusCode::TOO_MANY_REQUESTS
+        {
+            self.turnstile.refused(retry_after(&answer.headers).unwrap_or(UNNAMED_PAUSE)).await;
+        }
         result
+    }
+
+    fn barred(&self, barred: Barred) -> CallError {
+        match barred {
+            Barred::HeldBack(wait) => CallError::HeldBack { name: self.name, wait },
+            Barred::Crowded | Barred::Broken => self.not_sent(barred.problem(), None),
+        }
     }
 
     async fn exchange(&self, request: reqwest::Request) -> Result<Answer, CallError> {
@@ -219,11 +231,20 @@ mod tests {
     use tokio::{net::TcpListener, runtime::Handle};
 
     use super::*;
-    use crate::net::Tracker;
+    use crate::{
+        clock::SystemClock,
+        net::{Tracker, dependencies::CALLS_AT_A_TIME},
+    };
 
     fn client(timeout: Duration) -> ApiClient {
-        let settings = ApiSettings { name: "test", timeout, connect_timeout: Duration::from_secs(1) };
-        ApiClient::new(&settings).unwrap()
+        let settings = ApiSettings {
+            name: "test",
+            dependency: "test".into(),
+            rate: None,
+            timeout,
+            connect_timeout: Duration::from_secs(1),
+        };
+        ApiClient::new(&settings, &Dependencies::unwatched(SystemClock::shared())).unwrap()
     }
 
     /// A server that takes connections and never says anything.
@@ -245,7 +266,7 @@ mod tests {
                 client.send(request, Deadline::within(Duration::from_secs(30))).await.is_ok()
             }));
         }
-        while client.places.available_permits() > 0 {
+        while client.turnstile.places.available_permits() > 0 {
             tokio::task::yield_now().await;
         }
         let request = client.request(Method::GET, url);
@@ -276,7 +297,7 @@ mod tests {
             let error = client.send(request, Deadline::within(Duration::from_secs(1))).await.unwrap_err();
             assert_eq!(error.problem(), "the request cannot be written");
         }
-        assert!(client.breaker.admit().is_ok());
+        assert!(client.turnstile.breaker.admit().is_ok());
     }
 
     /// REL-30, row "dependency answer size": garbage, and nobody knows whether it was done.

@@ -5,6 +5,8 @@ use std::{future::Future, time::Duration};
 use tokio::{runtime::Handle, task::JoinHandle};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
+use super::rates::in_background;
+
 /// Starts tasks on the shared runtime and waits for them when the process stops.
 #[derive(Clone, Debug)]
 pub(crate) struct Tracker {
@@ -26,6 +28,15 @@ impl Tracker {
         F::Output: Send + 'static,
     {
         self.tasks.spawn_on(task, &self.runtime)
+    }
+
+    /// Starts a task that no request waits for; what it asks others for leaves sign-ins their share of every rate.
+    pub(crate) fn spawn_job<F>(&self, task: F) -> JoinHandle<F::Output>
+    where
+        F: Future + Send + 'static,
+        F::Output: Send + 'static,
+    {
+        self.spawn(in_background(task))
     }
 
     /// Told when the process begins to stop; loops end on it.

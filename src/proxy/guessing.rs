@@ -12,7 +12,7 @@ use crate::{
     clock::Timestamp,
     config::{Lockout, SignInRoute},
     identity::LoginName,
-    login::{Closed, CountKey, Guess, Limited, Outcome, Row, Ticket, Tried},
+    login::{Closed, CountKey, Guess, Limited, Outcome, Reached, Row, Ticket, Tried},
     pages::{Asked, Page},
     session::{CookieJar, Purpose, random_token},
 };
@@ -225,9 +225,10 @@ impl Gate {
 pub(super) fn tried_by(outcome: &Outcome) -> Option<Tried> {
     match outcome {
         Outcome::HandOver(over) if over.proven => Some(Tried::Right),
-        Outcome::Closed(Closed::Store) => Some(Tried::Unasked),
+        // Nobody was asked: whoever tries again while a store is away uses up nothing.
+        Outcome::Closed(Closed::Store | Closed::Legacy { reached: Reached::No, .. }) => Some(Tried::Unasked),
         Outcome::Rejected(_) => Some(Tried::Wrong),
-        Outcome::Closed(Closed::Legacy { .. }) => Some(Tried::Unanswered),
+        Outcome::Closed(Closed::Legacy { reached: Reached::Perhaps, .. }) => Some(Tried::Unanswered),
         // Not before the hand-over stands: where it cannot be begun, the application is asked.
         Outcome::HandOver(_) | Outcome::Forward(_) | Outcome::AskUpstream => None,
     }

@@ -13,7 +13,8 @@ use url::Url;
 use super::error::Trouble;
 use crate::{
     clock::{Deadline, SharedClock, Timestamp, http_date},
-    net::{Answer, ApiClient, ApiSettings, ClientError, is_nested_too_deeply},
+    config::CallRate,
+    net::{Answer, ApiClient, ApiSettings, ClientError, Dependencies, is_nested_too_deeply},
 };
 
 /// REL-30.
@@ -46,11 +47,13 @@ struct Pause {
 impl Channel {
     pub(super) fn new(
         name: &'static str,
-        timeout: Duration,
+        (timeout, rate): (Duration, Option<CallRate>),
         clock: SharedClock,
+        dependencies: &Dependencies,
     ) -> Result<Self, ClientError> {
-        let settings = ApiSettings { name, timeout, connect_timeout: CONNECT_TIMEOUT };
-        let http = ApiClient::with_clock(&settings, clock.clone())?;
+        let dependency = name.to_owned();
+        let settings = ApiSettings { name, dependency, rate, timeout, connect_timeout: CONNECT_TIMEOUT };
+        let http = ApiClient::new(&settings, dependencies)?;
         Ok(Self { http, clock, pause: Mutex::new(Pause::default()) })
     }
 

@@ -24,6 +24,8 @@ const BEFORE_REPEATING: Duration = Duration::from_millis(150);
 /// The management API of one environment.
 pub(super) struct Api {
     pub(super) channel: Channel,
+    /// Apart: a token endpoint that hangs is one that callers of the API wait for, not one that uses up their places.
+    pub(super) token_channel: Channel,
     pub(super) tokens: Tokens,
     pub(super) clock: SharedClock,
     /// `https://{environment}/api/v1`, without a slash at the end.
@@ -80,7 +82,7 @@ impl Api {
     }
 
     async fn send_authorised(&self, call: &Call, deadline: Deadline) -> Result<Answer, Trouble> {
-        let token = self.tokens.current(&self.channel, deadline).await?;
+        let token = self.tokens.current(&self.token_channel, deadline).await?;
         let attempt = |token: &http::HeaderValue| {
             let request = self.channel.request(call.method.clone(), call.url.clone());
             let request = request.header(AUTHORIZATION, token.clone());
@@ -93,7 +95,7 @@ impl Api {
         };
         match self.channel.send(attempt(&token), deadline).await {
             Err(trouble) if trouble.status() == Some(401) => {
-                let token = self.tokens.instead_of(&token, &self.channel, deadline).await?;
+                let token = self.tokens.instead_of(&token, &self.token_channel, deadline).await?;
                 self.channel.send(attempt(&token), deadline).await
             }
             result => result,

@@ -131,7 +131,8 @@ impl From<CallError> for Trouble {
     fn from(error: CallError) -> Self {
         let carried = if error.may_have_happened() { Carried::Unknown } else { Carried::NotSent };
         let problem = error.problem().to_owned();
-        Self { cause: Some(Box::new(error)), ..Self::new(carried, TRANSIENT, problem) }
+        let class = ErrorClass::Transient { retry_after: error.retry_after() };
+        Self { cause: Some(Box::new(error)), ..Self::new(carried, class, problem) }
     }
 }
 

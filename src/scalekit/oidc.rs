@@ -178,7 +178,8 @@ impl Provider {
             self.channel.send(request, deadline)
         };
         let answer = self.client_secret.send(send).await.map_err(exchange_refused)?;
-        read(&answer).map_err(|trouble| refused(&format!("token endpoint: {}", trouble.problem)))
+        // A page in its place is an outage (fault matrix): it says nothing about the code.
+        read(&answer).map_err(exchange_refused)
     }
 
     async fn judge(

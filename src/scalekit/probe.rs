@@ -213,7 +213,7 @@ impl Scalekit {
 
     async fn probe_management(&self, expected: &Expected<'_>, notes: &Notes, deadline: Deadline) {
         let api = &self.api;
-        if let Err(trouble) = api.tokens.current(&api.channel, deadline).await {
+        if let Err(trouble) = api.tokens.current(&api.token_channel, deadline).await {
             let fix = "take client_id and the secret from the Scalekit dashboard (API credentials) of this very \
                        environment; a secret is shown once, so make a new one if it is lost";
             tell(&trouble, "token", "client_secret", fix, notes);

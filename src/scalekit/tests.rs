@@ -21,6 +21,7 @@ use crate::{
     config::{self, HandOff, HandOffs, OnExisting},
     identity::{CanonicalEmail, ExternalId, PersonName, Secret},
     login::{ErrorClass, NewUser, OrganizationId},
+    net::Dependencies,
 };
 
 /// Must never turn up in an error.
@@ -49,6 +50,7 @@ fn settings(origin: &str) -> config::Scalekit {
         default_roles: vec!["member".into()],
         on_existing: OnExisting::LinkVerified,
         timeout: Duration::from_secs(5),
+        rate: None,
         scopes: vec!["openid".into(), "profile".into(), "email".into()],
         lookup_by_external_id: true,
         hand_offs: HandOffs { default: HandOff::Shadow, organizations: BTreeMap::new() },
@@ -68,7 +70,9 @@ impl Theatre {
         change(&mut settings);
         let clock = TestClock::at(Timestamp::from_seconds(NOW));
         let redirect = Url::parse("https://app.example.com/.crossfade/callback").unwrap();
-        let scalekit = Scalekit::new(&settings, &redirect, clock.clone()).unwrap();
+        let scalekit =
+            Scalekit::new(&settings, &redirect, clock.clone(), &Dependencies::unwatched(clock.clone()))
+                .unwrap();
         Self { stage, clock, scalekit }
     }
 }

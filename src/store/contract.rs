@@ -3,6 +3,7 @@
 mod counts;
 mod flags;
 mod people;
+mod rates;
 mod redis;
 
 use std::time::Duration;

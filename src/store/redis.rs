@@ -7,29 +7,37 @@
 //! Time is the caller's, but for counts of tries. Redis confirms a write before it is on disk or at a replica: what a
 //! failover loses is found again at Scalekit (REL-07), and a lost session is a new sign-in.
 
+mod beats;
 mod counts;
 mod flags;
 mod ledger;
 mod link;
 mod meta;
 mod people;
+mod rates;
 mod sessions;
 
 use std::{fmt, future::Future, sync::Arc};
 
 use redis::{RedisError, aio::MultiplexedConnection};
 
-use self::link::Link;
+use self::{beats::Replicas, link::Link};
 use super::MetaError;
-use crate::{config::RedisStore, login::LedgerError, session::SessionStoreError, telemetry::with_causes};
+use crate::{
+    config::RedisStore, login::LedgerError, net::Breaker, session::SessionStoreError, telemetry::with_causes,
+};
 
 pub(crate) use counts::SharedCounts;
 pub(crate) use link::LinkError;
+pub(crate) use rates::SharedRates;
 
 /// A store in Redis.
 #[derive(Clone)]
 pub(crate) struct Redis {
     link: Arc<Link>,
+    /// Leaves a Redis that is away alone; `None` where nobody looks whether it is back.
+    breaker: Option<Arc<Breaker>>,
+    replicas: Replicas,
     /// What every key begins with.
     prefix: Arc<str>,
     /// This process's name in claims.
@@ -47,6 +55,11 @@ impl fmt::Debug for Redis {
 enum Failure {
     #[error("Redis failed: {0}")]
     Server(RedisError),
+    /// Whatever it said: an attempt that failed is of no use to anybody.
+    #[error("Redis cannot be connected to: {0}")]
+    Unconnected(RedisError),
+    #[error("Redis failed too often of late; it is not asked until it is back")]
+    Away,
     #[error("Redis did not answer within {0:?}")]
     Slow(std::time::Duration),
     #[error("a stored value cannot be read")]
@@ -61,7 +74,14 @@ impl Redis {
     /// any other.
     pub(crate) fn new(settings: &RedisStore, holder: &str) -> Result<Self, LinkError> {
         let link = Arc::new(Link::new(settings)?);
-        Ok(Self { link, prefix: settings.prefix.as_str().into(), holder: holder.into() })
+        let replicas = Replicas::assumed(settings.replicas);
+        Ok(Self {
+            link,
+            breaker: None,
+            replicas,
+            prefix: settings.prefix.as_str().into(),
+            holder: holder.into(),
+        })
     }
 
     /// Waits for the connection and for an answer, each for its time.
@@ -82,11 +102,31 @@ impl Redis {
     where
         Running: Future<Output = Result<T, Failure>> + Send,
     {
-        self.link.run(operation).await
+        let Some(breaker) = &self.breaker else { return self.link.run(operation).await };
+        let admission = breaker.admit().map_err(|_| Failure::Away)?;
+        let result = self.link.run(operation).await;
+        admission.settle(!result.as_ref().is_err_and(Failure::is_outage));
+        result
+    }
+
+    /// Whether it is known that it cannot be asked now.
+    fn is_away(&self) -> bool {
+        self.breaker.as_ref().is_some_and(|breaker| breaker.refuses())
     }
 
     fn key(&self, rest: &str) -> String {
         format!("{}{rest}", self.prefix)
+    }
+}
+
+impl Failure {
+    /// Whether Redis cannot be used, as opposed to having refused one operation.
+    fn is_outage(&self) -> bool {
+        match self {
+            Self::Server(error) => link::spoils(error),
+            Self::Unconnected(_) | Self::Slow(_) | Self::Away => true,
+            Self::Unreadable(_) | Self::Refused(_) => false,
+        }
     }
 }
 

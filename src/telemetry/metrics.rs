@@ -41,6 +41,7 @@ struct Catalogue {
     legacy_call_duration: Family<SourceLabel, Histogram>,
     scalekit_calls: Family<ScalekitLabels, Counter>,
     scalekit_call_duration: Family<OperationLabel, Histogram>,
+    breakers: Family<BreakerLabels, Gauge>,
     hash_jobs: Family<OutcomeLabel, Counter>,
     hash_queue: Gauge,
     hash_duration: Histogram,
@@ -79,6 +80,7 @@ labels! {
     LimitLabel { limit: &'static str }
     ScalekitLabels { operation: &'static str, outcome: &'static str }
     OperationLabel { operation: &'static str }
+    BreakerLabels { dependency: String, state: &'static str }
     OutcomeLabel { outcome: &'static str }
     ClassLabel { class: &'static str }
     ProblemLabel { problem: &'static str }
@@ -87,6 +89,9 @@ labels! {
     ResultLabel { result: &'static str }
     CertificateLabel { certificate: String }
 }
+
+/// The states of a breaker.
+const BREAKER_STATES: [&str; 3] = ["closed", "half_open", "open"];
 
 const STATUS_CLASSES: [&str; 6] = ["other", "1xx", "2xx", "3xx", "4xx", "5xx"];
 
@@ -128,6 +133,12 @@ impl Metrics {
                 list,
                 ("scalekit_call_duration", "Time Scalekit took", seconds.clone()),
                 Family::new_with_constructor(calls),
+            ),
+            breakers: add(
+                list,
+                "dependency_breaker",
+                "1 for the state of each dependency's breaker: closed, half_open or open",
+                Family::default(),
             ),
             hash_jobs: add(list, "hash_jobs", "Password checks against stored hashes", Family::default()),
             hash_queue: add(list, "hash_queue_jobs", "Password checks that wait", Gauge::default()),
@@ -242,6 +253,21 @@ impl Metrics {
         let label = OperationLabel { operation };
         self.0.scalekit_call_duration.get_or_create(&label).observe(took.as_secs_f64());
         self.0.scalekit_calls.get_or_create(&ScalekitLabels { operation, outcome }).inc();
+    }
+
+    /// A dependency's breaker stands so now.
+    pub(crate) fn breaker_stands(&self, dependency: &str, stand: &'static str) {
+        for state in BREAKER_STATES {
+            let labels = BreakerLabels { dependency: dependency.to_owned(), state };
+            self.0.breakers.get_or_create(&labels).set(i64::from(state == stand));
+        }
+    }
+
+    /// A dependency is not used any more.
+    pub(crate) fn breaker_is_gone(&self, dependency: &str) {
+        for state in BREAKER_STATES {
+            self.0.breakers.remove(&BreakerLabels { dependency: dependency.to_owned(), state });
+        }
     }
 
     /// A password check joined the queue; it has left when the guard is dropped.
@@ -420,6 +446,7 @@ mod tests {
         metrics.migration_ended("crm", "done");
         metrics.legacy_called("crm", "verified", took);
         metrics.scalekit_called("create_user", "ok", took);
+        metrics.breaker_stands("scalekit", "closed");
         drop(metrics.hash_waits());
         metrics.hash_done(took);
         metrics.hash_shed();
@@ -458,6 +485,7 @@ mod tests {
         crossfade_build info
         crossfade_config_reloads counter
         crossfade_connections_turned_away counter
+        crossfade_dependency_breaker gauge
         crossfade_guessing_storm_active gauge
         crossfade_hash_duration_seconds histogram
         crossfade_hash_jobs counter

@@ -29,6 +29,7 @@ pub(crate) mod ports;
 pub(crate) mod postgres;
 pub(crate) mod process;
 pub(crate) mod redis;
+pub(crate) mod relay;
 pub(crate) mod scene;
 pub(crate) mod scratch;
 pub(crate) mod sdk;

@@ -47,6 +47,7 @@ fn source(source: &Source, raw: &raw::Source, base: &Path) -> raw::Source {
         }),
         roles: Some(source.roles.0.clone()),
         lockout: Some(lockout(source.lockout.as_ref())),
+        rate: source.rate.map(services::call_rate),
         timeout: Some(Span(source.timeout)),
         ..raw::Source::default()
     };

@@ -192,6 +192,7 @@ pub(super) fn scalekit(scalekit: &Scalekit, raw: Option<&raw::Scalekit>, base: &
             OnExisting::Conflict => raw::OnExisting::Conflict,
         }),
         timeout: Some(Span(scalekit.timeout)),
+        rate: scalekit.rate.map(super::services::call_rate),
         scopes: Some(scalekit.scopes.clone()),
         lookup_by_external_id: Some(scalekit.lookup_by_external_id),
         hand_offs: Some(raw::HandOffs {
@@ -293,6 +294,7 @@ pub(super) fn store(store: &Store, raw: Option<&raw::Store>, base: &Path) -> raw
         prefix: Some(redis.prefix.clone()),
         timeout: Some(Span(redis.timeout)),
         connect_timeout: Some(Span(redis.connect_timeout)),
+        replicas: Some(redis.replicas),
         ca_file: redis.ca_file.as_ref().map(|path| path.display().to_string()),
     })
 }

@@ -4,7 +4,8 @@ use std::path::Path;
 
 use super::whole;
 use crate::config::{
-    AccountStore, HttpFields, HttpMeaning, HttpSource, Pointer, StormpathSource, UrlTemplate, raw,
+    AccountStore, CallRate, HttpFields, HttpMeaning, HttpSource, Pointer, StormpathSource, UrlTemplate,
+    raw::{self, Span},
 };
 
 pub(super) fn stormpath(
@@ -22,6 +23,10 @@ pub(super) fn stormpath(
         }),
         organization_field: text(source.organization_field.as_ref()),
     }
+}
+
+pub(super) fn call_rate(rate: CallRate) -> raw::CallRate {
+    raw::CallRate { calls: Some(rate.calls), per: Some(Span(rate.per)) }
 }
 
 pub(super) fn http(source: &HttpSource, raw: Option<&raw::HttpEndpoint>, base: &Path) -> raw::HttpEndpoint {

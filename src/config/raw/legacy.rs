@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{HttpEndpoint, Lockout, SecretRef, Size, Span, Stormpath};
+use super::{CallRate, HttpEndpoint, Lockout, SecretRef, Size, Span, Stormpath};
 
 /// The legacy sources that can prove a person.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
@@ -88,6 +88,10 @@ pub(in crate::config) struct Source {
     pub(in crate::config) roles: Option<BTreeMap<String, String>>,
     /// What the source, or the application before it, locks an account at.
     pub(in crate::config) lockout: Option<Lockout>,
+    /// How often the source may be called. Default: as often as it lets itself be; a 429 holds all replicas back and
+    /// halves what they send for a while.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(in crate::config) rate: Option<CallRate>,
     /// All that one check may take. Default `5s`.
     pub(in crate::config) timeout: Option<Span>,
 }

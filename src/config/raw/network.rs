@@ -134,6 +134,9 @@ pub(in crate::config) struct Redis {
     pub(in crate::config) timeout: Option<Span>,
     /// Default `1s`.
     pub(in crate::config) connect_timeout: Option<Span>,
+    /// How many replicas share it, for what each may do alone while Redis is away. Counted in Redis as soon as it
+    /// answers; this is what is assumed before. Default 1.
+    pub(in crate::config) replicas: Option<u32>,
     /// Certificates (PEM) of the only authorities to trust. Default: those that the public trusts.
     pub(in crate::config) ca_file: Option<String>,
 }

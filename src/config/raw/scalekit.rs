@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{SecretRef, Span};
+use super::{CallRate, SecretRef, Span};
 
 /// The target.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
@@ -29,6 +29,10 @@ pub(in crate::config) struct Scalekit {
     pub(in crate::config) on_existing: Option<OnExisting>,
     /// One call. Default `3s`.
     pub(in crate::config) timeout: Option<Span>,
+    /// How often the management API may be called. Default: as often as it lets itself be; a 429 holds all replicas
+    /// back and halves what they send for a while.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(in crate::config) rate: Option<CallRate>,
     /// OAuth scopes asked for at sign-in. Default `openid`, `profile`, `email`, `offline_access`.
     pub(in crate::config) scopes: Option<Vec<String>>,
     /// Scalekit can find users by external id; else they are searched for. Default true.

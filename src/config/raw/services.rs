@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{JsonSignal, SecretRef};
+use super::{JsonSignal, SecretRef, Span};
 
 /// Stormpath's REST API, or a service that speaks it.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
@@ -21,6 +21,16 @@ pub(in crate::config) struct Stormpath {
     pub(in crate::config) account_store: Option<AccountStore>,
     /// Pointer into an account's custom data, to the external id of the person's organisation.
     pub(in crate::config) organization_field: Option<String>,
+}
+
+/// So many calls within a span, by all replicas together; never more than a second's worth of them at once.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(in crate::config) struct CallRate {
+    #[schemars(required, with = "u32")]
+    pub(in crate::config) calls: Option<u32>,
+    #[schemars(required, with = "Span")]
+    pub(in crate::config) per: Option<Span>,
 }
 
 /// A store of accounts.

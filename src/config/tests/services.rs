@@ -239,3 +239,20 @@ fn a_source_that_keeps_others_from_being_asked_is_warned_of() {
     // All the others can be asked for a name, wherever they stand.
     assert_eq!(warned(&[okta, http, STORMPATH.to_owned(), "upstream: {}".into()]), none);
 }
+
+#[test]
+fn a_rate_says_how_many_calls_in_which_span() {
+    let loaded = good(&format!("{STORMPATH}\n      rate: {{calls: 600, per: 1m}}"));
+    let rate = loaded.config.legacy.sources[0].rate.unwrap();
+    assert_eq!((rate.calls, rate.per), (600, std::time::Duration::from_mins(1)));
+    assert!(loaded.effective().contains("calls: 600"), "{}", loaded.effective());
+    assert_eq!(good(STORMPATH).config.legacy.sources[0].rate, None);
+    for (rate, problems) in [
+        ("{calls: 0, per: 1m}", &["rate: must be above 0"][..]),
+        ("{per: 1m}", &["rate.calls: "]),
+        ("{calls: 10}", &["rate.per: "]),
+    ] {
+        expect(&format!("{STORMPATH}\n      rate: {rate}"), problems);
+    }
+    expect("upstream: {}\n      rate: {calls: 1, per: 1s}", &["rate: is of no use"]);
+}

@@ -49,7 +49,7 @@ fn a_redis_needs_no_more_than_an_address() {
         ("redis.example.com", 6379, 0, true)
     );
     assert_eq!((redis.username, redis.ca_file, redis.password.is_none()), (None, None, true));
-    assert_eq!(redis.prefix, "crossfade:");
+    assert_eq!((redis.prefix.as_str(), redis.replicas), ("crossfade:", 1));
     assert_eq!((redis.timeout, redis.connect_timeout), (Duration::from_millis(250), Duration::from_secs(1)));
 }
 

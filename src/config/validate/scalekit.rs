@@ -26,6 +26,7 @@ impl Check<'_> {
         });
         self.scopes(&at.key("scopes"), &scopes);
         let timeout = self.span(&at.key("timeout"), raw.timeout, Duration::from_secs(3));
+        let rate = self.call_rate(&at.key("rate"), raw.rate);
         let hand_offs = self.hand_offs(&at.key("hand_offs"), raw.hand_offs.unwrap_or_default());
         Some(Scalekit {
             environment_url: environment_url?,
@@ -39,6 +40,7 @@ impl Check<'_> {
                 Some(raw::OnExisting::Conflict) => OnExisting::Conflict,
             },
             timeout,
+            rate,
             scopes,
             lookup_by_external_id: raw.lookup_by_external_id.unwrap_or(true),
             hand_offs: hand_offs?,

@@ -5,8 +5,10 @@ use url::Url;
 
 use super::{Check, is_loopback};
 use crate::config::{
-    AccountStore, HttpAnswer, HttpAuth, HttpCheck, HttpFields, HttpMeaning, HttpSource, MfaDeclaration,
-    Pointer, SourceKind, StormpathSource, UrlTemplate, problem::At, raw,
+    AccountStore, CallRate, HttpAnswer, HttpAuth, HttpCheck, HttpFields, HttpMeaning, HttpSource,
+    MfaDeclaration, Pointer, SourceKind, StormpathSource, UrlTemplate,
+    problem::At,
+    raw::{self, Span},
 };
 
 /// What a bare yes and a bare no look like (legacy-stores.md §5).
@@ -15,6 +17,18 @@ const WRONG: [u16; 4] = [400, 401, 403, 404];
 const NOBODY: [u16; 2] = [404, 410];
 
 impl Check<'_> {
+    /// How often a service may be called.
+    pub(super) fn call_rate(&mut self, at: &At, raw: Option<raw::CallRate>) -> Option<CallRate> {
+        let raw = raw?;
+        let calls = self.required(&at.key("calls"), raw.calls)?;
+        let Span(per) = self.required(&at.key("per"), raw.per)?;
+        if calls == 0 || per.is_zero() {
+            self.problem(at, "must be above 0: leave it out where nothing is to be limited");
+            return None;
+        }
+        Some(CallRate { calls, per })
+    }
+
     pub(super) fn stormpath(&mut self, at: &At, raw: raw::Stormpath) -> Option<StormpathSource> {
         let url = self.https_address(&at.key("url"), raw.url);
         let is_application = |url: &Url| {

@@ -62,6 +62,13 @@ impl Check<'_> {
         }
         let lockout = self.lockout(&at.key("lockout"), raw.lockout.as_ref(), kind.as_ref());
         let timeout = self.span(&at.key("timeout"), raw.timeout, Duration::from_secs(5));
+        let rate = self.call_rate(&at.key("rate"), raw.rate);
+        if rate.is_some() && matches!(kind, Some(SourceKind::HashFile(_) | SourceKind::Upstream)) {
+            self.problem(
+                &at.key("rate"),
+                "is of no use: nobody is called for this kind of source; remove it",
+            );
+        }
         Some(Source {
             name: name?,
             kind: kind?,
@@ -71,6 +78,7 @@ impl Check<'_> {
             mfa: mfa?,
             roles: RoleMap(roles),
             lockout,
+            rate,
             timeout,
         })
     }

@@ -13,6 +13,9 @@ const PORT: u16 = 6379;
 /// The longest prefix of keys.
 const LONGEST_PREFIX: usize = 64;
 
+/// More would leave a replica that is alone nothing to grant.
+const MOST_REPLICAS: u32 = 1000;
+
 impl Check<'_> {
     pub(super) fn store(&mut self, raw: Option<raw::Store>) -> Option<Store> {
         let at = At::section("store");
@@ -46,6 +49,10 @@ impl Check<'_> {
         let timeout = self.span(&at.key("timeout"), raw.timeout, Duration::from_millis(250));
         let connect_timeout =
             self.span(&at.key("connect_timeout"), raw.connect_timeout, Duration::from_secs(1));
+        let replicas = raw.replicas.unwrap_or(1);
+        if !(1..=MOST_REPLICAS).contains(&replicas) {
+            self.problem(&at.key("replicas"), format!("must be between 1 and {MOST_REPLICAS}"));
+        }
         let (url, database) = url?;
         let host = url.host_str()?.trim_start_matches('[').trim_end_matches(']').to_owned();
         Some(RedisStore {
@@ -58,6 +65,7 @@ impl Check<'_> {
             prefix,
             timeout,
             connect_timeout,
+            replicas,
             ca_file: ca_file.flatten(),
         })
     }

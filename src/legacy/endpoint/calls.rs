@@ -1,7 +1,5 @@
 //! Calls to the endpoint, each sent once and below the configured address alone.
 
-use std::time::Duration;
-
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use http::{HeaderName, HeaderValue, StatusCode, header};
 use reqwest::{Method, RequestBuilder};
@@ -13,11 +11,11 @@ use crate::{
     config::{HttpAuth, HttpCheck, HttpMeaning, HttpSource, Pointer, Source, UrlTemplate},
     identity::SourceName,
     legacy::{
+        client,
         failure::{TRANSIENT, failure, garbage, unanswered},
-        limits,
     },
     login::{ErrorClass, LegacyError},
-    net::{Answer, ApiClient, ApiSettings, is_nested_too_deeply},
+    net::{Answer, ApiClient, Dependencies, LEAST_WAIT, is_nested_too_deeply, retry_after_field},
 };
 
 /// The endpoint's addresses and how it is spoken to.
@@ -39,14 +37,13 @@ pub(super) struct Checked {
 }
 
 impl Calls {
-    pub(super) fn new(source: &Source, settings: &HttpSource) -> Result<Self, String> {
+    pub(super) fn new(
+        source: &Source,
+        settings: &HttpSource,
+        dependencies: &Dependencies,
+    ) -> Result<Self, String> {
         let authorization = settings.auth.as_ref().map(authorization).transpose()?;
-        let client = ApiClient::new(&ApiSettings {
-            name: "http",
-            timeout: source.timeout,
-            connect_timeout: Duration::from_secs(1),
-        })
-        .map_err(|error| error.to_string())?;
+        let client = client("http", source, dependencies)?;
         Ok(Self {
             source: source.name.clone(),
             base: settings.url.clone(),
@@ -178,9 +175,9 @@ impl Calls {
     /// An answer that the configuration does not name.
     fn unexpected(&self, answer: &Answer) -> LegacyError {
         let status = answer.status.as_u16();
-        let wait = limits::retry_after_field(&answer.headers);
+        let wait = retry_after_field(&answer.headers);
         let (class, more) = match status {
-            429 => (ErrorClass::Transient { retry_after: wait.or(Some(limits::LEAST_WAIT)) }, ""),
+            429 => (ErrorClass::Transient { retry_after: wait.or(Some(LEAST_WAIT)) }, ""),
             500.. => (ErrorClass::Transient { retry_after: wait }, ""),
             300..=399 => (
                 ErrorClass::Misconfigured,

@@ -12,7 +12,7 @@ use crate::{
     identity::{MfaState, Secret},
     legacy::{
         failure::TRANSIENT,
-        tests::{attempt, name, side_door, soon, source},
+        tests::{attempt, name, side_door, soon, source, unwatched},
     },
     simulate::http_store,
 };
@@ -113,7 +113,7 @@ async fn service_with(options: Value, change: impl FnOnce(&mut Source, &mut Http
     source.timeout = Duration::from_secs(2);
     source.mfa = MfaDeclaration::Field("/totps".into());
     change(&mut source, &mut settings);
-    Service { store: Endpoint::new(&source, &settings).unwrap(), address, _stop: stop }
+    Service { store: Endpoint::new(&source, &settings, &unwatched()).unwrap(), address, _stop: stop }
 }
 
 async fn service(options: Value) -> Service {

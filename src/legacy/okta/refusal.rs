@@ -6,9 +6,9 @@ use std::time::Duration;
 use serde::{Deserialize, de::DeserializeOwned};
 
 use crate::{
-    legacy::{failure::TRANSIENT, limits},
+    legacy::failure::TRANSIENT,
     login::{ErrorClass, Rejection, StayReason},
-    net::{Answer, is_nested_too_deeply},
+    net::{Answer, LEAST_WAIT, is_nested_too_deeply, retry_after, retry_after_field},
 };
 
 /// An error answer.
@@ -54,11 +54,11 @@ pub(super) fn refusal(answer: &Answer) -> Refusal {
     let status = answer.status.as_u16();
     let failed = |class, problem| Refusal::Failed { class, problem };
     if status == 429 {
-        let wait = limits::retry_after(&answer.headers).or(Some(limits::LEAST_WAIT));
+        let wait = retry_after(&answer.headers).or(Some(LEAST_WAIT));
         return failed(ErrorClass::Transient { retry_after: wait }, "answered 429".to_owned());
     }
     if status >= 500 {
-        let wait: Option<Duration> = limits::retry_after_field(&answer.headers);
+        let wait: Option<Duration> = retry_after_field(&answer.headers);
         return failed(ErrorClass::Transient { retry_after: wait }, format!("answered {status}"));
     }
     if (300..400).contains(&status) {

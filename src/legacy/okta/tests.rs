@@ -13,7 +13,7 @@ use crate::{
     identity::{AccountState, MfaState, Password, Secret},
     legacy::{
         failure::TRANSIENT,
-        tests::{attempt, name, soon, source},
+        tests::{attempt, name, soon, source, unwatched},
     },
     simulate::okta,
 };
@@ -48,7 +48,7 @@ async fn org_with(options: Value, change: impl FnOnce(&mut Source, &mut OktaSour
     let mut source = source(SourceKind::Upstream);
     source.timeout = Duration::from_secs(2);
     change(&mut source, &mut settings);
-    Org { store: Okta::new(&source, &settings).unwrap(), address, _stop: stop }
+    Org { store: Okta::new(&source, &settings, &unwatched()).unwrap(), address, _stop: stop }
 }
 
 async fn org(options: Value) -> Org {

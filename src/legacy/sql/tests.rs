@@ -9,7 +9,7 @@ use super::*;
 use crate::{
     config::SourceKind,
     identity::{AccountState, MfaState, Secret},
-    legacy::tests::{PlainHashes, attempt, columns, name, passwords, soon, source},
+    legacy::tests::{PlainHashes, attempt, columns, name, passwords, soon, source, unwatched},
     login::Rejection,
 };
 
@@ -72,7 +72,7 @@ async fn table_with(change: impl FnOnce(&mut SqlSource)) -> Table {
     change(&mut settings);
     let hashes = Arc::new(PlainHashes::default());
     let source = source(SourceKind::Sql(settings.clone()));
-    let store = Sql::new(&source, &settings, passwords(hashes.clone())).unwrap();
+    let store = Sql::new(&source, &settings, passwords(hashes.clone()), &unwatched()).unwrap();
     Table { store, hashes, path }
 }
 
@@ -221,14 +221,14 @@ async fn a_database_that_is_not_there_is_no_wrong_password() {
         let address = silent.local_addr().unwrap();
         settings.url = Secret::new(format!("{scheme}://app:canary@{address}/app"));
         let source = source(SourceKind::Sql(settings.clone()));
-        let store = Sql::new(&source, &settings, passwords(table.hashes.clone())).unwrap();
+        let store = Sql::new(&source, &settings, passwords(table.hashes.clone()), &unwatched()).unwrap();
         let deadline = Deadline::within(Duration::from_millis(300));
         let error = store.verify(&attempt("ann", "horse"), deadline).await.unwrap_err();
         assert_eq!(error.class, TRANSIENT, "{error:?}");
         assert!(!format!("{error:?}").contains("canary"));
         // A refused connection is waited for no longer than a connection may take.
         settings.url = Secret::new(format!("{scheme}://app:canary@127.0.0.1:9/app"));
-        let store = Sql::new(&source, &settings, passwords(table.hashes.clone())).unwrap();
+        let store = Sql::new(&source, &settings, passwords(table.hashes.clone()), &unwatched()).unwrap();
         let error = store.verify(&attempt("ann", "horse"), soon()).await.unwrap_err();
         assert_eq!(error.class, TRANSIENT, "{error:?}");
     }

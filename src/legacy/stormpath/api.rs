@@ -1,7 +1,5 @@
 //! Calls to the service, each sent once and below the configured address alone.
 
-use std::time::Duration;
-
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use http::{HeaderValue, header};
 use percent_encoding::percent_decode_str;
@@ -18,9 +16,12 @@ use crate::{
     clock::Deadline,
     config::{AccountStore, Source, StormpathSource},
     identity::{LegacyId, SourceName},
-    legacy::failure::{failure, garbage, unanswered},
+    legacy::{
+        client,
+        failure::{failure, garbage, unanswered},
+    },
     login::{ErrorClass, LegacyError},
-    net::{Answer, ApiClient, ApiSettings},
+    net::{Answer, ApiClient, Dependencies},
 };
 
 /// A list longer than this is not read to its end: 2,000 groups are nobody's roles.
@@ -54,19 +55,18 @@ struct Page<T> {
 }
 
 impl Api {
-    pub(super) fn new(source: &Source, settings: &StormpathSource) -> Result<Self, String> {
+    pub(super) fn new(
+        source: &Source,
+        settings: &StormpathSource,
+        dependencies: &Dependencies,
+    ) -> Result<Self, String> {
         let mut root = settings.url.clone();
         root.path_segments_mut().map_err(|()| "url: has no path".to_owned())?.pop().pop();
         let key = format!("{}:{}", settings.api_key_id.expose(), settings.api_key_secret.expose());
         let mut authorization = HeaderValue::from_str(&format!("Basic {}", STANDARD.encode(key)))
             .map_err(|_| "api_key_secret: cannot be sent".to_owned())?;
         authorization.set_sensitive(true);
-        let client = ApiClient::new(&ApiSettings {
-            name: "stormpath",
-            timeout: source.timeout,
-            connect_timeout: Duration::from_secs(1),
-        })
-        .map_err(|error| error.to_string())?;
+        let client = client("stormpath", source, dependencies)?;
         Ok(Self {
             source: source.name.clone(),
             application: settings.url.clone(),

@@ -5,9 +5,9 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::{
-    legacy::{failure::TRANSIENT, limits},
+    legacy::failure::TRANSIENT,
     login::{ErrorClass, Rejection},
-    net::{Answer, is_nested_too_deeply},
+    net::{Answer, LEAST_WAIT, is_nested_too_deeply, retry_after_field},
 };
 
 /// An error answer.
@@ -49,11 +49,11 @@ pub(super) fn refusal(answer: &Answer) -> Refusal {
     let failed =
         |class, problem: &str| Refusal::Failed { class, problem: format!("answered {status}{problem}") };
     if status == 429 {
-        let wait = limits::retry_after_field(&answer.headers).or(Some(limits::LEAST_WAIT));
+        let wait = retry_after_field(&answer.headers).or(Some(LEAST_WAIT));
         return failed(ErrorClass::Transient { retry_after: wait }, "");
     }
     if status >= 500 {
-        let wait = limits::retry_after_field(&answer.headers);
+        let wait = retry_after_field(&answer.headers);
         return failed(ErrorClass::Transient { retry_after: wait }, "");
     }
     if (300..400).contains(&status) {

@@ -12,7 +12,7 @@ use crate::{
     identity::{AccountState, MfaState, Secret},
     legacy::{
         failure::TRANSIENT,
-        tests::{attempt, name, side_door, soon, source},
+        tests::{attempt, name, side_door, soon, source, unwatched},
     },
     simulate::stormpath,
 };
@@ -55,7 +55,7 @@ fn service_on(
     source.timeout = Duration::from_secs(2);
     source.mfa = MfaDeclaration::None;
     change(&mut source, &mut settings);
-    Service { store: Stormpath::new(&source, &settings).unwrap(), address, _stop: stop }
+    Service { store: Stormpath::new(&source, &settings, &unwatched()).unwrap(), address, _stop: stop }
 }
 
 async fn service(options: Value) -> Service {

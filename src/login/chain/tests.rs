@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use super::*;
 use crate::{
     identity::{LegacyRecord, Password},
-    login::{ClientFacts, ErrorClass, tests::record},
+    login::{ClientFacts, ErrorClass, Reached, tests::record},
 };
 
 /// A store whose people all have the password `right`.
@@ -23,7 +23,13 @@ struct Scripted {
 
 fn error(source: &SourceName) -> LegacyError {
     let class = ErrorClass::Transient { retry_after: None };
-    LegacyError { source_name: source.clone(), class, problem: "down".into(), cause: None }
+    LegacyError {
+        source_name: source.clone(),
+        class,
+        problem: "down".into(),
+        reached: Reached::Perhaps,
+        cause: None,
+    }
 }
 
 fn store(name: &str, people: &[&str]) -> Scripted {

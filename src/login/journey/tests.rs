@@ -16,7 +16,7 @@ use crate::{
     config::{HandOffs, Migration, OnExisting},
     identity::{AccountState, CanonicalEmail, MfaState, Password},
     login::{
-        ClientFacts, Ineligible, LegacyStore, Moment, Refused, Rejection, SetAside, UserId,
+        ClientFacts, Ineligible, LegacyStore, Moment, Reached, Refused, Rejection, SetAside, UserId,
         tests::{CreateFault, FakeDirectory, FakeStore, MemoryLedger, OnDuplicate, record, rules, source},
     },
     rollout::{BasisPoints, BucketSalt, Dial, Reason, RollbackMode, Rules},
@@ -158,7 +158,13 @@ async fn a_no_creates_nobody_and_could_not_ask_is_not_a_no() {
     assert_eq!(nobody, Outcome::Rejected(Rejected(Rejection::Unknown)));
     *world.store.down.lock().unwrap() = true;
     let closed = world.sign_in("ann@example.com", "right").await;
-    assert_eq!(closed, Outcome::Closed(Closed::Legacy { retry_after: Some(Duration::from_secs(7)) }));
+    assert_eq!(
+        closed,
+        Outcome::Closed(Closed::Legacy {
+            retry_after: Some(Duration::from_secs(7)),
+            reached: Reached::Perhaps
+        })
+    );
     assert_eq!(world.users(), 0);
 }
 

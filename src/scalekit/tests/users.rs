@@ -224,7 +224,8 @@ async fn a_create_without_a_connection_is_not_done() {
     drop(closed);
     let clock = TestClock::at(Timestamp::from_seconds(NOW));
     let redirect = Url::parse("https://app.example.com/callback").unwrap();
-    let scalekit = Scalekit::new(&settings(&origin), &redirect, clock).unwrap();
+    let scalekit =
+        Scalekit::new(&settings(&origin), &redirect, clock.clone(), &Dependencies::unwatched(clock)).unwrap();
     let error = scalekit.create_user(&new_user(), soon()).await.unwrap_err();
     assert!(matches!(&error, CreateError::NotDone(error) if is_transient(error.class)), "{error}");
     assert_silent(&error);

@@ -7,18 +7,21 @@ use std::{
     time::Duration,
 };
 
+use tokio::runtime::Handle;
+
 use super::{
-    LEASE, NOW, a_session, claimed, counts, flags, fresh, ledger, meta, people, refreshes, sessions,
+    LEASE, NOW, a_session, claimed, counts, flags, fresh, ledger, meta, people, rates, refreshes, sessions,
 };
 use crate::{
     clock::{Deadline, SystemClock, TestClock, Timestamp},
-    config::RedisStore,
+    config::{AccountLimit, CallRate, Guessing, RedisStore},
     login::{
         Alias, ClaimAnswer, Flags as _, FlagsError, Ledger as _, LedgerError, Limit, Replaced, Row, Tried,
         TryCounter as _,
     },
+    net::{Dependencies, Rates as _, Tracker, Urgency},
     session::{Digest, Flow, FlowStore as _, Renewal, Session, SessionStore as _, Whose},
-    store::{Meta as _, Redis, SharedCounts},
+    store::{Meta as _, Redis, SharedCounts, SharedRates},
 };
 
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -63,6 +66,7 @@ impl Server {
             prefix: "test:".into(),
             timeout: Duration::from_secs(5),
             connect_timeout: Duration::from_secs(1),
+            replicas: 1,
             ca_file: None,
         }
     }
@@ -450,4 +454,115 @@ async fn tries_at_one_process_count_at_the_other() {
         }
         assert_eq!(process.ask(counts::guess("eve", 3), &rules).await.unwrap_err().by, Limit::Account);
     }
+}
+
+#[tokio::test]
+async fn redis_keeps_the_contract_of_rates() {
+    let server = Server::start();
+    let shared = SharedRates::new(server.store("one").await, SystemClock::shared());
+    rates::rates(&shared, &nap).await;
+}
+
+#[tokio::test]
+async fn a_pause_that_one_process_is_asked_for_holds_all_back() {
+    let mut server = Server::start();
+    let mut processes = Vec::new();
+    for name in ["one", "two"] {
+        let settings = RedisStore { timeout: Duration::from_secs(1), ..server.settings() };
+        let store = Redis::new(&settings, name).unwrap();
+        answers(&store).await;
+        processes.push(SharedRates::new(store, SystemClock::shared()));
+    }
+    processes[0].refused("scalekit", None, Duration::from_secs(30)).await;
+    for process in &processes {
+        let wait = process.take("scalekit", None, Urgency::SignIn).await.unwrap_err();
+        assert!(wait > Duration::from_secs(25), "{wait:?}");
+    }
+    // Who was asked remembers it also without Redis.
+    server.kill();
+    assert!(processes[0].take("scalekit", None, Urgency::SignIn).await.is_err());
+    assert_eq!(processes[1].take("scalekit", None, Urgency::SignIn).await, Ok(()));
+}
+
+#[tokio::test]
+async fn a_process_that_is_alone_grants_its_share() {
+    let mut server = Server::start();
+    let clock = SystemClock::shared();
+    let (dependencies, tracker) = (Dependencies::unwatched(clock.clone()), Tracker::new(Handle::current()));
+    let mut stores = Vec::new();
+    for name in ["one", "two", "three"] {
+        let settings = RedisStore { timeout: Duration::from_millis(250), ..server.settings() };
+        let store = Redis::new(&settings, name).unwrap();
+        answers(&store).await;
+        stores.push(store.watched(&dependencies, &tracker).await);
+    }
+    // The last one has seen all three.
+    let store = stores.pop().unwrap();
+    server.kill();
+    let counts = SharedCounts::new(store.clone(), clock.clone());
+    let rules = counts::rules();
+    let rules = Guessing { account: AccountLimit { failures: 9, ..rules.account.clone() }, ..rules };
+    for _ in 0..3 {
+        let ticket = counts.ask(counts::guess("ann", 1), &rules).await.unwrap();
+        counts.settle(&ticket, Tried::Wrong, &rules).await;
+    }
+    assert_eq!(counts.ask(counts::guess("ann", 2), &rules).await.unwrap_err().by, Limit::Account);
+    let rates = SharedRates::new(store, clock);
+    let thirty = Some(CallRate { calls: 30, per: Duration::from_secs(1) });
+    let mut granted = 0;
+    while rates.take("scalekit", thirty, Urgency::SignIn).await.is_ok() {
+        granted += 1;
+    }
+    assert!((10..=14).contains(&granted), "a third of 30: {granted}");
+    assert!(tracker.finish(PATIENCE).await);
+}
+
+#[tokio::test]
+async fn a_redis_that_is_away_costs_nothing_after_a_while_and_is_used_within_a_second_of_its_return() {
+    let server = Server::start();
+    let clock = SystemClock::shared();
+    let (dependencies, tracker) = (Dependencies::unwatched(clock.clone()), Tracker::new(Handle::current()));
+    let settings = RedisStore { timeout: Duration::from_millis(250), ..server.settings() };
+    let store = Redis::new(&settings, "one").unwrap();
+    answers(&store).await;
+    let store = store.watched(&dependencies, &tracker).await;
+    server.signal("STOP");
+    let asked = (0..20).map(|_| store.is_empty());
+    assert!(futures_util::future::join_all(asked).await.iter().all(Result::is_err));
+    let begun = clock.monotonic();
+    for _ in 0..100 {
+        assert!(store.is_empty().await.unwrap_err().to_string().contains("not asked"));
+    }
+    let took = clock.monotonic().saturating_sub(begun);
+    assert!(took < Duration::from_millis(100), "{took:?}");
+    server.signal("CONT");
+    let back = clock.monotonic();
+    while store.is_empty().await.is_err() {
+        assert!(clock.monotonic().saturating_sub(back) < Duration::from_secs(1), "it is not used");
+        tokio::task::yield_now().await;
+    }
+    assert!(tracker.finish(PATIENCE).await);
+}
+
+#[tokio::test]
+async fn a_redis_that_took_nobody_in_is_tried_again() {
+    let server = Server::start();
+    drop(server.store("first").await);
+    let _: String = server.ask(&["config", "set", "maxclients", "1"]).await;
+    let client = redis::Client::open(format!("redis://127.0.0.1:{}", server.port)).unwrap();
+    let mut only = loop {
+        // The question above may not be gone yet.
+        if let Ok(connection) = client.get_multiplexed_async_connection().await {
+            break connection;
+        }
+    };
+    let store = Redis::new(&server.settings(), "one").unwrap();
+    assert!(store.is_empty().await.is_err());
+    let () = redis::cmd("CONFIG").arg(&["SET", "maxclients", "100"]).query_async(&mut only).await.unwrap();
+    answers(&store).await;
+}
+
+/// The time of Redis is not ours.
+fn nap(by: Duration) {
+    assert!(Command::new("sleep").arg(by.as_secs_f64().to_string()).status().unwrap().success());
 }

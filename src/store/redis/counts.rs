@@ -1,8 +1,8 @@
 //! Counts of tries that all processes share, beside those of this one.
 //!
 //! A try is granted when both allow it. Accounts and addresses are counted in Redis; what one process takes on in all,
-//! and the storm, by each process itself. While Redis cannot be asked, each counts by itself: the limits hold, once
-//! for each process (SEC-41). Spans are measured by the clock of Redis, which is the same for all.
+//! and the storm, by each process itself. While Redis cannot be asked, each counts by itself and grants its share of what
+//! all may grant together (SEC-41). Spans are measured by the clock of Redis, which is the same for all.
 
 use std::{sync::LazyLock, time::Duration};
 
@@ -153,6 +153,13 @@ impl SharedCounts {
         Ok(locked_out)
     }
 
+    /// Grants a try by this process's share.
+    async fn ask_alone(&self, guess: Guess, rules: &Guessing) -> Result<Ticket, Limited> {
+        let replicas = self.redis.replicas.number();
+        let guess = Guess { lockout: guess.lockout.map(|lockout| lockout.share(replicas)), ..guess };
+        self.local.ask(guess, &rules.share(replicas)).await
+    }
+
     async fn failures<Said: Send>(
         &self,
         key: CountKey,
@@ -188,16 +195,23 @@ impl SharedCounts {
 #[async_trait]
 impl TryCounter for SharedCounts {
     async fn ask(&self, guess: Guess, rules: &Guessing) -> Result<Ticket, Limited> {
-        let ticket = self.local.ask(guess, rules).await?;
+        if self.redis.is_away() {
+            return self.ask_alone(guess, rules).await;
+        }
+        let ticket = self.local.ask(guess.clone(), rules).await?;
         match self.ask_all(&ticket, rules).await {
-            Ok(Ok(())) => {}
+            Ok(Ok(())) => Ok(ticket),
             Ok(Err(limited)) => {
                 self.settle(&ticket, Tried::Unasked, rules).await;
-                return Err(limited);
+                Err(limited)
             }
-            Err(failure) => say_alone(&failure),
+            Err(failure) => {
+                say_alone(&failure);
+                // Counted once more, by the stricter rules of one that is alone.
+                self.local.settle(&ticket, Tried::Unasked, rules).await;
+                self.ask_alone(guess, rules).await
+            }
         }
-        Ok(ticket)
     }
 
     async fn settle(&self, ticket: &Ticket, tried: Tried, rules: &Guessing) -> Settled {

@@ -70,13 +70,13 @@ impl Link {
     {
         let (connecting, number) = self.current();
         let attempt = connecting.clone();
-        let work = async move { operation(attempt.await?).await };
+        let work = async move { operation(attempt.await.map_err(Failure::Unconnected)?).await };
         match tokio::time::timeout(self.timeout, work).await {
-            Ok(Err(Failure::Server(error))) => {
-                if spoils(&error) {
+            Ok(Err(failure)) => {
+                if failure.is_outage() {
                     self.renew(number);
                 }
-                Err(Failure::Server(error))
+                Err(failure)
             }
             Ok(result) => result,
             Err(_) => {
@@ -125,7 +125,7 @@ fn connect(client: Client, within: Duration) -> Connecting {
 
 /// Whether a connection is of no use after this error: it broke, it could not be made, or it leads to a server that
 /// may not or cannot serve while another one could (fault matrix: reconnect).
-fn spoils(error: &RedisError) -> bool {
+pub(super) fn spoils(error: &RedisError) -> bool {
     match error.kind() {
         ErrorKind::Server(kind) => !matches!(
             kind,

@@ -26,3 +26,14 @@ pub(crate) fn within<T>(time: Duration, mut ask: impl FnMut() -> Option<T>) -> O
         thread::sleep(Duration::from_millis(20));
     }
 }
+
+/// A reading of the clock, for [`since`].
+#[expect(clippy::disallowed_methods, reason = "the one place of the tests that waits and reads a clock")]
+pub(crate) fn reading() -> Instant {
+    Instant::now()
+}
+
+/// How long ago a reading was taken.
+pub(crate) fn since(reading: Instant) -> Duration {
+    reading.elapsed()
+}

@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use http::{HeaderMap, header};
 
-pub(super) const LEAST_WAIT: Duration = Duration::from_secs(1);
+pub(crate) const LEAST_WAIT: Duration = Duration::from_secs(1);
 /// Fault matrix: a wait is passed on up to here.
 const LONGEST_WAIT: Duration = Duration::from_mins(1);
 
 /// The end of the limit's window by the organisation's own clock: `X-Rate-Limit-Reset` (epoch seconds) minus
 /// `Date`, so that our clock does not matter; else `Retry-After`.
-pub(super) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+pub(crate) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let reset = number(headers, "x-rate-limit-reset");
     let now = headers.get(header::DATE).and_then(|date| epoch_seconds(date.to_str().ok()?));
     match (reset, now) {
@@ -20,7 +20,7 @@ pub(super) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
 }
 
 /// `Retry-After`, in seconds or as a date by the service's own clock.
-pub(super) fn retry_after_field(headers: &HeaderMap) -> Option<Duration> {
+pub(crate) fn retry_after_field(headers: &HeaderMap) -> Option<Duration> {
     let until = || {
         let date = |name| epoch_seconds(headers.get(name)?.to_str().ok()?);
         Some(date(header::RETRY_AFTER)?.saturating_sub(date(header::DATE)?))

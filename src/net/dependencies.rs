@@ -1,0 +1,240 @@
+//! What this process knows of those it depends on: each has a name, a breaker, a bound and a rate (REL-20, REL-21).
+//!
+//! [`Dependencies`] is the list, [`Turnstile`] the way to one of them: everything that calls out goes through one, and
+//! what one dependency does to its callers never reaches those of another.
+
+use std::{
+    collections::BTreeMap,
+    fmt,
+    sync::{Arc, Mutex, OnceLock, PoisonError, Weak},
+    time::Duration,
+};
+
+use tokio::sync::{Semaphore, SemaphorePermit};
+
+use super::{
+    breaker::{Admission, Breaker, Probes, Stand, Told},
+    rates::{LocalRates, Rates, Urgency},
+};
+use crate::{
+    clock::{Deadline, SharedClock},
+    config::CallRate,
+};
+
+/// How many calls to one dependency are under way at a time: more of them wait.
+pub(super) const CALLS_AT_A_TIME: usize = 256;
+
+/// The longest that a call waits for its turn, within its own time. Whoever waits longer stands behind a dependency
+/// that hangs.
+const TURN: Duration = Duration::from_secs(1);
+
+/// All dependencies of this process. Clones are the same list.
+#[derive(Clone)]
+pub(crate) struct Dependencies(Arc<Inner>);
+
+struct Inner {
+    clock: SharedClock,
+    told: Option<Told>,
+    local: Arc<dyn Rates>,
+    shared: OnceLock<Arc<dyn Rates>>,
+    breakers: Mutex<BTreeMap<Arc<str>, Weak<Breaker>>>,
+}
+
+/// How one dependency stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct DependencyState {
+    /// `scalekit`, `store`, `legacy okta`, …
+    pub(crate) name: String,
+    pub(crate) breaker: Stand,
+}
+
+impl Dependencies {
+    /// Of a process that serves.
+    pub(crate) fn watched(clock: SharedClock, told: Told) -> Self {
+        Self::of(clock, Some(told))
+    }
+
+    /// Of somebody who only looks: nothing is told.
+    pub(crate) fn unwatched(clock: SharedClock) -> Self {
+        Self::of(clock, None)
+    }
+
+    fn of(clock: SharedClock, told: Option<Told>) -> Self {
+        let local = Arc::new(LocalRates::new(clock.clone()));
+        Self(Arc::new(Inner { clock, told, local, shared: OnceLock::new(), breakers: Mutex::default() }))
+    }
+
+    /// Counts calls together with the other replicas from now on.
+    pub(crate) fn share_rates(&self, rates: Arc<dyn Rates>) {
+        // Set once, at the start.
+        let _ = self.0.shared.set(rates);
+    }
+
+    /// The breaker of a dependency: the one in use where there is one, so that a reload forgets no outage.
+    pub(crate) fn breaker(&self, name: &str, probes: Probes) -> Arc<Breaker> {
+        let mut breakers = self.0.breakers.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = breakers.get(name).and_then(Weak::upgrade) {
+            return known;
+        }
+        let name: Arc<str> = name.into();
+        let (clock, told) = (self.0.clock.clone(), self.0.told.clone());
+        let breaker = Arc::new(Breaker::new(Arc::clone(&name), clock, probes, told));
+        breakers.insert(name, Arc::downgrade(&breaker));
+        breaker
+    }
+
+    /// How all of them stand, by name.
+    #[cfg_attr(not(test), expect(dead_code, reason = "for the admin API"))]
+    pub(crate) fn states(&self) -> Vec<DependencyState> {
+        let breakers = self.0.breakers.lock().unwrap_or_else(PoisonError::into_inner);
+        let state = |(name, breaker): (&Arc<str>, &Weak<Breaker>)| {
+            let breaker = breaker.upgrade()?.stand();
+            Some(DependencyState { name: name.to_string(), breaker })
+        };
+        breakers.iter().filter_map(state).collect()
+    }
+
+    fn rates(&self) -> &dyn Rates {
+        &**self.0.shared.get().unwrap_or(&self.0.local)
+    }
+}
+
+impl fmt::Debug for Dependencies {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Dependencies")
+    }
+}
+
+/// The way to one dependency.
+#[derive(Debug)]
+pub(crate) struct Turnstile {
+    name: String,
+    rate: Option<CallRate>,
+    pub(super) places: Semaphore,
+    pub(super) breaker: Arc<Breaker>,
+    dependencies: Dependencies,
+}
+
+/// Why a call may not be made; nothing was sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Barred {
+    /// No time left, or too many calls are under way.
+    Crowded,
+    /// It failed too often of late.
+    Broken,
+    /// Its rate is used up, or it asked for a pause; for so long.
+    HeldBack(Duration),
+}
+
+impl Barred {
+    /// What is wrong, as a fixed text.
+    pub(crate) const fn problem(self) -> &'static str {
+        match self {
+            Self::Crowded => "no time left, or too many calls under way",
+            Self::Broken => "too many recent failures; not asked for a moment",
+            Self::HeldBack(_) => "not asked: its rate limit was reached a moment ago",
+        }
+    }
+}
+
+/// A call that may be made; its end is to be told.
+#[must_use]
+pub(crate) struct Entry<'a> {
+    admission: Admission<'a>,
+    _place: SemaphorePermit<'a>,
+}
+
+impl Entry<'_> {
+    /// Notes how the call ended.
+    pub(crate) fn settle(self, succeeded: bool) {
+        self.admission.settle(succeeded);
+    }
+}
+
+impl Turnstile {
+    /// The way to `name`, of which `rate` is known.
+    pub(crate) fn new(name: &str, rate: Option<CallRate>, dependencies: &Dependencies) -> Self {
+        Self {
+            name: name.to_owned(),
+            rate,
+            places: Semaphore::new(CALLS_AT_A_TIME),
+            breaker: dependencies.breaker(name, Probes::ByCallers),
+            dependencies: dependencies.clone(),
+        }
+    }
+
+    /// Waits for a turn, a moment at most.
+    pub(crate) async fn enter(&self, deadline: Deadline) -> Result<Entry<'_>, Barred> {
+        let turn = deadline.at_most(TURN);
+        let place = tokio::time::timeout(turn.remaining(), self.places.acquire()).await;
+        let Ok(Ok(place)) = place else { return Err(Barred::Crowded) };
+        // An outage uses up nobody's rate.
+        if self.breaker.refuses() {
+            return Err(Barred::Broken);
+        }
+        self.take(turn).await?;
+        if deadline.has_passed() {
+            return Err(Barred::Crowded);
+        }
+        let admission = self.breaker.admit().map_err(|_| Barred::Broken)?;
+        Ok(Entry { admission, _place: place })
+    }
+
+    async fn take(&self, turn: Deadline) -> Result<(), Barred> {
+        let rates = self.dependencies.rates();
+        loop {
+            let Err(wait) = rates.take(&self.name, self.rate, Urgency::current()).await else {
+                return Ok(());
+            };
+            if wait >= turn.remaining() {
+                return Err(Barred::HeldBack(wait));
+            }
+            tokio::time::sleep(wait.max(Duration::from_millis(1))).await;
+        }
+    }
+
+    /// It answered 429 and asked for this pause.
+    pub(crate) async fn refused(&self, pause: Duration) {
+        self.dependencies.rates().refused(&self.name, self.rate, pause).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::SystemClock;
+
+    #[tokio::test]
+    async fn each_dependency_has_its_own_breaker_and_a_reload_keeps_it() {
+        let all = Dependencies::unwatched(SystemClock::shared());
+        let (okta, app) =
+            (Turnstile::new("legacy okta", None, &all), Turnstile::new("legacy app", None, &all));
+        let soon = || Deadline::within(Duration::from_secs(1));
+        for _ in 0..20 {
+            okta.enter(soon()).await.ok().unwrap().settle(false);
+        }
+        assert_eq!(okta.enter(soon()).await.err(), Some(Barred::Broken));
+        assert!(app.enter(soon()).await.is_ok());
+        let again = Turnstile::new("legacy okta", None, &all);
+        assert_eq!(again.enter(soon()).await.err(), Some(Barred::Broken));
+        let stands: Vec<_> = all.states().into_iter().map(|state| (state.name, state.breaker)).collect();
+        assert_eq!(
+            stands,
+            [("legacy app".to_owned(), Stand::Closed), ("legacy okta".to_owned(), Stand::Open)]
+        );
+        drop((okta, again));
+        assert_eq!(all.states().len(), 1, "what is not used any more is not reported");
+    }
+
+    #[tokio::test]
+    async fn one_that_asked_for_a_pause_holds_back_its_own_callers_alone() {
+        let all = Dependencies::unwatched(SystemClock::shared());
+        let (okta, app) =
+            (Turnstile::new("legacy okta", None, &all), Turnstile::new("legacy app", None, &all));
+        let soon = || Deadline::within(Duration::from_secs(1));
+        okta.refused(Duration::from_secs(30)).await;
+        let Some(Barred::HeldBack(wait)) = okta.enter(soon()).await.err() else { panic!("it is called") };
+        assert!(wait > Duration::from_secs(25) && wait <= Duration::from_secs(30), "{wait:?}");
+        assert!(app.enter(soon()).await.is_ok());
+    }
+}
