@@ -15,7 +15,8 @@ use serde_json::{Map, Value};
 pub(crate) struct Problem {
     status: StatusCode,
     told: Told,
-    current: Option<Value>,
+    /// Boxed, because every answer carries the room for it.
+    current: Option<Box<Value>>,
     retry_after: Option<Duration>,
     allow: Option<String>,
 }
@@ -60,7 +61,7 @@ impl Problem {
 
     /// Shows how it stands.
     pub(crate) fn with_current(mut self, current: &impl Serialize) -> Self {
-        self.current = serde_json::to_value(current).ok();
+        self.current = serde_json::to_value(current).ok().map(Box::new);
         self
     }
 
@@ -105,7 +106,9 @@ impl Problem {
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        let body = serde_json::to_vec(&Body { error: self.told, current: self.current }).unwrap_or_default();
+        let body =
+            serde_json::to_vec(&Body { error: self.told, current: self.current.map(|current| *current) })
+                .unwrap_or_default();
         let mut response = (self.status, body).into_response();
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));

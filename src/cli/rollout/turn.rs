@@ -110,25 +110,25 @@ pub(super) fn set(args: &Set) -> Result<Exit, AdminFailure> {
         "rollback": args.rollback.as_str(),
     });
     // What somebody else has set meanwhile is for the operator to judge: sent once.
-    turn(&args.common, Method::PUT, PLACE, &body, 1)
+    turn(&args.common, &Method::PUT, PLACE, &body, 1)
 }
 
 pub(super) fn pause(args: &Pause) -> Result<Exit, AdminFailure> {
-    turn(&args.common, Method::POST, "rollout/pause", &json!({}), TRIES)
+    turn(&args.common, &Method::POST, "rollout/pause", &json!({}), TRIES)
 }
 
 pub(super) fn resume(args: &Resume) -> Result<Exit, AdminFailure> {
-    turn(&args.common, Method::POST, "rollout/resume", &json!({}), TRIES)
+    turn(&args.common, &Method::POST, "rollout/resume", &json!({}), TRIES)
 }
 
 pub(super) fn roll_back(args: &Rollback) -> Result<Exit, AdminFailure> {
     let body = json!({ "mode": args.mode.as_str() });
-    turn(&args.common, Method::POST, "rollout/rollback", &body, TRIES)
+    turn(&args.common, &Method::POST, "rollout/rollback", &body, TRIES)
 }
 
 fn turn(
     common: &Common,
-    method: Method,
+    method: &Method,
     place: &str,
     body: &Value,
     tries: usize,
@@ -141,7 +141,7 @@ fn turn(
             let version = common.if_version.or(stood["version"].as_u64());
             before = Some(stood);
             let tries = if common.if_version.is_some() { 1 } else { tries };
-            send(client, &method, place, &with(body, version, common.reason.as_deref()), tries)
+            send(client, method, place, &with(body, version, common.reason.as_deref()), tries)
         },
         status::show,
     );
