@@ -29,6 +29,7 @@ mod pages;
 mod parts;
 mod proxying;
 mod redis;
+mod replicas;
 mod sdk;
 mod sessions;
 mod simulate;
