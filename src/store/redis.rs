@@ -8,9 +8,11 @@
 //! failover loses is found again at Scalekit (REL-07), and a lost session is a new sign-in.
 
 mod counts;
+mod flags;
 mod ledger;
 mod link;
 mod meta;
+mod people;
 mod sessions;
 
 use std::{fmt, future::Future, sync::Arc};
