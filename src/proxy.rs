@@ -15,6 +15,7 @@ mod crowd;
 mod doors;
 mod evenly;
 mod failure;
+mod farewell;
 mod forward;
 mod gate;
 mod guessing;

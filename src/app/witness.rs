@@ -79,34 +79,46 @@ fn say_who_vouched(row: &Row, subject: &Subject) {
     tracing::info!(subject = %subject, email.asserted_by = by, email.accepted_by = accepted_by, "e-mail vouched for");
 }
 
-/// A step at which this process stops for good, so that a test can kill it there: `before:create`, `after:claim`.
+/// A step at which this process stops for good, so that a test can kill it there: `before:create`, `after:claim`. With
+/// a number of milliseconds at the end it stands still for that long and goes on, as a machine does that was paused.
 #[cfg(feature = "failpoints")]
 #[derive(Clone, Debug)]
 pub(super) struct Failpoint {
     moment: Moment,
     step: String,
+    pause: Option<std::time::Duration>,
 }
 
 #[cfg(feature = "failpoints")]
 impl Failpoint {
     pub(super) fn parse(text: &str) -> Option<Self> {
         let (moment, step) = text.split_once(':')?;
+        let (step, pause) = match step.split_once(':') {
+            Some((step, millis)) => (step, Some(std::time::Duration::from_millis(millis.parse().ok()?))),
+            None => (step, None),
+        };
         let moment = match moment {
             "before" => Moment::Before,
             "after" => Moment::After,
             _ => return None,
         };
-        Some(Self { moment, step: step.to_owned() })
+        Some(Self { moment, step: step.to_owned(), pause })
     }
 
-    /// Says that the step was reached, and never comes back.
+    /// Says that the step was reached, and comes back late or never.
     fn meet(&self, moment: Moment, step: &'static str) {
         if self.moment != moment || self.step != step {
             return;
         }
         tracing::warn!(step, "failpoint reached");
-        loop {
-            std::thread::park();
+        let Some(pause) = self.pause else {
+            loop {
+                std::thread::park();
+            }
+        };
+        let end = crate::clock::Deadline::within(pause);
+        while !end.has_passed() {
+            std::thread::park_timeout(end.remaining());
         }
     }
 }

@@ -97,7 +97,7 @@ where
             Ended::Itself(Ok(())) => {
                 if let Some(tunnel) = tunnel.take() {
                     watch.switched();
-                    Box::pin(tunnel.run()).await;
+                    Box::pin(tunnel.run(&desk.closing)).await;
                 }
                 return;
             }

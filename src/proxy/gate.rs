@@ -144,12 +144,16 @@ impl Gate {
         id: &str,
         rules: &Arc<Rules>,
     ) -> Result<Option<Visitor>, SessionStoreError> {
+        // What the store says is believed for a moment from when it was asked: an answer that is late, or a wait for a
+        // refresh after it, must not let a session that another replica ended meanwhile live on for longer.
+        let mut asked = self.clock.now();
         let Some(mut session) = self.find_live(id).await? else { return Ok(None) };
         if self.refresh_if_due(&Digest::of(id), &session, rules).await {
+            asked = self.clock.now();
             let Some(refreshed) = self.find_live(id).await? else { return Ok(None) };
             session = refreshed;
         }
-        Ok(Some(Visitor::of(*session, &rules.identity, &self.signer, self.clock.now())))
+        Ok(Some(Visitor::of(*session, &rules.identity, &self.signer, asked)))
     }
 
     /// The live session of a cookie value. One that has run out is put on record, and its connections are cut.

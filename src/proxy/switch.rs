@@ -19,11 +19,16 @@ use http::{
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
-    time::timeout,
+    io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, ReadBuf},
+    time::{sleep, timeout},
 };
+use tokio_util::sync::CancellationToken;
 
-use super::{tunnels::Bound, upstream::Lease};
+use super::{
+    farewell::{self, LAST_WORDS},
+    tunnels::Bound,
+    upstream::Lease,
+};
 use crate::{clock::Deadline, config::Public, pages::Problem};
 
 /// A connection on which neither side says anything for this long is given up. Longer than what applications use
@@ -85,19 +90,32 @@ async fn over(session: Option<&Bound>) {
 }
 
 impl Tunnel {
-    /// Carries bytes both ways until both sides or the session have ended, or nothing moves any more.
-    pub(super) async fn run(self) {
+    /// Carries bytes both ways until both sides or the session have ended, or nothing moves any more. When we leave, the
+    /// client is told, and both sides have a moment to end.
+    pub(super) async fn run(self, closing: &CancellationToken) {
         let Ok(application) = self.application.await else { return };
         let Ok(client) = self.client.await else { return };
         let heard = Arc::new(Mutex::new(Deadline::within(SILENCE)));
-        let mut application = Noted { stream: TokioIo::new(application), heard: Arc::clone(&heard) };
-        let mut client = Noted { stream: TokioIo::new(client), heard: Arc::clone(&heard) };
-        let mut copy = std::pin::pin!(tokio::io::copy_bidirectional(&mut client, &mut application));
+        let application = Noted { stream: TokioIo::new(application), heard: Arc::clone(&heard) };
+        let client = Noted { stream: TokioIo::new(client), heard: Arc::clone(&heard) };
+        let (from_application, mut to_application) = tokio::io::split(application);
+        let (mut from_client, to_client) = tokio::io::split(client);
+        let up = async {
+            tokio::io::copy(&mut from_client, &mut to_application).await?;
+            to_application.shutdown().await
+        };
+        let down = farewell::carry(from_application, to_client, closing);
+        let mut copy = std::pin::pin!(async { tokio::try_join!(up, down) });
         let mut over = std::pin::pin!(over(self.session.as_ref()));
+        let mut left = std::pin::pin!(async {
+            closing.cancelled().await;
+            sleep(LAST_WORDS).await;
+        });
         loop {
             tokio::select! {
                 // In the middle of a message or not: nothing more of it may pass.
                 () = over.as_mut() => break,
+                () = left.as_mut() => break,
                 // How it ended is between the two sides.
                 ended = timeout(LOOK, copy.as_mut()) => {
                     if ended.is_ok() {

@@ -10,6 +10,7 @@ mod doors;
 mod export;
 mod form;
 mod identity;
+mod live;
 mod pages;
 mod people;
 mod probes;
@@ -129,6 +130,7 @@ impl App {
             .route("/logout", get(doors::sign_out).post(doors::sign_out))
             .route("/api/login", post(doors::api_sign_in))
             .route("/api/me", get(doors::who_am_i))
+            .route("/live", get(live::live))
             .route("/sso/start", get(sso::start))
             .route("/sso/callback", get(sso::callback))
             .merge(probes::routes())

@@ -102,10 +102,11 @@ impl Backstage {
         play.layer(middleware::from_fn_with_state(Arc::clone(self), attend)).merge(side)
     }
 
-    /// The first fault that concerns this request; one with a count is used up by being taken.
+    /// The first fault that concerns this request and whose turn it is; one with a count is used up by being taken.
     fn take_fault(&self, request: &Request) -> Option<Fault> {
         let mut faults = locked(&self.faults);
-        let at = faults.iter().position(|fault| fault.concerns(request.method(), request.uri().path()))?;
+        let (method, path) = (request.method(), request.uri().path());
+        let at = faults.iter_mut().position(|fault| fault.concerns(method, path) && fault.is_due())?;
         let fault = faults.get_mut(at)?;
         let taken = fault.clone();
         if fault.use_up() {

@@ -49,7 +49,7 @@ fn open_connections(crossfade: &Crossfade) -> usize {
 }
 
 /// Lets this process hold as many connections as a test wants.
-fn allow_files() {
+pub(crate) fn allow_files() {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
     setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }).unwrap();

@@ -33,6 +33,7 @@ mod pages;
 mod parts;
 mod proxying;
 mod redis;
+mod replicas;
 mod sdk;
 mod sessions;
 mod simulate;

@@ -16,6 +16,7 @@ pub(crate) mod certificates;
 pub(crate) mod crossfade;
 pub(crate) mod django;
 pub(crate) mod draft;
+pub(crate) mod fleet;
 pub(crate) mod helm;
 pub(crate) mod http;
 pub(crate) mod image;

@@ -63,8 +63,8 @@ impl Journeys {
             return Ok(Migrated::Later);
         };
         let fresh = Row::fresh(key.clone(), proven.bucket, rules.external_id.render(&key), self.clock.now());
-        let row = match self.claim(&fresh, settings).await? {
-            Claimed::Ours(row) => row,
+        let (row, claimed_at) = match self.claim(&fresh, settings).await? {
+            Claimed::Ours(row, at) => (row, at),
             Claimed::DoneByAnother(row) => return Ok(Migrated::Done { row, now: false }),
             Claimed::Busy => return Ok(Migrated::Later),
         };
@@ -72,7 +72,7 @@ impl Journeys {
             RowState::Done => Ok(Migrated::Done { row, now: false }),
             // Removed since it was read: nothing may write another state over it (truth 5).
             RowState::Tombstone => Ok(Migrated::Later),
-            _ => self.run(settings, &rules, *row, proven).await,
+            _ => self.run(settings, &rules, (*row, claimed_at), proven).await,
         }
     }
 
@@ -98,10 +98,11 @@ impl Journeys {
         let started = self.clock.monotonic();
         loop {
             self.witness.step(Moment::Before, "claim", fresh);
+            let asked = self.clock.monotonic();
             match self.ledger.claim(fresh, settings.migration.lease, self.clock.now()).await? {
                 ClaimAnswer::Granted(row) => {
                     self.witness.step(Moment::After, "claim", &row);
-                    return Ok(Claimed::Ours(row));
+                    return Ok(Claimed::Ours(row, asked));
                 }
                 ClaimAnswer::Held(row) if row.state == RowState::Done => {
                     return Ok(Claimed::DoneByAnother(row));
@@ -119,7 +120,7 @@ impl Journeys {
         &self,
         settings: &Settings,
         rules: &SourceRules,
-        mut row: Row,
+        (mut row, claimed_at): (Row, Duration),
         proven: Proven,
     ) -> Result<Migrated, LedgerError> {
         let before = row.state.clone();
@@ -129,7 +130,8 @@ impl Journeys {
         let typed = proven.typed.as_ref();
         let accepted = &settings.migration.mfa_accepted_organizations;
         let judged = eligibility::judge(&proven.record, typed, &row.external_id, rules, accepted);
-        let mut run = Run { journeys: self, machine: Machine::new(row, machine_rules), settings, before };
+        let machine = Machine::new(row, machine_rules);
+        let mut run = Run { journeys: self, machine, settings, before, claimed_at };
         let email = match judged {
             Ok(email) => email,
             Err(why) => return run.refuse(why, Some(proven.record)).await,
@@ -207,6 +209,7 @@ impl Journeys {
         let key = record.key();
         let Some(rules) = settings.sources.get(&key.source) else { return };
         let fresh = Row::fresh(key.clone(), bucket, rules.external_id.render(&key), self.clock.now());
+        let claimed_at = self.clock.monotonic();
         let claimed = self.ledger.claim(&fresh, settings.migration.lease, self.clock.now()).await;
         let Ok(ClaimAnswer::Granted(mut row)) = claimed else { return };
         let untouchable = matches!(row.state, RowState::Done | RowState::Tombstone);
@@ -216,7 +219,8 @@ impl Journeys {
         }
         let machine_rules =
             Rules { on_existing: settings.on_existing, outcome_budget: settings.migration.outcome_budget };
-        let mut run = Run { journeys: self, machine: Machine::new(*row, machine_rules), settings, before };
+        let machine = Machine::new(*row, machine_rules);
+        let mut run = Run { journeys: self, machine, settings, before, claimed_at };
         let ended = if untouchable { run.release().await } else { run.refuse(why, None).await.map(|_| ()) };
         if let Err(error) = ended {
             self.witness.unavailable("ledger", &error);
@@ -225,10 +229,16 @@ impl Journeys {
 }
 
 enum Claimed {
-    Ours(Box<Row>),
+    /// With the monotonic moment from which its lease runs at the latest.
+    Ours(Box<Row>, Duration),
     DoneByAnother(Box<Row>),
     Busy,
 }
+
+/// A create came when its claim had no time left for it.
+#[derive(Debug, thiserror::Error)]
+#[error("it came too late for its claim, and nothing was sent")]
+struct TooLate;
 
 enum TwinError {
     Ledger(LedgerError),
@@ -243,6 +253,8 @@ struct Run<'a> {
     settings: &'a Settings,
     /// The state as last told to the witness.
     before: RowState,
+    /// From when on the lease runs, on the monotonic clock.
+    claimed_at: Duration,
 }
 
 impl Run<'_> {
@@ -360,6 +372,15 @@ impl Run<'_> {
     }
 
     async fn create(&self, user: &crate::login::NewUser) -> Event {
+        // A process that stood still since it stored its intent may find that its lease is over: then somebody else
+        // created the person, and no fence keeps Scalekit from being asked. Without time for the whole call, none is
+        // made.
+        let migration = &self.settings.migration;
+        let held = self.journeys.clock.monotonic().saturating_sub(self.claimed_at);
+        if held + migration.scalekit_budget > migration.lease {
+            self.journeys.witness.failed("create", &TooLate, self.machine.row());
+            return Event::CreateNotDone;
+        }
         let deadline = Deadline::within(self.settings.migration.scalekit_budget);
         let error = match self.journeys.directory.create_user(user, deadline).await {
             Ok(created) => return Event::Created(created),

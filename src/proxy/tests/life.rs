@@ -203,6 +203,29 @@ fn a_web_socket_carries_bytes_both_ways_after_the_applications_101() {
     application.wait_for(|events| format!("{events:?}").contains("Closed"));
 }
 
+/// RFC 6455 §5.5.1: a page whose replica leaves hears of it, and a drain does not wait for it to its end.
+#[test]
+fn a_web_socket_is_told_that_we_leave() {
+    let application = Application::run(|guest| {
+        guest.head();
+        guest.send("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n");
+        guest.send(b"\x81\x05hel");
+        guest.more();
+        guest.send("lo");
+        guest.read_to_end();
+    });
+    let running = Running::before(application.address);
+    let mut client = running.connect();
+    client.send(upgrade(""));
+    assert_eq!(client.head().status, 101);
+    assert_eq!(client.take(5), b"\x81\x05hel");
+    let drain = drain(running, Duration::ZERO, PATIENCE);
+    client.send("x");
+    assert_eq!(client.take(6), b"lo\x88\x02\x03\xe9", "the frame first, then the farewell");
+    drop(client);
+    assert_eq!(drain.join().unwrap(), 0, "nothing was cut");
+}
+
 #[test]
 fn a_web_socket_from_a_foreign_page_is_refused() {
     let application = Application::mirror();

@@ -59,6 +59,12 @@ pub(crate) struct Fault {
     /// How many requests it hits before it is over; without it, all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     times: Option<u32>,
+    /// Hits each so-manieth of its requests; without it, every one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    every: Option<u32>,
+    /// How many of its requests came since it last hit one.
+    #[serde(skip)]
+    spared: u32,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     status: Option<u16>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -100,6 +106,8 @@ impl FromStr for Fault {
             path: path.map(str::to_owned),
             method: None,
             times: None,
+            every: None,
+            spared: 0,
             status: narrow(Kind::Status).map(u16::try_from).transpose().map_err(|_| FaultSyntax)?,
             delay_ms: narrow(Kind::Slow).or(narrow(Kind::Late)),
             size_bytes: narrow(Kind::Huge).map(usize::try_from).transpose().map_err(|_| FaultSyntax)?,
@@ -113,6 +121,16 @@ impl Fault {
     pub(super) fn concerns(&self, method: &Method, path: &str) -> bool {
         self.path.as_deref().is_none_or(|prefix| path.starts_with(prefix))
             && self.method.as_deref().is_none_or(|wanted| method.as_str().eq_ignore_ascii_case(wanted))
+    }
+
+    /// Counts one of its requests; whether it is this one's turn.
+    pub(super) fn is_due(&mut self) -> bool {
+        self.spared += 1;
+        let due = self.spared >= self.every.unwrap_or(1);
+        if due {
+            self.spared = 0;
+        }
+        due
     }
 
     /// Takes one of its times away; true when none is left.
@@ -228,6 +246,16 @@ mod tests {
         for wrong in ["", "sloow", "slow=x", "status=99999", "lost=3"] {
             assert!(wrong.parse::<Fault>().is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn a_fault_may_hit_each_so_manieth_request() {
+        let mut fault: Fault =
+            serde_json::from_value(serde_json::json!({ "kind": "lost", "every": 3 })).unwrap();
+        let hits: Vec<bool> = (0..7).map(|_| fault.is_due()).collect();
+        assert_eq!(hits, [false, false, true, false, false, true, false]);
+        let mut always: Fault = "lost".parse().unwrap();
+        assert!(always.is_due() && always.is_due());
     }
 
     #[test]

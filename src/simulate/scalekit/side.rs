@@ -25,7 +25,7 @@ pub(super) fn routes() -> Router<Arc<Scalekit>> {
         .route("/__simulator/keys/rotate", post(rotate_keys))
         .route("/__simulator/api_tokens", delete(forget_api_tokens))
         .route("/__simulator/refreshes", get(refreshes))
-        .route("/__simulator/transcript", get(transcript))
+        .route("/__simulator/transcript", get(transcript).delete(take_transcript))
 }
 
 /// Every mail, newest last.
@@ -137,4 +137,9 @@ async fn refreshes(State(scalekit): State<Arc<Scalekit>>) -> Json<Value> {
 
 async fn transcript(State(scalekit): State<Arc<Scalekit>>) -> Json<Value> {
     Json(locked(&scalekit.transcript).shown())
+}
+
+/// The transcript so far, which is forgotten: a long play is judged in pieces.
+async fn take_transcript(State(scalekit): State<Arc<Scalekit>>) -> Json<Value> {
+    Json(locked(&scalekit.transcript).taken())
 }

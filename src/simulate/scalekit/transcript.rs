@@ -63,18 +63,27 @@ impl Payload {
 #[derive(Default)]
 pub(super) struct Transcript {
     next: u64,
+    /// How many were forgotten before anybody saw them.
+    forgotten: u64,
     exchanges: VecDeque<Exchange>,
 }
 
 impl Transcript {
     pub(super) fn shown(&self) -> Value {
-        let forgotten = self.exchanges.front().map_or(0, |exchange| exchange.number);
-        serde_json::json!({ "exchanges": self.exchanges, "forgotten": forgotten })
+        serde_json::json!({ "exchanges": self.exchanges, "forgotten": self.forgotten })
+    }
+
+    /// What is there, to be judged in pieces: it is gone from here.
+    pub(super) fn taken(&mut self) -> Value {
+        let taken = self.shown();
+        (self.exchanges, self.forgotten) = (VecDeque::new(), 0);
+        taken
     }
 
     fn push(&mut self, mut exchange: Exchange) {
         if self.exchanges.len() >= MOST_EXCHANGES {
             self.exchanges.pop_front();
+            self.forgotten += 1;
         }
         exchange.number = self.next;
         self.next += 1;

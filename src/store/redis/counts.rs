@@ -4,11 +4,16 @@
 //! and the storm, by each process itself. While Redis cannot be asked, each counts by itself and grants its share of what
 //! all may grant together (SEC-41). Spans are measured by the clock of Redis, which is the same for all.
 
-use std::{sync::LazyLock, time::Duration};
+use std::{
+    collections::HashMap,
+    sync::{Arc, LazyLock, Mutex, PoisonError, Weak},
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use redis::Script;
 use serde::{Serialize, de::DeserializeOwned};
+use tokio::{sync::Mutex as Turn, time::timeout};
 use uuid::Uuid;
 
 use super::{Failure, Redis};
@@ -24,10 +29,38 @@ use crate::{
 
 static COUNT: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("count.lua")));
 
+/// How long a change waits for its turn; behind a Redis that is silent, no longer.
+const PATIENCE: Duration = Duration::from_millis(500);
+
+/// More names than this are not kept for those who wait no longer.
+const MOST_TURNS: usize = 16_384;
+
+/// Whose turn it is to change a count. A change is tried until nobody else came between; many at once in one process
+/// would be in each other's way for most of their tries, and what takes too long is counted by this process alone. So
+/// only processes meet at Redis.
+#[derive(Default)]
+struct Turns(Mutex<HashMap<String, Weak<Turn<()>>>>);
+
+impl Turns {
+    fn of(&self, key: &str) -> Arc<Turn<()>> {
+        let mut turns = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(turn) = turns.get(key).and_then(Weak::upgrade) {
+            return turn;
+        }
+        if turns.len() >= MOST_TURNS {
+            turns.retain(|_, turn| turn.strong_count() > 0);
+        }
+        let turn = Arc::default();
+        turns.insert(key.to_owned(), Arc::downgrade(&turn));
+        turn
+    }
+}
+
 /// The counts of one process and those it shares.
 pub(crate) struct SharedCounts {
     local: LocalCounts,
     redis: Redis,
+    turns: Turns,
     /// What makes this process's tickets unlike those of any other.
     salt: u64,
 }
@@ -41,7 +74,7 @@ impl SharedCounts {
     pub(crate) fn new(redis: Redis, clock: SharedClock) -> Self {
         // The random half of the name; tickets are numbered in the other.
         let (_, salt) = Uuid::now_v7().as_u64_pair();
-        Self { local: LocalCounts::new(clock), redis, salt: salt << 32 }
+        Self { local: LocalCounts::new(clock), redis, turns: Turns::default(), salt: salt << 32 }
     }
 
     fn ticket(&self, ticket: &Ticket) -> u64 {
@@ -61,6 +94,8 @@ impl SharedCounts {
     {
         let key = format!("{}tries:{kind}:{key:?}", self.redis.prefix);
         let kept_for = u64::try_from(kept_for.as_millis()).unwrap_or(u64::MAX).max(1);
+        let turn = self.turns.of(&key);
+        let _turn = timeout(PATIENCE, turn.lock()).await.map_err(|_| Failure::Slow(PATIENCE))?;
         let changed = self.redis.run(|mut connection| async move {
             loop {
                 let mut look = redis::pipe();

@@ -2,6 +2,8 @@
 
 use std::{net::TcpStream, path::Path};
 
+use serde_json::Value;
+
 use super::{
     parts::parts,
     ports,
@@ -14,6 +16,10 @@ const TLS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/tls");
 
 /// The password, which Crossfade takes from the variable `REDIS_PASSWORD`.
 pub(crate) const PASSWORD: &str = "canary-redis-password-8Kp2Wd";
+
+/// Where the ledger keeps the names of its rows, and each row.
+const ROWS: &str = "crossfade:{ledger}:rows";
+const ROW: &str = "crossfade:{ledger}:row:";
 
 pub(crate) struct Redis {
     port: u16,
@@ -41,6 +47,40 @@ impl Redis {
         self.process.kill();
         self.scratch = Scratch::new();
         self.process = start(self.port, self.scratch.path());
+    }
+
+    /// Every row of the ledger, as it is stored.
+    pub(crate) fn ledger(&self) -> Vec<Value> {
+        let mut connection = self.connect();
+        let names: Vec<String> = redis::cmd("SMEMBERS").arg(ROWS).query(&mut connection).unwrap();
+        let row = |name: &String| {
+            let row: Vec<u8> =
+                redis::cmd("HGET").arg(format!("{ROW}{name}")).arg("row").query(&mut connection).unwrap();
+            serde_json::from_slice(&row).unwrap()
+        };
+        names.iter().map(row).collect()
+    }
+
+    /// Marks a person as removed, as an operator would.
+    pub(crate) fn tombstone(&self, person: &str) {
+        let mut connection = self.connect();
+        let key = format!("{ROW}{person}");
+        let row: Vec<u8> = redis::cmd("HGET").arg(&key).arg("row").query(&mut connection).unwrap();
+        let mut row: Value = serde_json::from_slice(&row).unwrap();
+        row["state"] = "tombstone".into();
+        let row = row.to_string();
+        redis::cmd("HSET").arg(&key).arg("row").arg(row).exec(&mut connection).unwrap();
+        redis::cmd("HINCRBY").arg(&key).arg("version").arg(1).exec(&mut connection).unwrap();
+    }
+
+    /// A connection of the test's own.
+    fn connect(&self) -> redis::Connection {
+        // Another test may have been first.
+        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+        let root_cert = Some(std::fs::read(format!("{TLS}/ca.pem")).unwrap());
+        let url = format!("rediss://:{PASSWORD}@localhost:{}/1", self.port);
+        let certificates = redis::TlsCertificates { client_tls: None, root_cert };
+        redis::Client::build_with_tls(url, certificates).unwrap().get_connection().unwrap()
     }
 
     /// Starts it again with what it kept.
