@@ -21,7 +21,9 @@ pub(super) use legacy::{
     AssumeVerified, Columns, HashCeilings, HashFile, HashFileKind, Legacy, Mfa, Okta, Source, Sql,
     SqlDialect, UpstreamSource,
 };
-pub(super) use network::{Admin, Embedded, Limits, Public, Redis, Store, Telemetry, Upstream};
+pub(super) use network::{
+    Admin, Cluster, Embedded, Limits, Public, Redis, Sentinel, Store, Telemetry, Upstream,
+};
 pub(super) use pages::{PageText, Pages, Translation};
 pub(super) use rollout::{Migration, RollbackMode, Rollout, Rule, Rules};
 pub(super) use scalar::{Percent, Size, Span};

@@ -7,11 +7,10 @@
 use std::{sync::LazyLock, time::Duration};
 
 use async_trait::async_trait;
-use redis::Script;
 use serde::{Serialize, de::DeserializeOwned};
 use uuid::Uuid;
 
-use super::{Failure, Redis};
+use super::{Failure, Redis, script::Script};
 use crate::{
     clock::{SharedClock, Timestamp},
     config::Guessing,
@@ -22,6 +21,7 @@ use crate::{
     telemetry::with_causes,
 };
 
+static LOOK: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("look.lua")));
 static COUNT: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("count.lua")));
 
 /// The counts of one process and those it shares.
@@ -63,10 +63,8 @@ impl SharedCounts {
         let kept_for = u64::try_from(kept_for.as_millis()).unwrap_or(u64::MAX).max(1);
         let changed = self.redis.run(|mut connection| async move {
             loop {
-                let mut look = redis::pipe();
-                look.get(&key).cmd("TIME");
                 let (old, (seconds, micros)): (Option<Vec<u8>>, (u64, u64)) =
-                    look.query_async(&mut connection).await?;
+                    LOOK.key(&key).invoke_async(&mut connection).await?;
                 let now = Timestamp::from_millis(seconds * 1000 + micros / 1000);
                 // One that cannot be read is none.
                 let count = old.as_deref().and_then(|old| serde_json::from_slice(old).ok());

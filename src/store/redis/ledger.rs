@@ -6,9 +6,9 @@
 use std::{sync::LazyLock, time::Duration};
 
 use async_trait::async_trait;
-use redis::{AsyncCommands as _, Script};
+use redis::AsyncCommands as _;
 
-use super::{Failure, Redis};
+use super::{Failure, Redis, script::Script};
 use crate::{
     clock::Timestamp,
     identity::PersonKey,
@@ -20,7 +20,7 @@ static CLAIM: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("clai
 static WRITE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("write.lua")));
 static FIND: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("find.lua")));
 
-const ROWS: &str = "{ledger}:rows";
+pub(super) const ROWS: &str = "{ledger}:rows";
 const ROW: &str = "{ledger}:row:";
 const ALIAS: &str = "{ledger}:alias:";
 
