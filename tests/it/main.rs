@@ -29,6 +29,7 @@ mod pages;
 mod parts;
 mod proxying;
 mod redis;
+mod redis_outages;
 mod sdk;
 mod sessions;
 mod simulate;
