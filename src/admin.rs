@@ -1,13 +1,17 @@
-//! The admin listener: health and metrics, for orchestrators, scrapers and operators.
+//! The admin listener: health, metrics and the API, for orchestrators, scrapers and operators.
 //!
 //! `/livez` says that this process answers and asks nobody; `/readyz` says that it may get traffic. A legacy store
 //! or Scalekit that is down never makes us unready (REL-35): every replica would go at once, and with them the
-//! application that needs neither. Start reading at [`serve`] and [`Readiness`].
+//! application that needs neither. Start reading at [`serve`], [`Readiness`] and `api`.
 
+mod api;
 mod listener;
 mod routes;
 
+pub(crate) use api::{Api, Control, DependencySeen};
 pub(crate) use listener::serve;
+
+use std::{net::IpAddr, sync::Arc};
 
 use tokio::sync::watch;
 
@@ -18,7 +22,12 @@ use crate::telemetry::Metrics;
 pub(crate) struct AdminState {
     pub(crate) ready: watch::Receiver<Readiness>,
     pub(crate) metrics: Metrics,
+    pub(crate) api: Arc<Api>,
 }
+
+/// Who sends a request: the address at the other end of its connection, never what a header says.
+#[derive(Clone, Copy, Debug)]
+struct Peer(IpAddr);
 
 /// Whether traffic may come. No state of a dependency is among these, on purpose.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -3,6 +3,7 @@
 //! A command prints its result on standard output and everything else on standard error. Exit codes: 0 done,
 //! 1 failed, 2 bad input or configuration, 3 not reachable.
 
+mod admin_client;
 mod check;
 #[cfg(feature = "simulate")]
 mod demo;
@@ -16,6 +17,7 @@ mod schema;
 mod serve;
 #[cfg(feature = "simulate")]
 mod simulate;
+mod users;
 
 use std::process::ExitCode;
 
@@ -40,6 +42,7 @@ enum Command {
     Simulate(simulate::Args),
     Preflight(preflight::Args),
     Rollout(rollout::Args),
+    Users(users::Args),
     Hash(hash::Args),
     Schema(schema::Args),
     Health(health::Args),
@@ -73,6 +76,7 @@ pub fn run(args: std::env::ArgsOs) -> ExitCode {
         #[cfg(feature = "simulate")]
         Command::Simulate(args) => simulate::run(args),
         Command::Rollout(args) => rollout::run(&args),
+        Command::Users(args) => users::run(&args),
         Command::Preflight(args) => preflight::run(args),
         Command::Hash(args) => hash::run(args),
         Command::Schema(args) => schema::run(args),

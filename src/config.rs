@@ -4,6 +4,7 @@
 //! together, each with its path. After that nothing re-checks and nothing else reads the environment or the file.
 //! Every type below is the *validated* form: a value of it is safe to use as it stands. Start reading at [`load()`].
 
+mod admin;
 mod effective;
 mod environment;
 mod guessing;
@@ -30,6 +31,7 @@ mod validate;
 mod validity;
 mod watch;
 
+pub(crate) use admin::{Admin, AdminRole, AdminToken};
 pub(crate) use environment::{Environment, environment};
 pub(crate) use guessing::{AccountLimit, Guessing, Lockout, Rate, Storm};
 pub(crate) use legacy::{
@@ -40,7 +42,7 @@ pub(crate) use legacy::{
 pub(crate) use load::parse;
 pub(crate) use load::{Examined, HashFormatSetting, Loaded, SecretFile, examine, load};
 pub(crate) use network::{
-    Admin, Limits, Public, RedisAddress, RedisShape, RedisStore, Sentinels, Store, Telemetry, Upstream,
+    Limits, Public, RedisAddress, RedisShape, RedisStore, Sentinels, Store, Telemetry, Upstream,
 };
 pub(crate) use pages::{LABELS, PAGES, PageText, Pages, Waits, Wording};
 pub(crate) use problem::{Problem, Problems, Warning};

@@ -1,8 +1,12 @@
 //! Work that no request waits for.
 //!
 //! Jobs speak through ports, run on the shared runtime through the tracker, and stop when the process does.
-//! Nothing may depend on a job having run. Start reading at [`sweep_sessions`].
+//! Nothing may depend on a job having run. Start reading at [`sweep_sessions`] and [`Dialing`].
 
+mod dial;
+mod index;
 mod sweep;
 
+pub(crate) use dial::{Dialing, Stands, TurnRefused};
+pub(crate) use index::index_people;
 pub(crate) use sweep::sweep_sessions;

@@ -6,22 +6,26 @@
 
 mod chain;
 mod eligibility;
+mod flags;
 mod guessing;
 mod journey;
 mod machine;
 mod outcome;
+mod people;
 mod ports;
 mod row;
 mod settings;
 
 pub(crate) use chain::Chain;
+pub(crate) use flags::{Flags, FlagsError, Replaced};
 pub(crate) use guessing::{
     Allowance, Count, CountKey, CountKeys, Failures, Guess, Limit, Limited, Settled, Spent, Tally, Ticket,
     Tried, TryCounter,
 };
-pub(crate) use journey::{Callback, Decided, Journeys, Upstream};
+pub(crate) use journey::{Callback, Decided, Journeys, NotDone, Upstream, Whom};
 pub(crate) use machine::{Command, Event};
 pub(crate) use outcome::{Closed, HandOver, Identified, Outcome, Refused, Rejected, WhyForward};
+pub(crate) use people::{CountedAs, Counts, People, PeopleFilter, Stage};
 pub(crate) use ports::{
     Attempt, ClaimAnswer, ClientFacts, CreateError, Directory, DirectoryError, DirectoryUser, ErrorClass,
     Holders, Ledger, LedgerError, LegacyError, LegacyStore, Membership, MembershipStatus, Moment, NewUser,

@@ -1,15 +1,19 @@
 //! Which lane one sign-in takes, and why: pure, from facts that others gathered.
 //!
 //! Never does I/O and never looks at the time: the same facts give the same [`Lane`] with the same `Reason` on
-//! every replica. Start reading at [`decide()`].
+//! every replica. Start reading at [`weigh()`]; what turns the dial is in `flags`.
 
 mod bucket;
 mod decide;
+mod flags;
 
 pub(crate) use bucket::{Bucket, BucketSalt};
 #[cfg(test)]
-pub(crate) use decide::Reason;
-pub(crate) use decide::{Decision, Facts, Forced, Known, decide};
+pub(crate) use decide::decide;
+pub(crate) use decide::{Decision, Facts, Forced, Known, Reason, Weighed, weigh};
+pub(crate) use flags::{
+    Change, ChangeRefused, DialSource, FlagState, Judgement, NamedPerson, PEOPLE_MAX, Standing,
+};
 
 use serde::{Deserialize, Serialize};
 
@@ -55,6 +59,13 @@ impl BasisPoints {
 
     pub(crate) const fn get(self) -> u16 {
         self.0
+    }
+}
+
+impl<'de> Deserialize<'de> for BasisPoints {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let points = u16::deserialize(deserializer)?;
+        Self::new(points).ok_or_else(|| serde::de::Error::custom("a share is at most 10000 basis points"))
     }
 }
 
@@ -106,6 +117,8 @@ pub(crate) struct Dial {
     migrate: BasisPoints,
     pub(crate) rollback: RollbackMode,
     pub(crate) rules: Rules,
+    /// Nobody who has not crossed takes the new lane or is created; nothing else changes.
+    pub(crate) paused: bool,
 }
 
 impl Dial {
@@ -115,7 +128,7 @@ impl Dial {
         rollback: RollbackMode,
         rules: Rules,
     ) -> Self {
-        Self { cutover, migrate, rollback, rules }
+        Self { cutover, migrate, rollback, rules, paused: false }
     }
 
     /// The migrate percent in effect: never below the cutover percent.
@@ -125,7 +138,7 @@ impl Dial {
 
     /// Whether a person of this bucket is created in Scalekit when they sign in, whatever their lane.
     pub(crate) fn migrates(&self, bucket: Bucket) -> bool {
-        bucket.is_within(self.migrate())
+        !self.paused && bucket.is_within(self.migrate())
     }
 }
 

@@ -5,6 +5,7 @@
 
 mod counts;
 mod embedded;
+mod people;
 mod redis;
 mod time;
 
@@ -21,7 +22,7 @@ pub(crate) use redis::{Redis, SharedCounts, Unreached};
 pub(crate) use time::StoreClock;
 
 use crate::{
-    login::{Alias, Ledger},
+    login::{Alias, Flags, Ledger},
     session::{FlowStore, SessionStore, Whose},
 };
 
@@ -31,16 +32,23 @@ pub(crate) struct Store {
     pub(crate) ledger: Arc<dyn Ledger>,
     pub(crate) sessions: Arc<dyn SessionStore>,
     pub(crate) flows: Arc<dyn FlowStore>,
+    pub(crate) flags: Arc<dyn Flags>,
     pub(crate) meta: Arc<dyn Meta>,
 }
 
 impl Store {
     pub(crate) fn of<Kind>(store: Kind) -> Self
     where
-        Kind: Ledger + SessionStore + FlowStore + Meta + 'static,
+        Kind: Ledger + SessionStore + FlowStore + Flags + Meta + 'static,
     {
         let store = Arc::new(store);
-        Self { ledger: store.clone(), sessions: store.clone(), flows: store.clone(), meta: store }
+        Self {
+            ledger: store.clone(),
+            sessions: store.clone(),
+            flows: store.clone(),
+            flags: store.clone(),
+            meta: store,
+        }
     }
 }
 

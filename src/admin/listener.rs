@@ -1,21 +1,20 @@
 //! Accepting on the admin port, within narrow limits: it must answer when the data plane is drowning, and whoever
 //! reaches it must not be able to drown anything through it.
 
-use std::{sync::Arc, time::Duration};
+use std::{net::IpAddr, sync::Arc, time::Duration};
 
-use hyper::server::conn::http1;
-use hyper_util::{
-    rt::{TokioIo, TokioTimer},
-    service::TowerToHyperService,
-};
+use axum::{Router, body::Body, http::Request};
+use hyper::{body::Incoming, server::conn::http1, service::service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::Semaphore,
     task::JoinSet,
 };
 use tokio_util::sync::CancellationToken;
+use tower::ServiceExt as _;
 
-use super::{AdminState, routes::router};
+use super::{AdminState, Peer, routes::router};
 
 /// How much anybody may ask of the admin port.
 #[derive(Clone, Copy, Debug)]
@@ -51,7 +50,7 @@ pub(super) async fn serve_within(
     state: AdminState,
     shutdown: CancellationToken,
 ) {
-    let service = TowerToHyperService::new(router(state));
+    let routes = router(state);
     let free = Arc::new(Semaphore::new(limits.connections));
     let mut connections = JoinSet::new();
     loop {
@@ -61,10 +60,10 @@ pub(super) async fn serve_within(
             Some(_) = connections.join_next() => continue,
             accepted = accept(&listener, &free) => accepted,
         };
-        if let Some((stream, permit)) = accepted {
-            let (service, shutdown) = (service.clone(), shutdown.clone());
+        if let Some((stream, peer, permit)) = accepted {
+            let (routes, shutdown) = (routes.clone(), shutdown.clone());
             connections.spawn(async move {
-                answer(limits, stream, service, shutdown).await;
+                answer(limits, stream, peer, routes, shutdown).await;
                 drop(permit);
             });
         }
@@ -77,10 +76,10 @@ pub(super) async fn serve_within(
 async fn accept(
     listener: &TcpListener,
     free: &Arc<Semaphore>,
-) -> Option<(TcpStream, tokio::sync::OwnedSemaphorePermit)> {
+) -> Option<(TcpStream, IpAddr, tokio::sync::OwnedSemaphorePermit)> {
     let permit = free.clone().acquire_owned().await.ok()?;
     match listener.accept().await {
-        Ok((stream, _)) => Some((stream, permit)),
+        Ok((stream, peer)) => Some((stream, peer.ip(), permit)),
         Err(error) => {
             tracing::warn!(error = &error as &(dyn std::error::Error + 'static), "admin: cannot accept");
             tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -92,9 +91,15 @@ async fn accept(
 async fn answer(
     limits: Limits,
     stream: TcpStream,
-    service: TowerToHyperService<axum::Router>,
+    peer: IpAddr,
+    routes: Router,
     shutdown: CancellationToken,
 ) {
+    let service = service_fn(move |request: Request<Incoming>| {
+        let mut request = request.map(Body::new);
+        request.extensions_mut().insert(Peer(peer));
+        routes.clone().oneshot(request)
+    });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(limits.head_timeout)

@@ -33,7 +33,7 @@ async fn start_within(limits: Limits, readiness: Readiness) -> Running {
     let (sender, ready) = watch::channel(readiness);
     let (metrics, shutdown) = (Metrics::new(), CancellationToken::new());
     let mut served = JoinSet::new();
-    let state = AdminState { ready, metrics: metrics.clone() };
+    let state = AdminState { ready, metrics: metrics.clone(), api: api::tests::without_tokens() };
     served.spawn(serve_within(limits, listener, state, shutdown.clone()));
     Running { address, readiness: sender, metrics, shutdown, served }
 }

@@ -7,7 +7,7 @@ use arc_swap::ArcSwap;
 use uuid::Uuid;
 
 use super::{
-    observed::{ObservedDirectory, ObservedStore, Observer},
+    observed::{ObservedDirectory, ObservedStore, Observer, Watched},
     pledge,
     witness::Recording,
 };
@@ -16,8 +16,9 @@ use crate::{
     config::{self, AssertionKey, Config, RedisStore},
     hash::HashPool,
     identity::{SourceName, SubjectKey},
+    jobs::Dialing,
     legacy,
-    login::{Chain, CountKeys, Journeys, Settings, TryCounter},
+    login::{Chain, CountKeys, FlagsError, Journeys, Settings, TryCounter},
     net::Tracker,
     pages::Pages,
     proxy::{Evenly, Gate, Recorder, Rules, Visitors},
@@ -36,6 +37,7 @@ const AGAIN: Duration = Duration::from_millis(500);
 /// What the rest of the program is made of; shared by start and reload.
 pub(super) struct Parts {
     pub(super) gate: Arc<Gate>,
+    pub(super) dialing: Arc<Dialing>,
     pub(super) pages: Arc<Pages>,
     pub(super) store: Store,
     pub(super) scalekit: Arc<Scalekit>,
@@ -55,7 +57,8 @@ pub(super) async fn parts(
     let audit = Audit::new(AddressPolicy::from_full_addresses(config.telemetry.full_addresses));
     let subjects = SubjectKey::new(config.telemetry.subject_key.expose().as_bytes());
     let recorder = Recorder { audit, metrics: metrics.clone(), subjects };
-    let observer = Observer { audit, metrics: metrics.clone(), clock: clock.clone() };
+    let watched = Watched::default();
+    let observer = Observer { audit, metrics: metrics.clone(), clock: clock.clone(), watched };
 
     let (store, counts, store_clock) = open_store(config, clock, tracker).await?;
     pledge::keep(&store, config).await?;
@@ -83,6 +86,18 @@ pub(super) async fn parts(
         clock: store_clock.clone(),
         witness: Arc::new(witness(&recorder, failpoint)?),
     };
+    let dialing = Dialing::new(config, Arc::clone(&store.flags), journeys.clone(), audit, metrics.clone());
+    // Before the first sign-in: a new replica that went by its file for a moment would send people back.
+    match dialing.follow().await {
+        Ok(()) => {}
+        Err(FlagsError::Unreadable(why)) => {
+            tracing::error!(
+                why,
+                "the store's flag state cannot be read; the file's dial counts until it is set anew"
+            );
+        }
+        Err(error) => return Err(anyhow!(error).context("the dial cannot be read from the store")),
+    }
     let pages = Pages::new(&config.public.prefix).worded(&config.pages);
     let gate = Gate {
         rules: ArcSwap::from_pointee(Rules::of(config)),
@@ -108,8 +123,8 @@ pub(super) async fn parts(
         counts,
         count_keys: CountKeys::new(&config.telemetry.subject_key),
     };
-    metrics.dial_stands(&config.rollout.dial);
-    Ok(Parts { gate: Arc::new(gate), pages: Arc::new(pages), store, scalekit, hashes, observer, metrics })
+    let (gate, dialing, pages) = (Arc::new(gate), Arc::new(dialing), Arc::new(pages));
+    Ok(Parts { gate, dialing, pages, store, scalekit, hashes, observer, metrics })
 }
 
 /// The store, the counts beside it, and the clock by which what it holds goes.

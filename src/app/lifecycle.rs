@@ -9,13 +9,13 @@ use tokio_util::sync::CancellationToken;
 
 use super::build::{self, Parts};
 use crate::{
-    admin::{self, AdminState, Awaits, Readiness},
+    admin::{self, AdminState, Api, Awaits, Control, Readiness},
     clock::{SharedClock, SystemClock},
     config::Config,
     jobs,
     net::{self, Tracker},
     proxy::{Plane, Setup},
-    telemetry::Metrics,
+    telemetry::{AddressPolicy, Audit, Metrics},
 };
 
 /// How long tasks on the shared runtime may take to finish once nothing new arrives: a create that was sent is
@@ -55,6 +55,7 @@ pub(crate) struct Instance {
     tracker: Tracker,
     ready: watch::Sender<Readiness>,
     admin: SocketAddr,
+    pub(super) api: Arc<Api>,
     admin_task: JoinHandle<()>,
     admin_stop: CancellationToken,
 }
@@ -73,11 +74,15 @@ impl Instance {
         let admin = listener.local_addr()?;
         let (ready, readiness) = watch::channel(Readiness::Starting(Awaits::Store));
         let admin_stop = CancellationToken::new();
-        let state = AdminState { ready: readiness, metrics: metrics.clone() };
+        let audit = Audit::new(AddressPolicy::from_full_addresses(config.telemetry.full_addresses));
+        let api = Arc::new(Api::new(&config.admin, audit, clock.clone()));
+        let state = AdminState { ready: readiness, metrics: metrics.clone(), api: Arc::clone(&api) };
         let admin_task = tracker.spawn(admin::serve(listener, state, admin_stop.clone()));
 
         // Health is answered while the rest begins: a store that opens slowly is not a process that died.
         let parts = build::parts(&config, &tracker, &clock, metrics, failpoint).await?;
+        let watched = parts.observer.watched.clone();
+        api.open(Control { gate: Arc::clone(&parts.gate), dependencies: Box::new(move || watched.seen()) });
         ready.send_replace(Readiness::Starting(Awaits::Listeners));
         let plane = Plane::start(&Setup {
             public: Arc::new(config.public.clone()),
@@ -90,11 +95,13 @@ impl Instance {
             audit: parts.observer.audit,
         })
         .context("public.listen")?;
+        jobs::index_people(Arc::clone(&parts.store.ledger), &tracker);
         jobs::sweep_sessions(Arc::clone(&parts.store.sessions), parts.gate.clock.clone(), &tracker);
+        Arc::clone(&parts.dialing).watch(&tracker);
         parts.gate.watch_tunnels();
         ready.send_replace(Readiness::Ready);
         let config = ArcSwap::from_pointee(config);
-        Ok(Self { config, parts, plane, tracker, ready, admin, admin_task, admin_stop })
+        Ok(Self { config, parts, plane, tracker, ready, admin, api, admin_task, admin_stop })
     }
 
     /// Where people's browsers connect.

@@ -1,18 +1,17 @@
 //! Measures every call to a legacy store and to Scalekit, and notices when one stops or begins to answer.
 
 use std::{
+    collections::BTreeMap,
     future::Future,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, Mutex, PoisonError, Weak},
     time::Duration,
 };
 
 use async_trait::async_trait;
 
 use crate::{
-    clock::{Deadline, SharedClock},
+    admin::DependencySeen,
+    clock::{Deadline, SharedClock, Timestamp},
     identity::{CanonicalEmail, ExternalId, LegacyId, LegacyRecord, LoginName, SourceName},
     login::{
         Attempt, CreateError, Directory, DirectoryError, DirectoryUser, ErrorClass, Holders, LegacyError,
@@ -27,26 +26,71 @@ pub(super) struct Observer {
     pub(super) audit: Audit,
     pub(super) metrics: Metrics,
     pub(super) clock: SharedClock,
+    pub(super) watched: Watched,
 }
 
-/// Whether a dependency answered when it was last asked.
+/// What was seen of a dependency when it was asked.
 #[derive(Debug)]
 struct Health {
     name: String,
-    answers: AtomicBool,
+    seen: Mutex<Seen>,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Seen {
+    failing: bool,
+    last_success: Option<Timestamp>,
+    last_failure: Option<(Timestamp, &'static str)>,
 }
 
 impl Health {
-    fn new(name: impl Into<String>) -> Self {
-        Self { name: name.into(), answers: AtomicBool::new(true) }
+    /// `failure` is the class of a failure that says something of the dependency.
+    fn saw(&self, failure: Option<&'static str>, observer: &Observer) {
+        let word = |failing| if failing { "down" } else { "up" };
+        let now = observer.clock.now();
+        let before = {
+            let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+            match failure {
+                None => seen.last_success = Some(now),
+                Some(class) => seen.last_failure = Some((now, class)),
+            }
+            std::mem::replace(&mut seen.failing, failure.is_some())
+        };
+        if before != failure.is_some() {
+            observer.audit.dependency_changed(&self.name, word(before), word(failure.is_some()));
+        }
+    }
+}
+
+/// The dependencies that are watched, by name; those that nobody uses any more fall out.
+#[derive(Clone, Default)]
+pub(super) struct Watched(Arc<Mutex<BTreeMap<String, Weak<Health>>>>);
+
+impl Watched {
+    /// What is seen of a dependency: what was seen before a reload counts on.
+    fn health(&self, name: String) -> Arc<Health> {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(health) = known.get(&name).and_then(Weak::upgrade) {
+            return health;
+        }
+        let health = Arc::new(Health { name: name.clone(), seen: Mutex::default() });
+        known.insert(name, Arc::downgrade(&health));
+        health
     }
 
-    fn saw(&self, answers: bool, audit: Audit) {
-        let word = |answers| if answers { "up" } else { "down" };
-        let before = self.answers.swap(answers, Ordering::Relaxed);
-        if before != answers {
-            audit.dependency_changed(&self.name, word(before), word(answers));
-        }
+    /// What was seen of each.
+    pub(super) fn seen(&self) -> Vec<DependencySeen> {
+        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let seen = |health: Arc<Health>| {
+            let seen = *health.seen.lock().unwrap_or_else(PoisonError::into_inner);
+            DependencySeen {
+                name: health.name.clone(),
+                failing: seen.failing,
+                last_success: seen.last_success,
+                last_failure: seen.last_failure,
+            }
+        };
+        known.values().filter_map(Weak::upgrade).map(seen).collect()
     }
 }
 
@@ -68,13 +112,13 @@ const fn class_word(class: ErrorClass) -> &'static str {
 /// A legacy store that is watched.
 pub(super) struct ObservedStore {
     store: Arc<dyn LegacyStore>,
-    health: Health,
+    health: Arc<Health>,
     observer: Observer,
 }
 
 impl ObservedStore {
     pub(super) fn shared(store: Arc<dyn LegacyStore>, observer: Observer) -> Arc<dyn LegacyStore> {
-        let health = Health::new(format!("legacy {}", store.source()));
+        let health = observer.watched.health(format!("legacy {}", store.source()));
         Arc::new(Self { store, health, observer })
     }
 
@@ -89,7 +133,8 @@ impl ObservedStore {
             Err(error) => class_word(error.class),
         };
         self.observer.metrics.legacy_called(self.store.source().as_str(), word, took);
-        self.health.saw(answer.is_ok(), self.observer.audit);
+        let failure = answer.as_ref().err().map(|error| class_word(error.class));
+        self.health.saw(failure, &self.observer);
         answer
     }
 }
@@ -160,13 +205,14 @@ fn found<T>(answer: &Option<T>) -> &'static str {
 /// Scalekit's directory, watched.
 pub(super) struct ObservedDirectory {
     directory: Arc<dyn Directory>,
-    health: Health,
+    health: Arc<Health>,
     observer: Observer,
 }
 
 impl ObservedDirectory {
     pub(super) fn shared(directory: Arc<dyn Directory>, observer: Observer) -> Arc<dyn Directory> {
-        Arc::new(Self { directory, health: Health::new("scalekit"), observer })
+        let health = observer.watched.health("scalekit".to_owned());
+        Arc::new(Self { directory, health, observer })
     }
 
     async fn watch<T>(
@@ -177,8 +223,8 @@ impl ObservedDirectory {
         let (answer, took) = timed(&self.observer.clock, call).await;
         let word = answer.as_ref().map_or_else(|error| class_word(error.class), |_| "ok");
         self.observer.metrics.scalekit_called(operation, word, took);
-        let unreachable = matches!(&answer, Err(error) if error.class != ErrorClass::Permanent);
-        self.health.saw(!unreachable, self.observer.audit);
+        let failed = answer.as_ref().err().filter(|error| error.class != ErrorClass::Permanent);
+        self.health.saw(failed.map(|error| class_word(error.class)), &self.observer);
         answer
     }
 }
@@ -219,7 +265,7 @@ impl Directory for ObservedDirectory {
             Err(CreateError::Unknown(_)) => ("unknown", false),
         };
         self.observer.metrics.scalekit_called("create_user", word, took);
-        self.health.saw(answers, self.observer.audit);
+        self.health.saw((!answers).then_some(word), &self.observer);
         answer
     }
 

@@ -8,7 +8,6 @@ use super::{Instance, build, pledge};
 use crate::{
     config::{self, AssertionKey, Config, IdentityHeaders},
     identity::Secret,
-    login::Settings,
     proxy::Rules,
     session::KeyRing,
 };
@@ -25,7 +24,7 @@ const NEEDS_RESTART: [(&str, Print); 10] = [
         }
         format!("{public:?}")
     }),
-    ("admin", |config| format!("{:?}", config.admin)),
+    ("admin (all but tokens)", |config| format!("{:?} {:?}", config.admin.listen, config.admin.wrong_tokens)),
     ("upstream", |config| format!("{:?}", config.upstream)),
     ("store", |config| {
         let secrets = match &config.store {
@@ -102,12 +101,9 @@ impl Instance {
         }
         let gate = &self.parts.gate;
         gate.journeys.chain.store(Arc::new(chain));
-        gate.journeys.settings.store(Arc::new(Settings::of(&new)));
+        self.parts.dialing.reload(&new);
         gate.rules.store(Arc::new(Rules::of(&new).keeping(&gate.rules.load())));
-        if old.rollout.dial != new.rollout.dial {
-            self.parts.observer.audit.rollout_changed("configuration", &old.rollout.dial, &new.rollout.dial);
-        }
-        self.parts.metrics.dial_stands(&new.rollout.dial);
+        self.api.take_tokens(&new.admin);
         self.config.store(Arc::new(new));
         Ok(())
     }

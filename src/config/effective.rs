@@ -2,6 +2,7 @@
 //!
 //! Secrets come from what the file said, so that their content cannot get here.
 
+mod admin;
 mod guessing;
 mod legacy;
 mod pages;
@@ -19,7 +20,7 @@ use super::{
 pub(super) fn fill(config: &Config, raw: &Raw, base: &Path) -> Raw {
     Raw {
         public: Some(sections::public(&config.public)),
-        admin: Some(sections::admin(&config.admin)),
+        admin: Some(admin::admin(&config.admin, raw.admin.as_ref(), base)),
         upstream: Some(sections::upstream(&config.upstream)),
         sign_in: Some(sections::sign_in(&config.sign_in)),
         guessing: Some(guessing::guessing(&config.guessing)),

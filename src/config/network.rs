@@ -1,4 +1,4 @@
-//! Sections `public`, `admin`, `upstream`, `store`, `telemetry`: addresses, limits, places.
+//! Sections `public`, `upstream`, `store`, `telemetry`: addresses, limits, places.
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
@@ -78,12 +78,6 @@ impl Default for Limits {
             drain_timeout: Duration::from_secs(30),
         }
     }
-}
-
-/// Section `admin`: health, metrics and control, on its own listener.
-#[derive(Clone, Debug)]
-pub(crate) struct Admin {
-    pub(crate) listen: SocketAddr,
 }
 
 /// Section `upstream`: the application behind us.

@@ -3,6 +3,7 @@
 //! Every value is optional here, so that a file can be read to its end whatever it lacks; `validate` knows what is
 //! required. Unknown keys are errors at every level. The doc comments are the descriptions in the JSON schema.
 
+mod admin;
 mod guessing;
 mod legacy;
 mod network;
@@ -16,16 +17,15 @@ mod session;
 mod sign_in;
 mod tls;
 
+pub(super) use admin::{Admin, AdminRole, AdminToken};
 pub(super) use guessing::{AccountLimit, Guessing, Lockout, Rate, Storm};
 pub(super) use legacy::{
     AssumeVerified, Columns, HashCeilings, HashFile, HashFileKind, Legacy, Mfa, Okta, Source, Sql,
     SqlDialect, UpstreamSource,
 };
-pub(super) use network::{
-    Admin, Cluster, Embedded, Limits, Public, Redis, Sentinel, Store, Telemetry, Upstream,
-};
+pub(super) use network::{Cluster, Embedded, Limits, Public, Redis, Sentinel, Store, Telemetry, Upstream};
 pub(super) use pages::{PageText, Pages, Translation};
-pub(super) use rollout::{Migration, RollbackMode, Rollout, Rule, Rules};
+pub(super) use rollout::{DialSource, Migration, RollbackMode, Rollout, Rule, Rules};
 pub(super) use scalar::{Percent, Size, Span};
 pub(super) use scalekit::{AppHandOff, HandOff, HandOffs, OnExisting, Organization, Scalekit};
 pub(super) use secret::SecretRef;

@@ -4,13 +4,15 @@ use std::time::Duration;
 
 use crate::{
     identity::Secret,
-    rollout::{BucketSalt, Dial},
+    rollout::{BucketSalt, Dial, DialSource},
 };
 
 /// Section `rollout`: where the dial stands.
 #[derive(Clone, Debug)]
 pub(crate) struct RolloutStart {
     pub(crate) dial: Dial,
+    /// Who says where the dial stands once the store has a record.
+    pub(crate) source: DialSource,
     /// Never changes while the ledger has rows.
     pub(crate) salt: BucketSalt,
     /// Key of force tokens; at least 32 bytes. Without it there are none.

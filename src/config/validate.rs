@@ -3,6 +3,7 @@
 //! Each section's function looks at all of its values before it gives up, so that nothing hides behind something
 //! else. Looking at files is part of it: a secret that cannot be read is a problem at its path.
 
+mod admin;
 mod guessing;
 mod legacy;
 mod network;

@@ -62,6 +62,14 @@ pub(crate) struct PersonKey {
     pub(crate) id: LegacyId,
 }
 
+impl PersonKey {
+    /// A key as it is shown: a source has no `:`, so the first one ends it.
+    pub(crate) fn parse(text: &str) -> Option<Self> {
+        let (source, id) = text.split_once(':')?;
+        Some(Self { source: SourceName::parse(source)?, id: LegacyId::parse(id)? })
+    }
+}
+
 impl fmt::Display for PersonKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}", self.source, self.id.as_str())

@@ -7,6 +7,7 @@
 
 mod callback;
 mod migrate;
+mod operate;
 #[cfg(test)]
 mod tests;
 
@@ -15,6 +16,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 
 pub(crate) use callback::Callback;
+pub(crate) use operate::{NotDone, Whom};
 
 use self::migrate::{Migrated, Proven};
 use super::{
@@ -26,7 +28,7 @@ use crate::{
     clock::{Deadline, SharedClock},
     config::HandOff,
     identity::{AccountState, LegacyRecord, LoginName, MfaState, PersonKey, Proof, ProofKind},
-    rollout::{self, Bucket, Decision, Facts, Forced, Known, Lane},
+    rollout::{self, BasisPoints, Bucket, Decision, Facts, Forced, Known, Lane, RuleSubject},
 };
 
 /// How often a crossing is written anew when others write the same row.
@@ -50,6 +52,8 @@ pub(crate) struct Decided {
     pub(crate) decision: Decision,
     pub(crate) bucket: Bucket,
     pub(crate) row: Option<Row>,
+    /// The rule that the decision rests on, where it is one.
+    pub(crate) rule: Option<RuleSubject>,
     migrates: bool,
     settings: Arc<Settings>,
     forced: Option<Forced>,
@@ -66,6 +70,11 @@ impl Decided {
     pub(crate) fn is_open(&self) -> bool {
         let settled = |row: &Row| matches!(row.state, RowState::Done | RowState::Tombstone);
         self.migrates() && !self.row.as_ref().is_some_and(settled)
+    }
+
+    /// The cutover percent that the decision was made by.
+    pub(crate) fn cutover(&self) -> BasisPoints {
+        self.settings.dial.cutover
     }
 
     /// How long the browser's answer may wait for a migration in the legacy lane.
@@ -360,9 +369,10 @@ fn decide_with(
         organization: organization.as_deref(),
         bucket,
     };
-    let decision = rollout::decide(&settings.dial, &facts);
+    let weighed = rollout::weigh(&settings.dial, &facts);
+    let (decision, rule) = (weighed.decision, weighed.rule.cloned());
     let known = if facts.known == Known::SetAside { Known::Nothing } else { facts.known };
-    let lane = rollout::decide(&settings.dial, &Facts { known, ..facts }).lane;
+    let lane = rollout::weigh(&settings.dial, &Facts { known, ..facts }).decision.lane;
     let migrates = lane == Lane::New || settings.dial.migrates(bucket);
-    Decided { name, decision, bucket, row, migrates, settings, forced }
+    Decided { name, decision, bucket, row, rule, migrates, settings, forced }
 }

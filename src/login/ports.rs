@@ -7,7 +7,7 @@ use std::{collections::BTreeMap, fmt, net::IpAddr, sync::Arc, time::Duration};
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
-use super::{Alias, Row};
+use super::{Alias, Counts, People, PeopleFilter, Row};
 use crate::{
     clock::{Deadline, Timestamp},
     identity::{
@@ -370,6 +370,21 @@ pub(crate) trait Ledger: Send + Sync {
 
     /// Whether the ledger has any row.
     async fn is_empty(&self) -> Result<bool, LedgerError>;
+
+    /// People in the order of their keys, from the first one after `after`.
+    async fn list(
+        &self,
+        filter: &PeopleFilter,
+        after: Option<&PersonKey>,
+        limit: usize,
+    ) -> Result<People, LedgerError>;
+
+    /// How many people there are, without going through them.
+    async fn counts(&self) -> Result<Counts, LedgerError>;
+
+    /// Takes rows that an earlier version wrote into lists and counts, where that has not happened, and says how many
+    /// there were.
+    async fn index(&self) -> Result<u64, LedgerError>;
 }
 
 /// Where a migration stands, told as it happens.

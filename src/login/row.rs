@@ -52,15 +52,7 @@ pub(crate) enum RowState {
 
 impl RowState {
     pub(crate) const fn as_str(&self) -> &'static str {
-        match self {
-            Self::None => "none",
-            Self::Claimed => "claimed",
-            Self::Created => "created",
-            Self::Done => "done",
-            Self::Conflict { .. } => "conflict",
-            Self::Ineligible { .. } => "ineligible",
-            Self::Tombstone => "tombstone",
-        }
+        self.stage().as_str()
     }
 }
 

@@ -20,7 +20,6 @@ impl Gate {
     }
 
     /// Ends every session of everybody.
-    #[cfg_attr(not(test), expect(dead_code, reason = "the admin API asks for it"))]
     pub(crate) async fn end_all(&self, why: &'static str) -> Result<usize, SessionStoreError> {
         let ended = self.sessions.store.remove_all().await?;
         for id in &ended {

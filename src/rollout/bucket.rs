@@ -17,6 +17,11 @@ impl Bucket {
         self.0 < points.get()
     }
 
+    /// Its number, for people who look: 0 … 9,999.
+    pub(crate) const fn get(self) -> u16 {
+        self.0
+    }
+
     #[cfg(test)]
     pub(crate) const fn test(number: u16) -> Self {
         Self(number)

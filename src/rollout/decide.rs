@@ -50,6 +50,8 @@ pub(crate) enum Reason {
     Crossed,
     WithinCutover,
     BeyondCutover,
+    /// Would take the new lane, but for the pause.
+    Paused,
 }
 
 impl Reason {
@@ -65,6 +67,7 @@ impl Reason {
             Self::Crossed => "crossed",
             Self::WithinCutover => "within_cutover",
             Self::BeyondCutover => "beyond_cutover",
+            Self::Paused => "paused",
         }
     }
 }
@@ -76,42 +79,59 @@ pub(crate) struct Decision {
     pub(crate) reason: Reason,
 }
 
+/// A decision, and the rule that it rests on where it is one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Weighed<'dial> {
+    pub(crate) decision: Decision,
+    pub(crate) rule: Option<&'dial RuleSubject>,
+}
+
 /// Decides the lane. The first line that applies wins; their order is the contract.
-pub(crate) fn decide(dial: &Dial, facts: &Facts<'_>) -> Decision {
-    let (lane, reason) = match facts.known {
-        Known::Tombstone => (Lane::Legacy, Reason::Tombstone),
-        Known::BornNew => (Lane::New, Reason::BornNew),
-        Known::SetAside => (Lane::Legacy, Reason::SetAside),
+pub(crate) fn weigh<'dial>(dial: &'dial Dial, facts: &Facts<'_>) -> Weighed<'dial> {
+    let (lane, reason, rule) = match facts.known {
+        Known::Tombstone => (Lane::Legacy, Reason::Tombstone, None),
+        Known::BornNew => (Lane::New, Reason::BornNew, None),
+        Known::SetAside => (Lane::Legacy, Reason::SetAside, None),
         Known::Nothing | Known::Crossed => by_dial(dial, facts),
     };
-    Decision { lane, reason }
+    let may_cross = facts.known != Known::Nothing || reason == Reason::ForceToken;
+    if dial.paused && lane == Lane::New && !may_cross {
+        return Weighed { decision: Decision { lane: Lane::Legacy, reason: Reason::Paused }, rule };
+    }
+    Weighed { decision: Decision { lane, reason }, rule }
 }
 
-fn by_dial(dial: &Dial, facts: &Facts<'_>) -> (Lane, Reason) {
+/// The lane alone.
+#[cfg(test)]
+pub(crate) fn decide(dial: &Dial, facts: &Facts<'_>) -> Decision {
+    weigh(dial, facts).decision
+}
+
+fn by_dial<'dial>(dial: &'dial Dial, facts: &Facts<'_>) -> (Lane, Reason, Option<&'dial RuleSubject>) {
     let crossed = facts.known == Known::Crossed;
     if let Some(Forced(lane)) = facts.forced {
-        return (lane, Reason::ForceToken);
+        return (lane, Reason::ForceToken, None);
     }
-    if names_one(&dial.rules.deny, facts) {
-        return (Lane::Legacy, Reason::DenyRule);
+    if let Some(rule) = that_names(&dial.rules.deny, facts) {
+        return (Lane::Legacy, Reason::DenyRule, Some(rule));
     }
-    if names_one(&dial.rules.allow, facts) {
-        return (Lane::New, Reason::AllowRule);
+    if let Some(rule) = that_names(&dial.rules.allow, facts) {
+        return (Lane::New, Reason::AllowRule, Some(rule));
     }
-    if crossed && dial.rollback == RollbackMode::Legacy {
-        return (Lane::Legacy, Reason::RollbackMode);
-    }
-    if crossed {
-        return (Lane::New, Reason::Crossed);
-    }
-    if facts.bucket.is_within(dial.cutover) {
-        return (Lane::New, Reason::WithinCutover);
-    }
-    (Lane::Legacy, Reason::BeyondCutover)
+    let (lane, reason) = if crossed && dial.rollback == RollbackMode::Legacy {
+        (Lane::Legacy, Reason::RollbackMode)
+    } else if crossed {
+        (Lane::New, Reason::Crossed)
+    } else if facts.bucket.is_within(dial.cutover) {
+        (Lane::New, Reason::WithinCutover)
+    } else {
+        (Lane::Legacy, Reason::BeyondCutover)
+    };
+    (lane, reason, None)
 }
 
-fn names_one(rules: &[RuleSubject], facts: &Facts<'_>) -> bool {
-    rules.iter().any(|rule| match rule {
+fn that_names<'dial>(rules: &'dial [RuleSubject], facts: &Facts<'_>) -> Option<&'dial RuleSubject> {
+    rules.iter().find(|rule| match rule {
         RuleSubject::Person(name) => name == facts.canonical,
         RuleSubject::Domain(name) => facts.domain == Some(name),
         RuleSubject::Organization(name) => facts.organization == Some(name),

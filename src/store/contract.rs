@@ -1,6 +1,8 @@
 //! What every store has to keep, as suites that each implementation passes.
 
 mod counts;
+mod flags;
+mod people;
 mod redis;
 mod servers;
 mod shapes;
@@ -10,7 +12,7 @@ use std::time::Duration;
 use crate::{
     clock::Timestamp,
     identity::{CanonicalEmail, ExternalId, LegacyId, PersonKey, SourceName},
-    login::{Alias, ClaimAnswer, Ledger, LedgerError, Origin, Row, RowState, UserId},
+    login::{Alias, ClaimAnswer, Flags as _, Ledger, LedgerError, Origin, Row, RowState, UserId},
     rollout::Bucket,
     session::{Digest, Flow, FlowStore, Renewal, Session, SessionFacts, SessionStore, Settled, Whose},
     store::{Embedded, Meta},
@@ -265,6 +267,14 @@ async fn the_embedded_store_keeps_the_session_contract() {
 async fn the_embedded_store_keeps_the_refresh_contract() {
     let path = file("refreshes");
     refreshes(&Embedded::open(&path, "one").unwrap()).await;
+    std::fs::remove_file(&path).unwrap();
+}
+
+#[tokio::test]
+async fn the_embedded_store_keeps_the_flags_contract() {
+    let path = file("flags");
+    flags::flags(&Embedded::open(&path, "one").unwrap()).await;
+    assert!(Embedded::open(&path, "two").unwrap().flags().await.unwrap().is_some(), "a restart keeps it");
     std::fs::remove_file(&path).unwrap();
 }
 

@@ -4,8 +4,10 @@
 //! process that opens the file is alone with it, so the claims of earlier processes are void: after a crash nobody
 //! waits for a lease.
 
+mod flags;
 mod glance;
 mod ledger;
+mod people;
 mod sessions;
 
 use std::{

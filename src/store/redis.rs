@@ -10,9 +10,11 @@
 
 mod connection;
 mod counts;
+mod flags;
 mod ledger;
 mod link;
 mod meta;
+mod people;
 mod reach;
 mod script;
 mod sessions;

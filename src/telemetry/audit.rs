@@ -170,10 +170,12 @@ impl Audit {
             rollout.migrate.new = %new.migrate(),
             rollout.rollback.old = rollback_name(old.rollback),
             rollout.rollback.new = rollback_name(new.rollback),
+            rollout.paused.old = old.paused,
+            rollout.paused.new = new.paused,
             rollout.rules.old = old.rules.deny.len() + old.rules.allow.len(),
             rollout.rules.new = new.rules.deny.len() + new.rules.allow.len(),
             rollout.rules.changed = old.rules != new.rules,
-            "rollout changed from {} to {}", old.cutover, new.cutover,
+            "rollout changed from {} to {}{}", old.cutover, new.cutover, if new.paused { ", paused" } else { "" },
         );
     }
 
@@ -257,6 +259,30 @@ impl Audit {
         );
     }
 
+    /// A call of the admin API was refused; `why` is `wrong_token`, or `limit` when the address is not listened to for
+    /// a while.
+    pub(crate) fn admin_refused(self, why: &'static str, client: IpAddr) {
+        warn!(
+            target: AUDIT,
+            event = "admin_refused",
+            admin.why = why,
+            client.address = self.addresses.show(client),
+            "call of the admin API refused: {why}",
+        );
+    }
+
+    /// Somebody changed something about one person, or without a subject about everybody; `who` is a token's name.
+    pub(crate) fn admin_changed(self, who: &str, what: &'static str, subject: Option<&Subject>) {
+        info!(
+            target: AUDIT,
+            event = "admin_changed",
+            admin.who = who,
+            admin.what = what,
+            login.subject = subject.map(tracing::field::display),
+            "an operator changed something: {what}",
+        );
+    }
+
     /// A changed configuration is in force.
     pub(crate) fn config_reloaded(self) {
         info!(target: AUDIT, event = "config_reloaded", "configuration reloaded");
@@ -327,6 +353,9 @@ mod tests {
             audit.sessions_revoked(None, 9, "everybody");
             audit.callback_refused("email_unverified", client);
             audit.force_token_used(Lane::Legacy, client);
+            audit.admin_refused("wrong_token", client);
+            audit.admin_changed("on-call", "tombstone", Some(&subject));
+            audit.admin_changed("on-call", "end_all_sessions", None);
             audit.config_reloaded();
             audit.config_refused(3);
         })
@@ -335,7 +364,7 @@ mod tests {
     #[test]
     fn no_event_shows_a_person_or_a_whole_address() {
         let text = every_event(AddressPolicy::Network);
-        assert_eq!(text.lines().count(), 21);
+        assert_eq!(text.lines().count(), 24);
         assert!(!text.contains("canary") && !text.contains("203.0.113.77"), "{text}");
         assert!(!text.contains('@'), "{text}");
         assert!(text.contains("203.0.113.0/24"));
@@ -353,7 +382,7 @@ mod tests {
             assert!(event["event"].is_string() && event["time"].as_str().unwrap().ends_with('Z'), "{line}");
             people += usize::from(event["login.subject"] == subject.as_str());
         }
-        assert_eq!(people, 11);
+        assert_eq!(people, 12);
     }
 
     #[test]

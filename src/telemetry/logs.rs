@@ -4,6 +4,7 @@
 
 mod layer;
 mod line;
+mod recent;
 
 use std::{io::Write as _, panic::Location, sync::Arc};
 
@@ -14,6 +15,8 @@ use tracing_subscriber::{
     layer::SubscriberExt as _,
     util::SubscriberInitExt as _,
 };
+
+pub(crate) use recent::{AuditEvent, KEPT_EVENTS, recent_events};
 
 use self::{layer::Lines, line::Line};
 use crate::{

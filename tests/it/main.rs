@@ -9,6 +9,7 @@
     reason = "a test's own tools may panic: a panic is how a test fails"
 )]
 
+mod admin_api;
 mod architecture;
 mod bad_answers;
 mod bad_input;

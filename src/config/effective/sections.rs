@@ -7,12 +7,12 @@ use url::Url;
 use super::whole;
 use crate::{
     config::{
-        Admin, Answer, AssertionKey, ClientKind, FieldNames, HandOff, IdentityHeaders, Migration, OnExisting,
+        Answer, AssertionKey, ClientKind, FieldNames, HandOff, IdentityHeaders, Migration, OnExisting,
         Pointer, Public, RedisShape, RolloutStart, RoutePath, Scalekit, Sentinels, SessionSettings, SignIn,
         SignInRoute, Signal, Store, Telemetry, Tls, TlsVersion, Upstream, UserValue, WhoAmI,
         raw::{self, Percent, Size, Span},
     },
-    rollout::{RollbackMode, RuleSubject},
+    rollout::{DialSource, RollbackMode, RuleSubject},
 };
 
 fn count(number: usize) -> Option<u32> {
@@ -78,10 +78,6 @@ fn tls(tls: &Tls) -> raw::Tls {
         }),
         handshake_timeout: Some(Span(tls.handshake_timeout)),
     }
-}
-
-pub(super) fn admin(admin: &Admin) -> raw::Admin {
-    raw::Admin { listen: Some(admin.listen) }
 }
 
 pub(super) fn upstream(upstream: &Upstream) -> raw::Upstream {
@@ -225,6 +221,10 @@ pub(super) fn rollout(rollout: &RolloutStart, raw: Option<&raw::Rollout>, base: 
     };
     let dial = &rollout.dial;
     raw::Rollout {
+        source: Some(match rollout.source {
+            DialSource::Store => raw::DialSource::Store,
+            DialSource::File => raw::DialSource::File,
+        }),
         cutover: Some(Percent(dial.cutover)),
         migrate: Some(Percent(dial.migrate())),
         rollback_mode: Some(match dial.rollback {

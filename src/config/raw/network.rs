@@ -1,4 +1,4 @@
-//! Sections `public`, `admin`, `upstream`, `store`, `telemetry`.
+//! Sections `public`, `upstream`, `store`, `telemetry`.
 
 use std::net::SocketAddr;
 
@@ -74,15 +74,6 @@ pub(in crate::config) struct Limits {
     pub(in crate::config) drain_wait: Option<Span>,
     /// How long started requests may take after that. Default `30s`.
     pub(in crate::config) drain_timeout: Option<Span>,
-}
-
-/// Health, metrics and control.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub(in crate::config) struct Admin {
-    /// Address and port to listen on; never reachable from outside. Default `127.0.0.1:9090`.
-    #[schemars(with = "Option<String>")]
-    pub(in crate::config) listen: Option<SocketAddr>,
 }
 
 /// The application behind Crossfade.

@@ -5,10 +5,12 @@ use serde::{Deserialize, Serialize};
 
 use super::{Percent, SecretRef, Span};
 
-/// Where the dial stands at the start.
+/// Where the dial stands at the start, and who may turn it.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(in crate::config) struct Rollout {
+    /// Who says where the dial stands. Default `store`.
+    pub(in crate::config) source: Option<DialSource>,
     /// Share of people whose sign-ins take the new lane. Default `0%`.
     pub(in crate::config) cutover: Option<Percent>,
     /// Share of people who are created in Scalekit when they sign in, whatever their lane; never less than `cutover`.
@@ -23,6 +25,15 @@ pub(in crate::config) struct Rollout {
     pub(in crate::config) force_key: Option<SecretRef>,
     /// Come before the percentage.
     pub(in crate::config) rules: Option<Rules>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(in crate::config) enum DialSource {
+    /// The store, from the first change through the admin API on; this file gives the start value and the rules.
+    Store,
+    /// This file alone: what the store holds is ignored, and the admin API refuses changes.
+    File,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]

@@ -193,6 +193,25 @@ fn the_public_side_is_safe_or_refused() {
         "admin: {listen: '127.0.0.1:8080'}\npublic:\n",
         &["admin.listen: is the public"],
     );
+    expect_changed(
+        "public:\n",
+        "admin:
+  tokens:
+    - {name: a b, role: viewer, token: {env: KEY}}
+    - {role: operator, token: {env: CLIENT_SECRET}}
+    - {name: one, role: viewer, token: {env: KEY}}
+    - {name: one, role: viewer, token: {env: KEY}}
+  wrong_tokens: {tries: 0}
+public:\n",
+        &[
+            "admin.tokens[0].name: must be 1 to 64 letters",
+            "admin.tokens[1].name: is missing",
+            "admin.tokens[1].token: is shorter than 32 bytes",
+            "admin.tokens[3].name: is there twice",
+            "admin.tokens[3].token: is the same token",
+            "admin.wrong_tokens.tries: must be above 0",
+        ],
+    );
 }
 
 #[test]

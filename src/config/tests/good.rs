@@ -47,6 +47,15 @@ fn values_mean_what_they_say() {
     let config = good(&text).config;
     assert_eq!(config.rollout.dial.cutover, BasisPoints::new(1250).unwrap());
     assert_eq!(config.rollout.dial.migrate(), BasisPoints::new(5000).unwrap());
+    let admin =
+        "admin: {tokens: [{name: on-call, role: operator, token: {env: KEY}}], wrong_tokens: {tries: 3}}";
+    let loaded = good(&format!("{MINIMAL}{admin}\n"));
+    assert_eq!(loaded.config.admin.tokens[0].role, crate::config::AdminRole::Operator);
+    assert_eq!(
+        (loaded.config.admin.wrong_tokens.tries, loaded.config.admin.wrong_tokens.per.as_secs()),
+        (3, 60)
+    );
+    assert!(!loaded.effective().contains("canary") && loaded.effective().contains("on-call"));
     assert_eq!(config.session.idle, Duration::from_secs(90));
     assert_eq!(config.session.refresh_after, Some(Duration::from_hours(1)));
     assert_eq!((config.public.limits.body_bytes, config.public.limits.head_bytes), (1 << 30, 4096));

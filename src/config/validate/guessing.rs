@@ -47,7 +47,7 @@ impl Check<'_> {
         AccountLimit { failures, window, first_delay, longest_delay }
     }
 
-    fn rate(&mut self, at: &At, raw: Option<raw::Rate>, default: Rate) -> Rate {
+    pub(super) fn rate(&mut self, at: &At, raw: Option<raw::Rate>, default: Rate) -> Rate {
         let Some(raw) = raw else { return default };
         let tries = raw.tries.unwrap_or(default.tries);
         if tries == 0 {

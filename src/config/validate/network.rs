@@ -1,4 +1,4 @@
-//! Sections `public`, `admin`, `upstream`, `telemetry`.
+//! Sections `public`, `upstream`, `telemetry`.
 
 use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr},
@@ -11,7 +11,7 @@ use url::Url;
 
 use super::{Check, is_loopback, text::is_token_byte};
 use crate::config::{
-    Admin, Limits, Public, Telemetry, Upstream,
+    Limits, Public, Telemetry, Upstream,
     problem::At,
     raw::{self, Size},
 };
@@ -179,21 +179,6 @@ impl Check<'_> {
             }
         }
         limits
-    }
-
-    pub(super) fn admin(&mut self, raw: Option<raw::Admin>, public: Option<&Public>) -> Admin {
-        let at = At::section("admin").key("listen");
-        let default = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9090);
-        let listen = raw.and_then(|raw| raw.listen).unwrap_or(default);
-        let public = public.map(|public| public.listen).filter(|public| public.port() != 0);
-        if let Some(public) = public {
-            let overlap =
-                public.ip() == listen.ip() || public.ip().is_unspecified() || listen.ip().is_unspecified();
-            if overlap && public.port() == listen.port() {
-                self.problem(&at, "is the public listener: give it a port of its own");
-            }
-        }
-        Admin { listen }
     }
 
     pub(super) fn upstream(&mut self, raw: Option<raw::Upstream>) -> Option<Upstream> {

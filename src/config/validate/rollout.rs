@@ -4,7 +4,7 @@ use super::Check;
 use crate::{
     config::{Migration, RolloutStart, problem::At, raw},
     identity::LoginName,
-    rollout::{BasisPoints, BucketSalt, Dial, RollbackMode, RuleSubject, Rules},
+    rollout::{BasisPoints, BucketSalt, Dial, DialSource, RollbackMode, RuleSubject, Rules},
 };
 
 impl Check<'_> {
@@ -44,7 +44,12 @@ impl Check<'_> {
             Some(raw::RollbackMode::Keep) | None => RollbackMode::Keep,
             Some(raw::RollbackMode::Legacy) => RollbackMode::Legacy,
         };
+        let source = match raw.source {
+            Some(raw::DialSource::Store) | None => DialSource::Store,
+            Some(raw::DialSource::File) => DialSource::File,
+        };
         Some(RolloutStart {
+            source,
             dial: Dial::new(cutover, migrate, rollback, Rules { deny, allow }),
             salt: BucketSalt::new(salt?.expose().as_bytes()),
             force_key: force_key.flatten(),

@@ -7,11 +7,16 @@ use std::{
     time::Duration,
 };
 
-use super::{LEASE, NOW, a_session, claimed, counts, fresh, ledger, meta, refreshes, sessions};
+use super::{
+    LEASE, NOW, a_session, claimed, counts, flags, fresh, ledger, meta, people, refreshes, sessions,
+};
 use crate::{
     clock::{Deadline, SystemClock, TestClock, Timestamp},
     config::{RedisAddress, RedisShape, RedisStore},
-    login::{Alias, ClaimAnswer, Ledger as _, LedgerError, Limit, Row, Tried, TryCounter as _},
+    login::{
+        Alias, ClaimAnswer, Flags as _, FlagsError, Ledger as _, LedgerError, Limit, Replaced, Row, Tried,
+        TryCounter as _,
+    },
     session::{Digest, Flow, FlowStore as _, Renewal, Session, SessionStore as _, Whose},
     store::{Meta as _, Redis, SharedCounts},
 };
@@ -137,6 +142,29 @@ async fn redis_keeps_the_ledger_contract() {
 }
 
 #[tokio::test]
+async fn redis_keeps_the_contract_of_lists() {
+    let server = Server::start();
+    people::people(&server.store("one").await).await;
+}
+
+#[tokio::test]
+async fn rows_from_before_there_were_counts_are_counted_later() {
+    let server = Server::start();
+    let store = server.store("one").await;
+    let forget = async || {
+        let keys: Vec<String> = server.ask(&["KEYS", "test:{ledger}:*"]).await;
+        for key in keys {
+            if key.contains(":rows:") {
+                server.ask::<()>(&["DEL", &key]).await;
+            } else if key.contains(":row:") {
+                server.ask::<()>(&["HDEL", &key, "tally"]).await;
+            }
+        }
+    };
+    people::uncounted(&store, forget).await;
+}
+
+#[tokio::test]
 async fn redis_keeps_the_session_contract() {
     let server = Server::start();
     sessions(&server.store("one").await).await;
@@ -152,6 +180,20 @@ async fn redis_keeps_the_refresh_contract() {
 async fn redis_keeps_the_contract_of_its_own_values() {
     let server = Server::start();
     meta(&server.store("one").await).await;
+}
+
+#[tokio::test]
+async fn redis_keeps_the_flags_contract() {
+    let server = Server::start();
+    let store = server.store("one").await;
+    flags::flags(&store).await;
+
+    // What cannot be read is no record, and is mended by the next change over its version.
+    let kept = store.flags().await.unwrap().unwrap();
+    let _: i64 = server.ask(&["HSET", "test:flags", "state", "{"]).await;
+    assert!(matches!(store.flags().await, Err(FlagsError::Unreadable(_))));
+    assert_eq!(store.replace_flags(kept.version, &kept).await.unwrap(), Replaced::Done);
+    assert_eq!(store.flags().await.unwrap(), Some(kept));
 }
 
 /// Unlike with a file: another process may live, whatever its name.

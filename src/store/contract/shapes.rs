@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{
-    NOW, claimed, counts, fresh, ledger, meta, redis as parts, refreshes,
+    NOW, claimed, counts, flags, fresh, ledger, meta, people, redis as parts, refreshes,
     servers::{
         Cluster, MASTER, Node, PASSWORD, PREFIX, SENTINEL_PASSWORD, TLS, USER, Watched, single, until,
     },
@@ -70,6 +70,8 @@ async fn keeps_the_contract(settings: &RedisStore) {
     sessions(&store(&with("sessions")).await).await;
     refreshes(&store(&with("refreshes")).await).await;
     meta(&store(&with("meta")).await).await;
+    people::people(&store(&with("people")).await).await;
+    flags::flags(&store(&with("flags")).await).await;
     let shared = SharedCounts::new(store(&with("counts")).await, TestClock::at(NOW));
     let other = SharedCounts::new(store(&with("counts")).await, TestClock::at(NOW));
     let rules = counts::rules();

@@ -5,12 +5,12 @@ use std::time::Duration;
 use async_trait::async_trait;
 use redb::{ReadableTable, ReadableTableMetadata as _, TableDefinition, WriteTransaction};
 
-use super::{Embedded, StoreError};
+use super::{Embedded, StoreError, people};
 use crate::{
     clock::Timestamp,
     identity::PersonKey,
-    login::{Alias, Claim, ClaimAnswer, Ledger, LedgerError, Row},
-    store::alias_key,
+    login::{Alias, Claim, ClaimAnswer, Counts, Ledger, LedgerError, People, PeopleFilter, Row},
+    store::{alias_key, people::list},
 };
 
 pub(super) const ROWS: TableDefinition<&str, &[u8]> = TableDefinition::new("rows");
@@ -19,10 +19,10 @@ const ALIASES: TableDefinition<&str, &str> = TableDefinition::new("aliases");
 pub(super) fn make_tables(transaction: &WriteTransaction) -> Result<(), redb::Error> {
     transaction.open_table(ROWS)?;
     transaction.open_table(ALIASES)?;
-    Ok(())
+    people::make_tables(transaction)
 }
 
-fn load(
+pub(super) fn load(
     table: &impl ReadableTable<&'static str, &'static [u8]>,
     key: &str,
 ) -> Result<Option<Row>, StoreError> {
@@ -63,6 +63,9 @@ impl Ledger for Embedded {
             row.claim = Some(Claim { holder, until: now.after(lease) });
             row.fence += 1;
             row.version += 1;
+            if row.version == 1 {
+                people::recount(transaction, &key, None, row.counted_as())?;
+            }
             rows.insert(key.as_str(), serde_json::to_vec(&row)?.as_slice())?;
             Ok(ClaimAnswer::Granted(Box::new(row)))
         });
@@ -76,6 +79,24 @@ impl Ledger for Embedded {
 
     async fn is_empty(&self) -> Result<bool, LedgerError> {
         Ok(self.read(|transaction| Ok(transaction.open_table(ROWS)?.is_empty()?)).await?)
+    }
+
+    async fn list(
+        &self,
+        filter: &PeopleFilter,
+        after: Option<&PersonKey>,
+        limit: usize,
+    ) -> Result<People, LedgerError> {
+        list(filter, after, limit, |span| self.names(span), |names| self.rows(names)).await
+    }
+
+    async fn counts(&self) -> Result<Counts, LedgerError> {
+        self.counted().await
+    }
+
+    /// Done when the file is opened: nobody else can be writing then.
+    async fn index(&self) -> Result<u64, LedgerError> {
+        Ok(0)
     }
 }
 
@@ -101,6 +122,7 @@ fn replace(transaction: &WriteTransaction, mut row: Row) -> Result<Row, StoreErr
         aliases.insert(alias.as_str(), key.as_str())?;
     }
     row.version += 1;
+    people::recount(transaction, &key, stored.as_ref().map(Row::counted_as), row.counted_as())?;
     rows.insert(key.as_str(), serde_json::to_vec(&row)?.as_slice())?;
     Ok(row)
 }

@@ -12,12 +12,14 @@ use super::{Failure, Redis, script::Script};
 use crate::{
     clock::Timestamp,
     identity::PersonKey,
-    login::{Alias, Claim, ClaimAnswer, Ledger, LedgerError, Row},
-    store::alias_key,
+    login::{Alias, Claim, ClaimAnswer, Counts, Ledger, LedgerError, People, PeopleFilter, Row},
+    store::{alias_key, people},
 };
 
-static CLAIM: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("claim.lua")));
-static WRITE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("write.lua")));
+static CLAIM: LazyLock<Script> =
+    LazyLock::new(|| Script::new(concat!(include_str!("tally.lua"), include_str!("claim.lua"))));
+static WRITE: LazyLock<Script> =
+    LazyLock::new(|| Script::new(concat!(include_str!("tally.lua"), include_str!("write.lua"))));
 static FIND: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("find.lua")));
 
 pub(super) const ROWS: &str = "{ledger}:rows";
@@ -25,11 +27,11 @@ const ROW: &str = "{ledger}:row:";
 const ALIAS: &str = "{ledger}:alias:";
 
 /// A row's fields, in the order of [`FIELDS`].
-type Fields = (Option<Vec<u8>>, Option<u64>, Option<u64>, Option<String>, Option<u64>);
+pub(super) type Fields = (Option<Vec<u8>>, Option<u64>, Option<u64>, Option<String>, Option<u64>);
 
-const FIELDS: [&str; 5] = ["row", "version", "fence", "holder", "until"];
+pub(super) const FIELDS: [&str; 5] = ["row", "version", "fence", "holder", "until"];
 
-fn read((row, version, fence, holder, until): Fields) -> Result<Option<Row>, Failure> {
+pub(super) fn read((row, version, fence, holder, until): Fields) -> Result<Option<Row>, Failure> {
     let Some(row) = row else { return Ok(None) };
     let row: Row = serde_json::from_slice(&row)?;
     let claim =
@@ -38,7 +40,7 @@ fn read((row, version, fence, holder, until): Fields) -> Result<Option<Row>, Fai
 }
 
 impl Redis {
-    fn row_key(&self, name: &str) -> String {
+    pub(super) fn row_key(&self, name: &str) -> String {
         format!("{}{ROW}{name}", self.prefix)
     }
 
@@ -70,7 +72,10 @@ impl Ledger for Redis {
         let mut script = CLAIM.key(self.row_key(&name));
         script.key(self.key(ROWS));
         script.arg(now.millis()).arg(now.after(lease).millis()).arg(&*self.holder);
-        script.arg(serde_json::to_vec(fresh).map_err(Failure::from)?).arg(name);
+        script
+            .arg(serde_json::to_vec(fresh).map_err(Failure::from)?)
+            .arg(name)
+            .arg(fresh.counted_as().to_string());
         let claimed =
             self.run(|mut connection| async move { Ok(script.invoke_async(&mut connection).await?) });
         let (is_granted, fields): (bool, Fields) = claimed.await?;
@@ -92,6 +97,7 @@ impl Ledger for Redis {
         for alias in &row.aliases {
             script.arg(alias_key(alias));
         }
+        script.arg(row.counted_as().to_string());
         let answer = self.run(|mut connection| async move {
             let answer: String = script.invoke_async(&mut connection).await?;
             match answer.as_str() {
@@ -106,6 +112,23 @@ impl Ledger for Redis {
 
     async fn is_empty(&self) -> Result<bool, LedgerError> {
         Ok(self.people().await? == 0)
+    }
+
+    async fn list(
+        &self,
+        filter: &PeopleFilter,
+        after: Option<&PersonKey>,
+        limit: usize,
+    ) -> Result<People, LedgerError> {
+        people::list(filter, after, limit, |span| self.names(span), |names| self.rows(names)).await
+    }
+
+    async fn counts(&self) -> Result<Counts, LedgerError> {
+        self.counted().await
+    }
+
+    async fn index(&self) -> Result<u64, LedgerError> {
+        self.index_rows().await
     }
 }
 

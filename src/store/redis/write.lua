@@ -1,12 +1,12 @@
 -- Replaces a row and its aliases, all or nothing.
 -- KEYS: the row, the set of all rows. ARGV: the version and fence it must have, the new row, its holder and the end of
--- its lease (both empty: nobody's), the row's own name, what an alias's key begins with, then the aliases.
+-- its lease (both empty: nobody's), the row's own name, what an alias's key begins with, the aliases, and its tally.
 local stored = redis.call('HMGET', KEYS[1], 'version', 'fence', 'aliases')
 if (stored[1] or '0') ~= ARGV[1] or (stored[2] or '0') ~= ARGV[2] then
   return 'overtaken'
 end
 local wanted = {}
-for place = 8, #ARGV do
+for place = 8, #ARGV - 1 do
   local holder = redis.call('GET', ARGV[7] .. ARGV[place])
   if holder and holder ~= ARGV[6] then
     return 'alias taken'
@@ -29,4 +29,5 @@ else
   redis.call('HSET', KEYS[1], 'holder', ARGV[4], 'until', ARGV[5])
 end
 redis.call('SADD', KEYS[2], ARGV[6])
+tally(KEYS[1], KEYS[2], ARGV[6], ARGV[#ARGV])
 return 'written'

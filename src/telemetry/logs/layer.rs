@@ -17,7 +17,7 @@ use tracing_subscriber::{
     registry::{LookupSpan, Scope},
 };
 
-use super::{Format, Sink, line::Line};
+use super::{AUDIT, Format, Sink, line::Line, recent};
 use crate::clock::SharedClock;
 
 /// Writes one line an event.
@@ -63,6 +63,9 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Lines {
             ("log.module_path" | "log.file" | "log.line", _) => {}
             (name, value) => line.field(name, value),
         }));
+        if *metadata.level() <= tracing::Level::INFO && metadata.target() == AUDIT {
+            recent::keep(line.fields());
+        }
         (self.sink)(&line.write(self.format));
     }
 }

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 use tracing::Level;
 
 use super::{super::redact::one_line, Format};
@@ -40,6 +40,13 @@ impl Line {
             Some((_, old)) => *old = value,
             None => self.fields.push((name, value)),
         }
+    }
+
+    /// The line as an object.
+    pub(super) fn fields(&self) -> Map<String, Value> {
+        let fixed = [("time", self.time.to_string()), ("message", self.message.clone())];
+        let fixed = fixed.into_iter().map(|(name, value)| (name.to_owned(), Value::from(value)));
+        fixed.chain(self.fields.iter().cloned()).collect()
     }
 
     /// The line with its end.

@@ -23,6 +23,9 @@ pub(crate) struct Parts {
     pub(crate) python: PathBuf,
     /// A Python that has Scalekit's SDK.
     pub(crate) python_of_sdk: PathBuf,
+    /// The program that asks an API what its document promises; `None` in a list of an earlier version.
+    #[serde(default)]
+    pub(crate) schemathesis: Option<PathBuf>,
     pub(crate) node: PathBuf,
     /// The Django project's folder.
     pub(crate) django: PathBuf,

@@ -1,0 +1,281 @@
+//! People: lists and counts, one person's row, and what an operator does about them.
+
+use std::collections::BTreeMap;
+
+use axum::http::{Method, StatusCode};
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{
+    events::{self, AuditEvent},
+    operation::{Call, Nothing, Operation, change, read},
+    problem::Problem,
+    show::{PersonRow, PersonSummary},
+    words::{Key, Person, State, Time},
+};
+use crate::{
+    config::AdminRole,
+    identity::{PersonKey, SourceName},
+    login::{LedgerError, NotDone, PeopleFilter, Row, Stage, Whom},
+    session::Whose,
+    telemetry::with_causes,
+};
+
+const LIMIT: u32 = 50;
+const MOST: u32 = 500;
+
+/// Events that are told with one person.
+const EVENTS_OF_ONE: usize = 100;
+
+pub(super) fn operations() -> Vec<Operation> {
+    vec![
+        read("/people", "list_people", "People in the order of their keys", list),
+        read("/people/counts", "count_people", "How many people there are, and where they stand", count),
+        read("/person", "show_person", "One person by their key; operators also see their names", show)
+            .may_answer(StatusCode::NOT_FOUND, "Nobody has this key"),
+        change(Method::POST, "/people/find", "find_person", "One person by name or key", find)
+            .may_answer(StatusCode::NOT_FOUND, "Nobody of that name has a row"),
+        change(
+            Method::POST,
+            "/people/retry",
+            "retry_person",
+            "Lets somebody who was set aside be judged anew at their next sign-in",
+            retry,
+        )
+        .may_answer(StatusCode::NOT_FOUND, "Nobody of that name has a row")
+        .may_answer(StatusCode::CONFLICT, "They are not set aside, or somebody works on them"),
+        change(
+            Method::POST,
+            "/people/tombstone",
+            "remove_person",
+            "Removes a person for good: all their names are closed and their sessions end at once",
+            remove,
+        )
+        .may_answer(
+            StatusCode::NOT_FOUND,
+            "Neither the ledger nor a legacy store knows exactly one such person",
+        )
+        .may_answer(StatusCode::CONFLICT, "Somebody else keeps writing their row"),
+    ]
+}
+
+/// Whom to list; without any of these, everybody.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Wanted {
+    /// Only those who stand there.
+    state: Option<State>,
+    /// Only those of this legacy source.
+    #[schemars(regex(pattern = "^[a-z0-9][a-z0-9_-]{0,31}$"))]
+    source: Option<String>,
+    /// Only those who crossed or were born new, or only the others.
+    pinned: Option<bool>,
+    /// Only those whose row was last changed before.
+    updated_before: Option<Time>,
+    /// Only those whose row was last changed at this time or later.
+    updated_since: Option<Time>,
+    /// `next` of the part before.
+    #[schemars(length(max = 512))]
+    cursor: Option<String>,
+    /// How many at most; 50 unless told.
+    #[schemars(range(min = 1, max = 500))]
+    limit: Option<u32>,
+}
+
+/// A part of the list.
+#[derive(Serialize, JsonSchema)]
+struct PeopleList {
+    people: Vec<PersonSummary>,
+    /// The cursor of the next part; absent in the last one. A part may be short and still have a next one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next: Option<String>,
+}
+
+async fn list(call: Call<Wanted>) -> Result<PeopleList, Problem> {
+    let wanted = &call.input;
+    let limit = wanted.limit.unwrap_or(LIMIT);
+    if !(1..=MOST).contains(&limit) {
+        return Err(Problem::invalid_query(format!("limit: must be between 1 and {MOST}")));
+    }
+    let source = wanted.source.as_deref().map(|source| {
+        SourceName::parse(source)
+            .ok_or_else(|| Problem::invalid_query("source: must be the name of a configured source"))
+    });
+    let time = |time: &Option<Time>, name| time.as_ref().map(|time| time.read(name)).transpose();
+    let filter = PeopleFilter {
+        stages: wanted.state.map(Stage::from).into_iter().collect(),
+        source: source.transpose()?,
+        is_pinned: wanted.pinned,
+        updated_before: time(&wanted.updated_before, "updated_before")?,
+        updated_since: time(&wanted.updated_since, "updated_since")?,
+    };
+    let after = wanted.cursor.as_deref().map(|cursor| {
+        read_cursor(cursor).ok_or_else(|| Problem::invalid_query("cursor: is none that was given out here"))
+    });
+    let after = after.transpose()?;
+    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+    let people = call.control.gate.journeys.ledger.list(&filter, after.as_ref(), limit).await;
+    let people = people.map_err(|error| unavailable(&error))?;
+    let recorder = &call.control.gate.recorder;
+    let shown = people.rows.iter().map(|row| PersonSummary::of(row, &recorder.subject_of(row)));
+    Ok(PeopleList { people: shown.collect(), next: people.next.as_ref().map(cursor_of) })
+}
+
+fn cursor_of(key: &PersonKey) -> String {
+    URL_SAFE_NO_PAD.encode(key.to_string())
+}
+
+fn read_cursor(cursor: &str) -> Option<PersonKey> {
+    PersonKey::parse(&String::from_utf8(URL_SAFE_NO_PAD.decode(cursor).ok()?).ok()?)
+}
+
+/// How many people have a row.
+#[derive(Serialize, JsonSchema)]
+struct PeopleCounts {
+    all: u64,
+    by_state: BTreeMap<State, u64>,
+    /// Crossed, or born new: the percentage does not move them.
+    pinned: u64,
+    /// Neither pinned nor removed.
+    unpinned: u64,
+}
+
+async fn count(call: Call<Nothing>) -> Result<PeopleCounts, Problem> {
+    let counts = call.control.gate.journeys.ledger.counts().await.map_err(|error| unavailable(&error))?;
+    Ok(PeopleCounts {
+        all: counts.all(),
+        by_state: Stage::ALL.into_iter().map(|stage| (stage.into(), counts.in_stage(stage))).collect(),
+        pinned: counts.pinned(),
+        unpinned: counts.unpinned(),
+    })
+}
+
+/// One person.
+#[derive(Serialize, JsonSchema)]
+struct PersonShown {
+    person: PersonRow,
+    /// What this replica logged of them last, the newest first. Other replicas know more.
+    events: Vec<AuditEvent>,
+    /// From where the events are: this process, since it began.
+    events_of: events::Extent,
+}
+
+impl PersonShown {
+    fn of<Input>(row: &Row, call: &Call<Input>) -> Self {
+        let subject = call.control.gate.recorder.subject_of(row);
+        let names = call.caller.role >= AdminRole::Operator;
+        let of_key = call.control.gate.recorder.subjects.subject(&row.key.to_string());
+        let events = events::of_subjects(&[&subject.to_string(), &of_key.to_string()], EVENTS_OF_ONE);
+        Self { person: PersonRow::of(row, &subject, names), events, events_of: events::Extent::default() }
+    }
+}
+
+async fn show(call: Call<Key>) -> Result<PersonShown, Problem> {
+    let Some(key) = call.input.read() else {
+        return Err(Problem::invalid_query(
+            "source and id: must be a source's name and an id of 1 to 255 bytes",
+        ));
+    };
+    let row = call.control.gate.journeys.ledger.row(&key).await.map_err(|error| unavailable(&error))?;
+    let row = row.ok_or_else(|| Problem::not_found("nobody has this key"))?;
+    Ok(PersonShown::of(&row, &call))
+}
+
+/// Whom a call is about.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct About {
+    pub(super) person: Person,
+}
+
+async fn find(call: Call<About>) -> Result<PersonShown, Problem> {
+    let whom = call.input.person.read()?;
+    let row = call.control.gate.journeys.row_of(&whom).await.map_err(|error| unavailable(&error))?;
+    let row = row.ok_or_else(|| {
+        Problem::not_found("nobody of that name has a row").fix(
+            "whoever has not signed in since Crossfade is there has none; rollout explain tells their lane",
+        )
+    })?;
+    Ok(PersonShown::of(&row, &call))
+}
+
+/// A person as they stand after a change.
+#[derive(Serialize, JsonSchema)]
+struct PersonChanged {
+    person: PersonSummary,
+    /// `false` where there was nothing left to change.
+    changed: bool,
+    /// How many of their sessions were ended by it.
+    sessions_ended: u64,
+}
+
+async fn retry(call: Call<About>) -> Result<PersonChanged, Problem> {
+    let gate = &call.control.gate;
+    let row = gate.journeys.retry(&call.input.person.read()?).await.map_err(not_done)?;
+    let subject = gate.recorder.subject_of(&row);
+    gate.recorder.audit.admin_changed(&call.caller.name, "retry", Some(&subject));
+    Ok(PersonChanged { person: PersonSummary::of(&row, &subject), changed: true, sessions_ended: 0 })
+}
+
+async fn remove(call: Call<About>) -> Result<PersonChanged, Problem> {
+    let gate = &call.control.gate;
+    let (row, changed) = gate.journeys.remove(&call.input.person.read()?).await.map_err(not_done)?;
+    let subject = gate.recorder.subject_of(&row);
+    if changed {
+        gate.recorder.audit.admin_changed(&call.caller.name, "tombstone", Some(&subject));
+    }
+    // Also where nothing changed: an earlier call may have been cut before it came here.
+    let sessions_ended = end_sessions(&call, &row, "removed").await?;
+    Ok(PersonChanged { person: PersonSummary::of(&row, &subject), changed, sessions_ended })
+}
+
+/// Ends all sessions of a person, by both of their names.
+pub(super) async fn end_sessions<Input>(
+    call: &Call<Input>,
+    row: &Row,
+    why: &'static str,
+) -> Result<u64, Problem> {
+    let gate = &call.control.gate;
+    let names = [Some(Whose::Person(row.key.clone())), row.user.clone().map(Whose::User)];
+    let mut ended = 0;
+    for whose in names.into_iter().flatten() {
+        ended += gate.end_all_of(&whose, why).await.map_err(|error| {
+            tracing::error!(error = %error, "sessions cannot be ended");
+            Problem::unavailable("the session store").fix("call again: what was done stays done")
+        })?;
+    }
+    Ok(u64::try_from(ended).unwrap_or(u64::MAX))
+}
+
+/// The row that is meant, which has to be there.
+pub(super) async fn row_of<Input>(call: &Call<Input>, whom: &Whom) -> Result<Row, Problem> {
+    let row = call.control.gate.journeys.row_of(whom).await.map_err(|error| unavailable(&error))?;
+    row.ok_or_else(|| Problem::not_found("nobody of that name has a row"))
+}
+
+/// The ledger cannot be asked.
+pub(super) fn unavailable(error: &LedgerError) -> Problem {
+    tracing::error!(error = %with_causes(error), "the ledger cannot be asked");
+    Problem::unavailable("the store")
+}
+
+fn not_done(why: NotDone) -> Problem {
+    match why {
+        NotDone::Nobody => Problem::not_found("exactly one person so named is not known")
+            .fix("name them by key: {\"key\": {\"source\": NAME, \"id\": ID}}"),
+        NotDone::NotSetAside(stage) => Problem::conflict(
+            "not_set_aside",
+            format!("the person is {}; only conflict and ineligible can be tried again", stage.as_str()),
+        ),
+        NotDone::Ledger(LedgerError::Overtaken | LedgerError::AliasTaken) => {
+            Problem::conflict("busy", "somebody else keeps writing this person's row")
+                .fix("try again in a moment")
+        }
+        NotDone::Ledger(error) => unavailable(&error),
+        NotDone::Legacy(error) => {
+            tracing::error!(error = %with_causes(&error), "a legacy store cannot be asked");
+            Problem::unavailable("a legacy store")
+        }
+    }
+}

@@ -1,0 +1,156 @@
+//! `crossfade users retry|pin|hold|release|tombstone`: changing what is to happen to one person.
+
+use std::io::{BufRead as _, IsTerminal as _};
+
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use super::{Who, key, print, text};
+use crate::cli::{
+    Exit,
+    admin_client::{AdminArgs, AdminClient, AdminFailure},
+    output,
+};
+
+/// How often a pin is sent anew when somebody else turned the dial in between.
+const TRIES: usize = 5;
+
+/// Have somebody who was set aside judged anew at their next sign-in
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example:\n  crossfade users retry ann@example.com")]
+pub(super) struct Retry {
+    #[command(flatten)]
+    who: Who,
+    #[command(flatten)]
+    admin: AdminArgs,
+}
+
+/// What pin, hold and release take.
+#[derive(Debug, clap::Args)]
+struct Named {
+    /// What the person signs in with: an e-mail address or a user name
+    #[arg(value_name = "NAME")]
+    name: String,
+    /// Why, for whoever looks next
+    #[arg(long, value_name = "TEXT")]
+    reason: Option<String>,
+    #[command(flatten)]
+    admin: AdminArgs,
+}
+
+/// Let one person take the new lane, whatever the percentage says
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example:\n  crossfade users pin ann@example.com --reason 'first tester'")]
+pub(super) struct Pin {
+    #[command(flatten)]
+    named: Named,
+}
+
+/// Let one person take the legacy lane, whatever the percentage says
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example:\n  crossfade users hold ann@example.com --reason 'on a call with support'")]
+pub(super) struct Hold {
+    #[command(flatten)]
+    named: Named,
+}
+
+/// End a pin or a hold: the person takes the lane that the percentage gives them
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example:\n  crossfade users release ann@example.com")]
+pub(super) struct Release {
+    #[command(flatten)]
+    named: Named,
+}
+
+/// Remove a person for good: their names are closed and their sessions end at once
+///
+/// No legacy password brings them back. Nothing is deleted in Scalekit or in a legacy store.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  crossfade users tombstone ann@example.com
+  crossfade users tombstone --key crm:1042 --yes")]
+pub(super) struct Tombstone {
+    #[command(flatten)]
+    who: Who,
+    /// Do not ask
+    #[arg(long)]
+    yes: bool,
+    #[command(flatten)]
+    admin: AdminArgs,
+}
+
+pub(super) fn retry(args: &Retry) -> Result<Exit, AdminFailure> {
+    let answer = AdminClient::new(&args.admin)?.send(Method::POST, "people/retry", &args.who.body()?)?;
+    print(&args.admin, &answer, |answer| {
+        format!("{} is judged anew at their next sign-in", key(&answer["person"]))
+    });
+    Ok(Exit::Done)
+}
+
+pub(super) fn pin(args: &Pin) -> Result<Exit, AdminFailure> {
+    name(&args.named, "pin", "takes the new lane")
+}
+
+pub(super) fn hold(args: &Hold) -> Result<Exit, AdminFailure> {
+    name(&args.named, "hold", "takes the legacy lane")
+}
+
+pub(super) fn release(args: &Release) -> Result<Exit, AdminFailure> {
+    name(&args.named, "none", "takes the lane that the percentage gives them")
+}
+
+/// Names a person in the dial's record. It means the same whatever else was changed meanwhile, so a stale version is
+/// looked up and sent anew.
+fn name(args: &Named, rule: &str, so: &str) -> Result<Exit, AdminFailure> {
+    let client = AdminClient::new(&args.admin)?;
+    let mut tries = 1;
+    loop {
+        let version = client.get("rollout")?["version"].clone();
+        let body = json!({ "version": version, "name": args.name, "rule": rule, "reason": args.reason });
+        match client.send(Method::POST, "rollout/people", &body) {
+            Err(AdminFailure::Refused { status: 409, code, .. })
+                if code == "stale_version" && tries < TRIES =>
+            {
+                tries += 1;
+            }
+            Err(failure) => return Err(failure),
+            Ok(answer) => {
+                let who = text(&Value::from(args.name.as_str()));
+                print(&args.admin, &answer, |answer| {
+                    format!("{who} {so} (dial version {})", answer["version"])
+                });
+                return Ok(Exit::Done);
+            }
+        }
+    }
+}
+
+pub(super) fn tombstone(args: &Tombstone) -> Result<Exit, AdminFailure> {
+    let client = AdminClient::new(&args.admin)?;
+    let body = args.who.body()?;
+    if !args.yes && !is_confirmed(args.who.words())? {
+        output::note("nothing was done");
+        return Ok(Exit::Failed);
+    }
+    let answer = client.send(Method::POST, "people/tombstone", &body)?;
+    print(&args.admin, &answer, |answer| {
+        let so = if answer["changed"] == true { "is removed" } else { "had been removed before" };
+        format!("{} {so}; {} sessions ended", key(&answer["person"]), answer["sessions_ended"])
+    });
+    Ok(Exit::Done)
+}
+
+/// Asks at a terminal; elsewhere nobody can answer, and nothing is done by mistake.
+fn is_confirmed(who: &str) -> Result<bool, AdminFailure> {
+    let stdin = std::io::stdin();
+    if !stdin.is_terminal() {
+        return Err(AdminFailure::BadInput(
+            "a removal cannot be taken back: say --yes where nobody can be asked".into(),
+        ));
+    }
+    let who = text(&Value::from(who));
+    output::note(&format!("{who} will be removed for good, and signed out. Type yes to go on:"));
+    let mut line = String::new();
+    let read = stdin.lock().read_line(&mut line);
+    Ok(read.is_ok() && line.trim() == "yes")
+}

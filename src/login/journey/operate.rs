@@ -1,0 +1,143 @@
+//! What an operator does about one person: find their row, have them judged anew, remove them.
+
+use super::{CROSS_TRIES, Journeys};
+use crate::{
+    clock::Deadline,
+    identity::{CanonicalEmail, LegacyRecord, LoginName, PersonKey},
+    login::{Alias, LedgerError, LegacyError, Row, RowState, Stage},
+};
+
+/// Whom an operator means.
+#[derive(Clone, Debug)]
+pub(crate) enum Whom {
+    /// Whoever signs in with this.
+    Name(LoginName),
+    Key(PersonKey),
+}
+
+/// Why nothing was done.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum NotDone {
+    /// Neither the ledger nor, where it was asked, a legacy store knows exactly one person so named.
+    #[error("nobody is so named")]
+    Nobody,
+    /// Only who was set aside can be tried again.
+    #[error("the person is {} and not set aside", .0.as_str())]
+    NotSetAside(Stage),
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    #[error(transparent)]
+    Legacy(#[from] LegacyError),
+}
+
+impl Journeys {
+    /// The row of whoever is meant.
+    pub(crate) async fn row_of(&self, whom: &Whom) -> Result<Option<Row>, LedgerError> {
+        match whom {
+            Whom::Name(name) => self.find_row(name).await,
+            Whom::Key(key) => self.ledger.row(key).await,
+        }
+    }
+
+    /// Lets a person who was set aside be judged anew: their next sign-in takes the lane that the dial gives them.
+    pub(crate) async fn retry(&self, whom: &Whom) -> Result<Row, NotDone> {
+        for _ in 0..CROSS_TRIES {
+            let mut row = self.row_of(whom).await?.ok_or(NotDone::Nobody)?;
+            if !matches!(row.state, RowState::Conflict { .. } | RowState::Ineligible { .. }) {
+                return Err(NotDone::NotSetAside(row.state.stage()));
+            }
+            let before = row.state.clone();
+            row.state = RowState::None;
+            row.updated_at = self.clock.now();
+            match self.ledger.write(&row).await {
+                Err(LedgerError::Overtaken) => {}
+                Err(error) => return Err(error.into()),
+                Ok(row) => {
+                    self.witness.moved(&before, &row);
+                    return Ok(row);
+                }
+            }
+        }
+        Err(LedgerError::Overtaken.into())
+    }
+
+    /// Removes a person for good: every name of theirs leads to a tombstone, and no legacy password brings them back
+    /// (truth 5). Somebody who never signed in here is looked up in the legacy stores and gets a row. `true` where
+    /// they had not been removed before. Their sessions are for the caller to end, afterwards.
+    pub(crate) async fn remove(&self, whom: &Whom) -> Result<(Row, bool), NotDone> {
+        for _ in 0..CROSS_TRIES {
+            let mut row = match self.row_of(whom).await? {
+                Some(row) => row,
+                None => self.row_from_legacy(whom).await?,
+            };
+            if row.state == RowState::Tombstone {
+                return Ok((row, false));
+            }
+            let before = row.state.clone();
+            for alias in names_of(&row, whom) {
+                // One that leads to somebody else is theirs.
+                if self.ledger.find(&alias).await?.is_none() {
+                    row.add_alias(alias);
+                }
+            }
+            row.state = RowState::Tombstone;
+            // Whoever works on the row is overtaken by this write.
+            row.claim = None;
+            row.updated_at = self.clock.now();
+            match self.ledger.write(&row).await {
+                Err(LedgerError::Overtaken | LedgerError::AliasTaken) => {}
+                Err(error) => return Err(error.into()),
+                Ok(row) => {
+                    self.witness.moved(&before, &row);
+                    return Ok((row, true));
+                }
+            }
+        }
+        Err(LedgerError::Overtaken.into())
+    }
+
+    /// A row, not written yet, for somebody whom only the legacy side knows.
+    async fn row_from_legacy(&self, whom: &Whom) -> Result<Row, NotDone> {
+        let (settings, chain) = (self.settings.load_full(), self.chain.load_full());
+        let deadline = Deadline::within(settings.migration.legacy_budget);
+        let record = match whom {
+            Whom::Name(name) => chain.find(name, deadline).await?,
+            Whom::Key(key) => chain.read(&key.source, &key.id, deadline).await?,
+        };
+        let record = record.ok_or(NotDone::Nobody)?;
+        let key = record.key();
+        // The name may be new and the person not.
+        if let Some(row) = self.ledger.row(&key).await? {
+            return Ok(row);
+        }
+        let rules = settings.sources.get(&key.source).ok_or(NotDone::Nobody)?;
+        let typed = match whom {
+            Whom::Name(name) => Some(name.clone()),
+            Whom::Key(_) => names_in(&record).into_iter().next(),
+        };
+        let bucket = settings.salt.bucket(&typed.ok_or(NotDone::Nobody)?);
+        let external_id = rules.external_id.render(&key);
+        let fresh = Row::fresh(key, bucket, external_id, self.clock.now());
+        Ok(Row { record: Some(record), ..fresh })
+    }
+}
+
+/// What the person may sign in with, by their record.
+fn names_in(record: &LegacyRecord) -> Vec<LoginName> {
+    let texts = [record.email.address.as_deref(), Some(record.login.as_str())];
+    texts.into_iter().flatten().filter_map(LoginName::parse).collect()
+}
+
+/// Every name that is known of a person, as aliases.
+fn names_of(row: &Row, whom: &Whom) -> Vec<Alias> {
+    let mut names: Vec<LoginName> = row.record.as_ref().map(names_in).unwrap_or_default();
+    if let Whom::Name(name) = whom {
+        names.push(name.clone());
+    }
+    let verified = row.email.as_ref().map(|email| email.email().clone());
+    let emails = names.iter().filter_map(LoginName::email).cloned().chain(verified);
+    let emails: Vec<CanonicalEmail> = emails.collect();
+    let typed = names.iter().map(|name| Alias::Typed(name.canonical().to_owned()));
+    let user = row.user.clone().map(Alias::User);
+    typed.chain(emails.into_iter().map(Alias::Email)).chain(user).collect()
+}

@@ -1,0 +1,226 @@
+//! Flag state: how far the dial was turned while Crossfade runs, as one record for all replicas.
+
+use serde::{Deserialize, Serialize};
+
+use super::{BasisPoints, Dial, Lane, RollbackMode, RuleSubject, Rules};
+use crate::clock::Timestamp;
+
+/// How many people a record may name: each sign-in looks through them, and the record is read twice a second.
+pub(crate) const PEOPLE_MAX: usize = 1_000;
+
+/// What was set last, and by whom. There is none before the first change: until then the file's values count.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct FlagState {
+    /// Grows by one with each change; a change names the version that it was made from (REL-09).
+    pub(crate) version: u64,
+    pub(crate) cutover: BasisPoints,
+    pub(crate) migrate: BasisPoints,
+    pub(crate) rollback: RollbackMode,
+    pub(crate) paused: bool,
+    /// One entry a person at most, by their canonical name.
+    pub(crate) people: Vec<NamedPerson>,
+    pub(crate) changed_at: Timestamp,
+    /// The name of the token that made the change.
+    pub(crate) changed_by: String,
+    pub(crate) reason: Option<String>,
+}
+
+/// A person whom an operator pinned to the new lane or held in legacy; counts as a person rule of the file does.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct NamedPerson {
+    /// The canonical typed identifier.
+    pub(crate) person: String,
+    pub(crate) lane: Lane,
+}
+
+/// One turn of the dial.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Change {
+    /// Turns the percentages. `None` leaves `migrate` as it is; the rollback mode goes back to `keep` unless told.
+    Set {
+        cutover: BasisPoints,
+        migrate: Option<BasisPoints>,
+        rollback: RollbackMode,
+    },
+    /// Nobody crosses or is created for now; whoever crossed stays.
+    Pause,
+    Resume,
+    /// Both percentages to 0, and what becomes of those who crossed (REL-10).
+    Rollback(RollbackMode),
+    /// Pins one person to the new lane or holds them in legacy.
+    Name(NamedPerson),
+    /// Neither pinned nor held any more.
+    Unname {
+        person: String,
+    },
+}
+
+/// A change that is not made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum ChangeRefused {
+    #[error("the record names {PEOPLE_MAX} people already")]
+    TooManyPeople,
+}
+
+impl FlagState {
+    /// What a first change starts from: the file's values, as version 0.
+    fn of_file(file: &Dial) -> Self {
+        Self {
+            version: 0,
+            cutover: file.cutover,
+            migrate: file.migrate,
+            rollback: file.rollback,
+            paused: false,
+            people: Vec::new(),
+            changed_at: Timestamp::default(),
+            changed_by: String::new(),
+            reason: None,
+        }
+    }
+
+    /// The dial that this record and the file's rules make. A hold is one more deny rule and a pin one more allow
+    /// rule, so a deny rule of the file wins over a pin, and a hold over an allow rule of the file.
+    pub(crate) fn dial(&self, rules: &Rules) -> Dial {
+        let named = |lane| {
+            let people = self.people.iter().filter(move |named| named.lane == lane);
+            people.map(|named| RuleSubject::Person(named.person.clone()))
+        };
+        let with = |rules: &[RuleSubject], lane| rules.iter().cloned().chain(named(lane)).collect();
+        let rules = Rules { deny: with(&rules.deny, Lane::Legacy), allow: with(&rules.allow, Lane::New) };
+        Dial { paused: self.paused, ..Dial::new(self.cutover, self.migrate, self.rollback, rules) }
+    }
+
+    /// Whether the record says what the file's dial says.
+    fn says_the_same(&self, file: &Dial) -> bool {
+        self.dial(&file.rules) == *file
+    }
+
+    fn change(&mut self, change: Change) -> Result<(), ChangeRefused> {
+        match change {
+            Change::Set { cutover, migrate, rollback } => {
+                self.cutover = cutover;
+                self.migrate = migrate.unwrap_or(self.migrate);
+                self.rollback = rollback;
+            }
+            Change::Pause => self.paused = true,
+            Change::Resume => self.paused = false,
+            Change::Rollback(mode) => {
+                (self.cutover, self.migrate) = (BasisPoints::NONE, BasisPoints::NONE);
+                self.rollback = mode;
+            }
+            Change::Name(named) => {
+                self.people.retain(|known| known.person != named.person);
+                if self.people.len() >= PEOPLE_MAX {
+                    return Err(ChangeRefused::TooManyPeople);
+                }
+                self.people.push(named);
+            }
+            Change::Unname { person } => self.people.retain(|known| known.person != person),
+        }
+        Ok(())
+    }
+}
+
+/// Which of the two says where the dial stands.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum DialSource {
+    /// The store's record, from the first change on; the file gives the start value.
+    #[default]
+    Store,
+    /// The file alone: the record is ignored and changes are refused.
+    File,
+}
+
+impl DialSource {
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Store => "store",
+            Self::File => "file",
+        }
+    }
+}
+
+/// All that is known of the dial here: the file's value and the record as last seen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Standing {
+    pub(crate) file: Dial,
+    pub(crate) source: DialSource,
+    pub(crate) record: Option<FlagState>,
+}
+
+/// What to do about the record that the store holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Judgement {
+    /// It is the one we go by.
+    Same,
+    /// It is another and counts from now on.
+    Take,
+    /// It is lost, or older than ours: the store was emptied or set back, and ours has to be written over the version
+    /// that it holds (0: none). The percentage does not change because a store was lost (REL-20).
+    WriteBack { over: u64 },
+}
+
+impl Standing {
+    /// What counts before the store was asked.
+    pub(crate) const fn of_file(file: Dial, source: DialSource) -> Self {
+        Self { file, source, record: None }
+    }
+
+    /// The dial in force.
+    pub(crate) fn dial(&self) -> Dial {
+        match (self.in_force(), &self.record) {
+            (DialSource::Store, Some(record)) => record.dial(&self.file.rules),
+            _ => self.file.clone(),
+        }
+    }
+
+    /// Where the dial in force comes from.
+    pub(crate) const fn in_force(&self) -> DialSource {
+        match (self.source, &self.record) {
+            (DialSource::Store, Some(_)) => DialSource::Store,
+            _ => DialSource::File,
+        }
+    }
+
+    /// The version that a change has to name: that of the record, 0 without one.
+    pub(crate) fn version(&self) -> u64 {
+        self.record.as_ref().map_or(0, |record| record.version)
+    }
+
+    /// Whether file and record say different things, so that somebody may be surprised by the one in force.
+    pub(crate) fn disagrees(&self) -> bool {
+        self.record.as_ref().is_some_and(|record| !record.says_the_same(&self.file))
+    }
+
+    /// Judges what the store holds against what is known here. Of two records with one version the store's counts:
+    /// there is one store, so all replicas end with the same.
+    pub(crate) fn judge(&self, stored: Option<&FlagState>) -> Judgement {
+        if self.record.as_ref() == stored {
+            return Judgement::Same;
+        }
+        let over = stored.map_or(0, |stored| stored.version);
+        match self.source {
+            DialSource::Store if over < self.version() => Judgement::WriteBack { over },
+            DialSource::Store | DialSource::File => Judgement::Take,
+        }
+    }
+
+    /// The record that a change makes of this one.
+    pub(crate) fn after(
+        &self,
+        change: Change,
+        by: &str,
+        reason: Option<String>,
+        now: Timestamp,
+    ) -> Result<FlagState, ChangeRefused> {
+        let mut next = self.record.clone().unwrap_or_else(|| FlagState::of_file(&self.file));
+        next.change(change)?;
+        next.version += 1;
+        (next.changed_at, next.changed_by, next.reason) = (now, by.to_owned(), reason);
+        Ok(next)
+    }
+}
+
+#[cfg(test)]
+mod tests;
