@@ -52,7 +52,7 @@ impl Readiness {
     /// Why no traffic should come; `None` when it may.
     pub(crate) fn hindrance(self) -> Option<&'static str> {
         match self {
-            Self::Starting(Awaits::Store) => Some("the store is not open yet"),
+            Self::Starting(Awaits::Store) => Some("the store is not open or cannot be reached yet"),
             Self::Starting(Awaits::Listeners) => Some("not listening yet"),
             Self::Ready => None,
             Self::Draining => Some("draining"),

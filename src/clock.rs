@@ -133,12 +133,21 @@ pub(crate) type SharedClock = Arc<dyn Clock>;
 #[derive(Debug)]
 pub(crate) struct SystemClock {
     started: Instant,
+    /// How far it is wrong on purpose, in milliseconds; the monotonic reading is not.
+    wrong_by: i64,
 }
 
 impl SystemClock {
     #[expect(clippy::disallowed_methods, reason = "this room is where the clock is read")]
     pub(crate) fn shared() -> SharedClock {
-        Arc::new(Self { started: Instant::now() })
+        Arc::new(Self { started: Instant::now(), wrong_by: 0 })
+    }
+
+    /// One that is so many seconds fast, or slow: for tests of replicas whose clocks differ.
+    #[cfg(feature = "failpoints")]
+    #[expect(clippy::disallowed_methods, reason = "this room is where the clock is read")]
+    pub(crate) fn wrong_by(seconds: i64) -> SharedClock {
+        Arc::new(Self { started: Instant::now(), wrong_by: seconds.saturating_mul(1000) })
     }
 }
 
@@ -147,7 +156,8 @@ impl Clock for SystemClock {
     #[expect(clippy::disallowed_methods, reason = "this room is where the clock is read")]
     fn now(&self) -> Timestamp {
         let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        Timestamp(u64::try_from(since_epoch.as_millis()).unwrap_or(u64::MAX))
+        let millis = u64::try_from(since_epoch.as_millis()).unwrap_or(u64::MAX);
+        Timestamp(millis.saturating_add_signed(self.wrong_by))
     }
 
     fn monotonic(&self) -> Duration {

@@ -41,7 +41,9 @@ pub(crate) use legacy::{
 #[cfg(any(test, feature = "simulate"))]
 pub(crate) use load::parse;
 pub(crate) use load::{Examined, HashFormatSetting, Loaded, SecretFile, examine, load};
-pub(crate) use network::{Limits, Public, RedisStore, Store, Telemetry, Upstream};
+pub(crate) use network::{
+    Limits, Public, RedisAddress, RedisShape, RedisStore, Sentinels, Store, Telemetry, Upstream,
+};
 pub(crate) use pages::{LABELS, PAGES, PageText, Pages, Waits, Wording};
 pub(crate) use problem::{Problem, Problems, Warning};
 pub(crate) use rollout::{Migration, RolloutStart};

@@ -7,6 +7,7 @@ mod counts;
 mod embedded;
 mod people;
 mod redis;
+mod time;
 
 #[cfg(test)]
 mod contract;
@@ -17,7 +18,8 @@ use async_trait::async_trait;
 
 pub(crate) use counts::LocalCounts;
 pub(crate) use embedded::{Embedded, Glance, glance};
-pub(crate) use redis::{Redis, SharedCounts, SharedRates};
+pub(crate) use redis::{Redis, SharedCounts, SharedRates, Unreached};
+pub(crate) use time::StoreClock;
 
 use crate::{
     login::{Alias, Flags, Ledger},
@@ -60,6 +62,17 @@ pub(crate) trait Meta: Send + Sync {
 
     /// Keeps a value unless there is one, and returns the one that is there then.
     async fn meta_or_insert(&self, name: &'static str, value: Vec<u8>) -> Result<Vec<u8>, MetaError>;
+
+    /// Keeps a value in place of `old`; `false`, and nothing happens, where another one is there.
+    async fn swap_meta(
+        &self,
+        name: &'static str,
+        old: Option<Vec<u8>>,
+        new: Vec<u8>,
+    ) -> Result<bool, MetaError>;
+
+    /// Whether other processes use this store at the same time.
+    fn is_shared(&self) -> bool;
 }
 
 /// A value of the store itself could not be read or written.

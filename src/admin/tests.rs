@@ -56,7 +56,7 @@ fn status(answer: &str) -> &str {
 async fn readiness_is_what_we_are_and_liveness_is_that_we_are() {
     let admin = start(Readiness::Starting(Awaits::Store)).await;
     for (readiness, expected) in [
-        (Readiness::Starting(Awaits::Store), Some("the store is not open yet")),
+        (Readiness::Starting(Awaits::Store), Some("the store is not open or cannot be reached yet")),
         (Readiness::Starting(Awaits::Listeners), Some("not listening yet")),
         (Readiness::Ready, None),
         (Readiness::Draining, Some("draining")),

@@ -1,6 +1,6 @@
 //! From a validated configuration to running objects: a list, in the order of need.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use anyhow::{Context as _, anyhow};
 use arc_swap::ArcSwap;
@@ -12,8 +12,8 @@ use super::{
     witness::Recording,
 };
 use crate::{
-    clock::SharedClock,
-    config::{self, AssertionKey, Config},
+    clock::{Clock as _, SharedClock},
+    config::{self, AssertionKey, Config, RedisStore},
     hash::HashPool,
     identity::{SourceName, SubjectKey},
     jobs::Dialing,
@@ -24,12 +24,15 @@ use crate::{
     proxy::{Evenly, Gate, Recorder, Rules, Visitors},
     scalekit::Scalekit,
     session::{AssertionSigner, Cookies, Flows, IdentityProvider, KeyRing, Purpose, Sessions, SigningKey},
-    store::{Embedded, LocalCounts, Meta, Redis, SharedCounts, SharedRates, Store},
+    store::{Embedded, LocalCounts, Meta, Redis, SharedCounts, SharedRates, Store, StoreClock, Unreached},
     telemetry::{AddressPolicy, Audit, Metrics},
 };
 
 /// Where the store keeps the key that signs assertions.
 const STORED_KEY: &str = "assertion_key";
+
+/// The pause between two attempts to reach the store at the start.
+const AGAIN: Duration = Duration::from_millis(500);
 
 /// What the rest of the program is made of; shared by start and reload.
 pub(super) struct Parts {
@@ -61,7 +64,7 @@ pub(super) async fn parts(
     let told = Told { metrics: metrics.clone(), audit };
     let dependencies = Dependencies::watched(clock.clone(), told);
 
-    let (store, counts) = open_store(config, clock, &dependencies, tracker).await?;
+    let (store, counts, store_clock) = open_store(config, clock, &dependencies, tracker).await?;
     pledge::keep(&store, config).await?;
     let keys = Arc::new(KeyRing::new(&config.session.keys).context("session.keys")?);
     let key = signing_key(&config.identity.assertion_key, &*store.meta, &keys).await?;
@@ -84,7 +87,7 @@ pub(super) async fn parts(
         chain: Arc::new(ArcSwap::from_pointee(chain)),
         directory: ObservedDirectory::shared(directory, observer.clone()),
         ledger: Arc::clone(&store.ledger),
-        clock: clock.clone(),
+        clock: store_clock.clone(),
         witness: Arc::new(witness(&recorder, failpoint)?),
     };
     let dialing = Dialing::new(config, Arc::clone(&store.flags), journeys.clone(), audit, metrics.clone());
@@ -106,11 +109,11 @@ pub(super) async fn parts(
         sessions: Sessions {
             store: Arc::clone(&store.sessions),
             keys: Arc::clone(&keys),
-            clock: clock.clone(),
+            clock: store_clock.clone(),
             idle: config.session.idle,
             absolute: config.session.absolute,
         },
-        flows: Flows { store: Arc::clone(&store.flows), keys: Arc::clone(&keys), clock: clock.clone() },
+        flows: Flows { store: Arc::clone(&store.flows), keys: Arc::clone(&keys), clock: store_clock.clone() },
         provider,
         cookies: Cookies::new(&config.session, &config.public),
         keys,
@@ -118,7 +121,7 @@ pub(super) async fn parts(
         pages: pages.clone(),
         recorder,
         tracker: tracker.clone(),
-        clock: clock.clone(),
+        clock: store_clock,
         visitors: Visitors::default(),
         evenly: Evenly::default(),
         counts,
@@ -128,28 +131,58 @@ pub(super) async fn parts(
     Ok(Parts { gate, dialing, pages, store, scalekit, hashes, observer, metrics, dependencies })
 }
 
+/// The store, the counts beside it, and the clock by which what it holds goes.
 async fn open_store(
     config: &Config,
     clock: &SharedClock,
     dependencies: &Dependencies,
     tracker: &Tracker,
-) -> anyhow::Result<(Store, Arc<dyn TryCounter>)> {
+) -> anyhow::Result<(Store, Arc<dyn TryCounter>, SharedClock)> {
     // A new name for each process: in a file, which one process has at a time, the claims of an earlier one are void.
     let holder = Uuid::now_v7().to_string();
     match &config.store {
         config::Store::Embedded { path } => {
             let store = Embedded::open(path, &holder).context("store.embedded.path")?;
-            Ok((Store::of(store), Arc::new(LocalCounts::new(clock.clone()))))
+            Ok((Store::of(store), Arc::new(LocalCounts::new(clock.clone())), clock.clone()))
         }
         config::Store::Redis(settings) => {
             let redis = Redis::new(settings, &holder).context("store.redis")?;
-            let place = || format!("store.redis.url: {} cannot be used", settings.url());
-            redis.connect(settings.connect_timeout).await.with_context(place)?;
+            let place = || format!("store.{}: {} cannot be used", settings.key(), settings.urls().join(", "));
+            let store_clock = StoreClock::new(clock.clone());
+            reached(&redis, settings, &store_clock).await.with_context(place)?;
             let redis = redis.watched(dependencies, tracker).await;
             dependencies.share_rates(Arc::new(SharedRates::new(redis.clone(), clock.clone())));
+            redis.tend(Arc::clone(&store_clock), tracker);
             let counts = SharedCounts::new(redis.clone(), clock.clone());
-            Ok((Store::of(redis), Arc::new(counts)))
+            Ok((Store::of(redis), Arc::new(counts), store_clock))
         }
+    }
+}
+
+/// Waits until Redis is there, however long that takes: the process is not ready, and does not listen. Without the
+/// store nobody knows whether this configuration's salt is the ledger's, who has crossed, and which key signs: a sign-in
+/// that passes through now could undo what another replica did. The orchestrator sends people to those that know.
+async fn reached(redis: &Redis, settings: &RedisStore, clock: &StoreClock) -> anyhow::Result<()> {
+    let mut told: Option<String> = None;
+    loop {
+        let tried = match redis.connect(settings.connect_timeout).await {
+            Ok(()) => redis.set_clock(clock).await,
+            // Waiting does not make a password right.
+            Err(Unreached { error, is_final: true }) => return Err(error.into()),
+            Err(Unreached { error, is_final: false }) => Err(error),
+        };
+        let Err(error) = tried else { return Ok(()) };
+        let error = error.to_string();
+        if told.as_ref() != Some(&error) {
+            let place = format!("store.{}: {}", settings.key(), settings.urls().join(", "));
+            tracing::warn!(
+                config.place = place,
+                error,
+                "the store cannot be reached; not ready until it can"
+            );
+            told = Some(error);
+        }
+        clock.sleep(AGAIN).await;
     }
 }
 

@@ -199,7 +199,7 @@ impl Patient {
             }
             Ok(Ok(Glance::Closed { rows, meta })) => {
                 notes.ok("store", KEY, format!("it opens; {rows} people in the ledger"));
-                self.tell_pledge(rows, meta.as_deref(), KEY, notes);
+                self.tell_pledge(meta.as_deref().filter(|_| rows > 0), KEY, notes);
             }
             Ok(Err(error)) => notes.fail("store", KEY, error.to_string(), STORE_FIX),
             Err(_) => notes.fail("store", KEY, "reading it broke off", STORE_FIX),
@@ -207,7 +207,7 @@ impl Patient {
     }
 
     async fn redis(&self, settings: &config::RedisStore, notes: &Notes) {
-        const KEY: &str = "redis.url";
+        let key = settings.key();
         let looked = async {
             let redis = Redis::new(settings, "doctor")?;
             redis.connect(settings.connect_timeout).await?;
@@ -215,23 +215,23 @@ impl Patient {
         };
         match looked.await {
             Ok((rows, meta)) => {
-                notes.ok("store", KEY, format!("it answers; {rows} people in the ledger"));
-                self.tell_pledge(rows, meta.as_deref(), KEY, notes);
+                notes.ok("store", key, format!("it answers; {rows} people in the ledger"));
+                self.tell_pledge(meta.as_deref(), key, notes);
             }
             Err(error) => notes.fail(
                 "store",
-                KEY,
-                format!("{} cannot be used: {error:#}", settings.url()),
+                key,
+                format!("{} cannot be used: {error:#}", settings.urls().join(", ")),
                 "see whether Redis runs there, and whether username, password and ca_file are the right ones",
             ),
         }
     }
 
-    /// `place` is the setting that says where the store is.
-    fn tell_pledge(&self, rows: u64, kept: Option<&[u8]>, place: &str, notes: &Notes) {
+    /// `kept` is what binds this configuration; `place` is the setting that says where the store is.
+    fn tell_pledge(&self, kept: Option<&[u8]>, place: &str, notes: &Notes) {
         const CHECK: &str = "salt";
         let notes = notes.at("");
-        let Some(kept) = kept.filter(|_| rows > 0) else {
+        let Some(kept) = kept else {
             return notes.ok(CHECK, "rollout.salt", "nobody has moved yet, so it may still change");
         };
         match pledge::breach(kept, &self.loaded.config) {

@@ -33,6 +33,20 @@ fn open_files(config: &Config) -> u64 {
     u64::try_from(files).unwrap_or(u64::MAX)
 }
 
+#[cfg(not(feature = "failpoints"))]
+fn clock(failpoint: Option<&str>) -> (SharedClock, Option<&str>) {
+    (SystemClock::shared(), failpoint)
+}
+
+/// The machine's clock, wrong where a test wants that, and what else it wants.
+#[cfg(feature = "failpoints")]
+fn clock(failpoint: Option<&str>) -> (SharedClock, Option<&str>) {
+    match failpoint.and_then(|text| text.strip_prefix("clock:")?.parse().ok()) {
+        Some(seconds) => (SystemClock::wrong_by(seconds), None),
+        None => (SystemClock::shared(), failpoint),
+    }
+}
+
 /// One running instance.
 pub(crate) struct Instance {
     pub(super) config: ArcSwap<Config>,
@@ -47,9 +61,10 @@ pub(crate) struct Instance {
 }
 
 impl Instance {
-    /// Builds everything and begins to listen; needs the shared runtime. `failpoint` only counts in builds for it.
+    /// Builds everything and begins to listen; needs the shared runtime. `failpoint` only counts in builds for it:
+    /// a step at which to stop, or `clock:SECONDS` by which the machine's clock is taken to be wrong.
     pub(crate) async fn start(config: Config, failpoint: Option<&str>) -> anyhow::Result<Self> {
-        let clock: SharedClock = SystemClock::shared();
+        let (clock, failpoint) = clock(failpoint);
         let tracker = Tracker::new(Handle::current());
         let metrics = Metrics::new();
         net::allow_open_files(open_files(&config));
@@ -85,7 +100,7 @@ impl Instance {
         })
         .context("public.listen")?;
         jobs::index_people(Arc::clone(&parts.store.ledger), &tracker);
-        jobs::sweep_sessions(Arc::clone(&parts.store.sessions), clock, &tracker);
+        jobs::sweep_sessions(Arc::clone(&parts.store.sessions), parts.gate.clock.clone(), &tracker);
         Arc::clone(&parts.dialing).watch(&tracker);
         parts.gate.watch_tunnels();
         ready.send_replace(Readiness::Ready);

@@ -1,5 +1,9 @@
 //! What may never change while the ledger has rows: the bucket salt and the external ids (design, step 3 and
 //! "Words"). The store keeps what it was first used with.
+//!
+//! What is kept is compared and replaced at once: of two processes that start together, one is first and the other is
+//! held to its word. In a store that several use, the word binds from then on; nobody can see whether another process
+//! is about to write its first row. A file that only this process has may still change while it is empty.
 
 use std::{collections::BTreeMap, fmt};
 
@@ -10,6 +14,9 @@ use crate::{config::Config, store::Store};
 
 /// The name under which the store keeps it.
 pub(super) const META: &str = "pledge";
+
+/// How often others may be faster: each of them is one that starts or reloads.
+const MOST_TURNS: usize = 100;
 
 /// The settings a store is bound to.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,20 +41,28 @@ impl Pledge {
 
 /// Refuses a configuration that would reshuffle people or lose them in Scalekit; remembers one that may be used.
 pub(super) async fn keep(store: &Store, config: &Config) -> anyhow::Result<()> {
-    let mut now = Pledge::of(config);
-    let kept = store.meta.meta(META).await.context("the store cannot be read")?;
-    let kept: Option<Pledge> = kept.map(|kept| serde_json::from_slice(&kept)).transpose()?;
-    if let Some(kept) = kept
-        && !store.ledger.is_empty().await.context("the ledger cannot be read")?
-    {
-        check(&kept, &now)?;
-        // A source that is switched off for a while keeps its promise.
-        for (name, template) in kept.external_ids {
-            now.external_ids.entry(name).or_insert(template);
+    for _ in 0..MOST_TURNS {
+        let mut now = Pledge::of(config);
+        let old = store.meta.meta(META).await.context("the store cannot be read")?;
+        let kept: Option<Pledge> = old.as_deref().map(serde_json::from_slice).transpose()?;
+        if let Some(kept) = kept
+            && (store.meta.is_shared()
+                || !store.ledger.is_empty().await.context("the ledger cannot be read")?)
+        {
+            check(&kept, &now)?;
+            // A source that is switched off for a while keeps its promise.
+            for (name, template) in kept.external_ids {
+                now.external_ids.entry(name).or_insert(template);
+            }
+        }
+        let new = serde_json::to_vec(&now)?;
+        if old.as_ref() == Some(&new)
+            || store.meta.swap_meta(META, old, new).await.context("the store cannot be written")?
+        {
+            return Ok(());
         }
     }
-    store.meta.set_meta(META, serde_json::to_vec(&now)?).await.context("the store cannot be written")?;
-    Ok(())
+    anyhow::bail!("other processes change what the store keeps of the settings without an end")
 }
 
 /// A setting that must not be what it is.
@@ -74,7 +89,7 @@ fn check(kept: &Pledge, now: &Pledge) -> Result<(), Breach> {
     if kept.salt != now.salt {
         return Err(Breach {
             place: "rollout.salt".into(),
-            seen: "the ledger has people who were put into buckets with another salt".into(),
+            seen: "the store was first used with another salt, by which people are put into buckets".into(),
             fix: "bring the old salt back, or start with an empty store".into(),
         });
     }

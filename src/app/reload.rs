@@ -27,11 +27,17 @@ const NEEDS_RESTART: [(&str, Print); 10] = [
     ("admin (all but tokens)", |config| format!("{:?} {:?}", config.admin.listen, config.admin.wrong_tokens)),
     ("upstream", |config| format!("{:?}", config.upstream)),
     ("store", |config| {
-        let password = match &config.store {
-            config::Store::Redis(redis) => redis.password.as_ref().map(Secret::expose),
-            config::Store::Embedded { .. } => None,
+        let secrets = match &config.store {
+            config::Store::Redis(redis) => {
+                let sentinels = match &redis.shape {
+                    config::RedisShape::Sentinel(sentinels) => sentinels.password.as_ref(),
+                    config::RedisShape::Single(_) | config::RedisShape::Cluster(_) => None,
+                };
+                [redis.password.as_ref(), sentinels]
+            }
+            config::Store::Embedded { .. } => [None, None],
         };
-        format!("{:?}{password:?}", config.store)
+        format!("{:?}{:?}", config.store, secrets.map(|secret| secret.map(Secret::expose)))
     }),
     ("identity (all but assertion_key)", |config| {
         let assertion_key = AssertionKey::Stored;

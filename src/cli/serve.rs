@@ -63,7 +63,12 @@ async fn serve(path: &Path, environment: Environment, loaded: Loaded) -> anyhow:
     }
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let mut watch = Watch::new(path, environment.clone(), &loaded)?;
-    let instance = Instance::start(loaded.config, environment.failpoint()).await?;
+    // A start waits for a store that is away, and nothing has begun that would have to be finished.
+    let instance = tokio::select! {
+        started = Box::pin(Instance::start(loaded.config, environment.failpoint())) => started?,
+        _ = terminate.recv() => return Ok(Exit::Done),
+        _ = interrupt.recv() => return Ok(Exit::Done),
+    };
     let audit = Audit::new(AddressPolicy::Network);
     output::line(&json!({"public": instance.public(), "admin": instance.admin()}).to_string());
     let mut look = tokio::time::interval(std::time::Duration::from_secs(1));

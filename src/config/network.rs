@@ -103,15 +103,14 @@ pub(crate) struct Upstream {
 pub(crate) enum Store {
     /// One file, one process.
     Embedded { path: PathBuf },
-    /// One Redis for any number of processes.
-    Redis(RedisStore),
+    /// Redis for any number of processes.
+    Redis(Box<RedisStore>),
 }
 
 /// A Redis, and how it is used.
 #[derive(Clone, Debug)]
 pub(crate) struct RedisStore {
-    pub(crate) host: String,
-    pub(crate) port: u16,
+    pub(crate) shape: RedisShape,
     /// The number of the database.
     pub(crate) database: i64,
     pub(crate) tls: bool,
@@ -128,12 +127,58 @@ pub(crate) struct RedisStore {
     pub(crate) ca_file: Option<PathBuf>,
 }
 
+/// How a Redis keeps itself alive, and whom to ask for it.
+#[derive(Clone, Debug)]
+pub(crate) enum RedisShape {
+    /// One server, or whatever stands behind its address.
+    Single(RedisAddress),
+    /// A primary that Sentinels watch and replace.
+    Sentinel(Sentinels),
+    /// Several primaries, each with a part of the keys; some of their addresses.
+    Cluster(Vec<RedisAddress>),
+}
+
+/// Who says which server is the primary.
+#[derive(Clone, Debug)]
+pub(crate) struct Sentinels {
+    /// The name by which they know it.
+    pub(crate) master: String,
+    pub(crate) addresses: Vec<RedisAddress>,
+    /// Their own, not the primary's.
+    pub(crate) username: Option<String>,
+    pub(crate) password: Option<Secret>,
+}
+
+/// Where one server of Redis listens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct RedisAddress {
+    pub(crate) host: String,
+    pub(crate) port: u16,
+}
+
 impl RedisStore {
-    /// Its address, without user and password.
-    pub(crate) fn url(&self) -> String {
+    /// The setting that says where it is, below `store`.
+    pub(crate) fn key(&self) -> &'static str {
+        match self.shape {
+            RedisShape::Single(_) => "redis.url",
+            RedisShape::Sentinel(_) => "redis.sentinel",
+            RedisShape::Cluster(_) => "redis.cluster",
+        }
+    }
+
+    /// The addresses of that setting, without user and password.
+    pub(crate) fn urls(&self) -> Vec<String> {
         let scheme = if self.tls { "rediss" } else { "redis" };
-        let host = if self.host.contains(':') { format!("[{}]", self.host) } else { self.host.clone() };
-        format!("{scheme}://{host}:{}/{}", self.port, self.database)
+        let url = |RedisAddress { host, port }: &RedisAddress| {
+            let host = if host.contains(':') { format!("[{host}]") } else { host.clone() };
+            format!("{scheme}://{host}:{port}/{}", self.database)
+        };
+        match &self.shape {
+            RedisShape::Single(address) => vec![url(address)],
+            RedisShape::Sentinel(Sentinels { addresses, .. }) | RedisShape::Cluster(addresses) => {
+                addresses.iter().map(url).collect()
+            }
+        }
     }
 }
 

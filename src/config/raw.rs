@@ -23,7 +23,7 @@ pub(super) use legacy::{
     AssumeVerified, Columns, HashCeilings, HashFile, HashFileKind, Legacy, Mfa, Okta, Source, Sql,
     SqlDialect, UpstreamSource,
 };
-pub(super) use network::{Embedded, Limits, Public, Redis, Store, Telemetry, Upstream};
+pub(super) use network::{Cluster, Embedded, Limits, Public, Redis, Sentinel, Store, Telemetry, Upstream};
 pub(super) use pages::{PageText, Pages, Translation};
 pub(super) use rollout::{DialSource, Migration, RollbackMode, Rollout, Rule, Rules};
 pub(super) use scalar::{Percent, Size, Span};

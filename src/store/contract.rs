@@ -5,6 +5,8 @@ mod flags;
 mod people;
 mod rates;
 mod redis;
+mod servers;
+mod shapes;
 
 use std::time::Duration;
 
@@ -231,6 +233,14 @@ pub(super) async fn meta(store: &dyn Meta) {
     store.set_meta("salt", vec![0, 255]).await.unwrap();
     assert_eq!(store.meta("salt").await.unwrap(), Some(vec![0, 255]));
     assert_eq!(store.meta("key").await.unwrap(), None);
+
+    // Compared and set at once.
+    let swap = async |old: Option<&[u8]>, new: &[u8]| {
+        store.swap_meta("swapped", old.map(<[u8]>::to_vec), new.to_vec()).await.unwrap()
+    };
+    assert!(!swap(Some(b"a"), b"b").await && swap(None, &[0, 255]).await && !swap(None, b"b").await);
+    assert!(!swap(Some(b"a"), b"b").await && swap(Some(&[0, 255]), b"c").await);
+    assert_eq!(store.meta("swapped").await.unwrap(), Some(b"c".to_vec()));
 }
 
 /// A file of this test's own.

@@ -126,6 +126,27 @@ impl Meta for Embedded {
         });
         Ok(kept.await?)
     }
+
+    async fn swap_meta(
+        &self,
+        name: &'static str,
+        old: Option<Vec<u8>>,
+        new: Vec<u8>,
+    ) -> Result<bool, MetaError> {
+        let swapped = self.write(move |transaction| {
+            let mut table = transaction.open_table(META)?;
+            if table.get(name)?.map(|value| value.value().to_vec()) != old {
+                return Ok(false);
+            }
+            table.insert(name, new.as_slice())?;
+            Ok(true)
+        });
+        Ok(swapped.await?)
+    }
+
+    fn is_shared(&self) -> bool {
+        false
+    }
 }
 
 /// An operation on the file failed.

@@ -1,13 +1,15 @@
-//! The store in Redis (7.0 or later), for more than one replica.
+//! The store in Redis (7.0 or later), for more than one replica: one server, one behind Sentinels, or a cluster.
 //!
 //! Each write is one script or one command, so that it happens wholly or not at all. Keys of the ledger share one hash
 //! tag: an alias is unique among all people, and is written with its row. That binds the ledger to one slot of a
 //! cluster. A session has a slot of its own; its indexes are written before it and only ever name too many.
 //!
-//! Time is the caller's, but for counts of tries. Redis confirms a write before it is on disk or at a replica: what a
+//! Time is the caller's, who takes it from a [`StoreClock`] that this room sets by Redis; counts of tries ask Redis
+//! itself. Redis confirms a write before it is on disk or at a replica: what a
 //! failover loses is found again at Scalekit (REL-07), and a lost session is a new sign-in.
 
 mod beats;
+mod connection;
 mod counts;
 mod flags;
 mod ledger;
@@ -15,21 +17,39 @@ mod link;
 mod meta;
 mod people;
 mod rates;
+mod reach;
+mod script;
 mod sessions;
 
-use std::{fmt, future::Future, sync::Arc};
+use std::{
+    fmt,
+    future::Future,
+    sync::{Arc, LazyLock},
+    time::Duration,
+};
 
-use redis::{RedisError, aio::MultiplexedConnection};
+use redis::{ErrorKind, RedisError};
 
-use self::{beats::Replicas, link::Link};
-use super::MetaError;
+use self::{beats::Replicas, connection::Connection, link::Link, script::Script};
+use super::{MetaError, StoreClock};
 use crate::{
-    config::RedisStore, login::LedgerError, net::Breaker, session::SessionStoreError, telemetry::with_causes,
+    clock::{Clock as _, Timestamp},
+    config::RedisStore,
+    login::LedgerError,
+    net::{Breaker, Tracker},
+    session::SessionStoreError,
+    telemetry::with_causes,
 };
 
 pub(crate) use counts::SharedCounts;
-pub(crate) use link::LinkError;
 pub(crate) use rates::SharedRates;
+pub(crate) use reach::LinkError;
+
+static TIME: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("redis/time.lua")));
+
+/// How often the connection is looked after: a clock that is put right, or a primary that is one no more, is seen
+/// within this time.
+const LOOK: Duration = Duration::from_secs(2);
 
 /// A store in Redis.
 #[derive(Clone)]
@@ -61,7 +81,7 @@ enum Failure {
     #[error("Redis failed too often of late; it is not asked until it is back")]
     Away,
     #[error("Redis did not answer within {0:?}")]
-    Slow(std::time::Duration),
+    Slow(Duration),
     #[error("a stored value cannot be read")]
     Unreadable(#[from] serde_json::Error),
     /// A conditional write of the ledger was refused.
@@ -84,20 +104,54 @@ impl Redis {
         })
     }
 
-    /// Waits for the connection and for an answer, each for its time.
-    pub(crate) async fn connect(&self, within: std::time::Duration) -> Result<(), MetaError> {
-        self.link.connected(within).await?;
-        let pinged = self.run(|mut connection| async move {
-            redis::cmd("PING").query_async::<()>(&mut connection).await?;
-            Ok(())
+    /// Sets a clock by that of Redis.
+    pub(crate) async fn set_clock(&self, clock: &StoreClock) -> Result<(), MetaError> {
+        let (key, asked) = (self.key(ledger::ROWS), clock.monotonic());
+        let read = self.run(|mut connection| async move {
+            Ok(TIME.key(key).invoke_async::<(u64, u64)>(&mut connection).await?)
         });
-        Ok(pinged.await?)
+        let (seconds, micros) = read.await?;
+        clock.set(Timestamp::from_millis(seconds * 1000 + micros / 1000), asked);
+        Ok(())
+    }
+
+    /// Keeps the clock right and the connection at the primary until the process stops, also while nobody needs them.
+    pub(crate) fn tend(&self, clock: Arc<StoreClock>, tracker: &Tracker) {
+        let (redis, stopping) = (self.clone(), tracker.stopping());
+        tracker.spawn(async move {
+            loop {
+                tokio::select! {
+                    () = stopping.cancelled() => break,
+                    () = clock.sleep(LOOK) => {}
+                }
+                redis.link.tend().await;
+                if let Err(error) = redis.set_clock(&clock).await {
+                    tracing::debug!(error = with_causes(&error), "the clock of Redis cannot be read");
+                }
+            }
+        });
+    }
+
+    /// Waits for the connection and for an answer, each for its time.
+    pub(crate) async fn connect(&self, within: Duration) -> Result<(), Unreached> {
+        let reached = async {
+            self.link.connected(within).await?;
+            let pinged = self.run(|mut connection| async move {
+                redis::cmd("PING").query_async::<()>(&mut connection).await?;
+                Ok(())
+            });
+            pinged.await
+        };
+        reached.await.map_err(|failure| Unreached {
+            is_final: matches!(&failure, Failure::Server(error) | Failure::Unconnected(error) if is_shut_out(error)),
+            error: failure.into(),
+        })
     }
 
     /// Runs an operation within the time that one may take.
     async fn run<T, Running>(
         &self,
-        operation: impl FnOnce(MultiplexedConnection) -> Running + Send,
+        operation: impl FnOnce(Connection) -> Running + Send,
     ) -> Result<T, Failure>
     where
         Running: Future<Output = Result<T, Failure>> + Send,
@@ -128,6 +182,20 @@ impl Failure {
             Self::Unreadable(_) | Self::Refused(_) => false,
         }
     }
+}
+
+/// Redis was not reached.
+#[derive(Debug, thiserror::Error)]
+#[error("{error}")]
+pub(crate) struct Unreached {
+    pub(crate) error: MetaError,
+    /// Redis was there and does not let us in.
+    pub(crate) is_final: bool,
+}
+
+fn is_shut_out(error: &RedisError) -> bool {
+    error.kind() == ErrorKind::AuthenticationFailed
+        || matches!(error.code(), Some("WRONGPASS" | "NOAUTH" | "NOPERM"))
 }
 
 /// Not a cause of its own: its text is told already.

@@ -33,6 +33,7 @@ mod pages;
 mod parts;
 mod proxying;
 mod redis;
+mod redis_outages;
 mod replicas;
 mod sdk;
 mod sessions;

@@ -34,6 +34,7 @@ pub(crate) mod relay;
 pub(crate) mod scene;
 pub(crate) mod scratch;
 pub(crate) mod sdk;
+pub(crate) mod shapes;
 pub(crate) mod simulator;
 pub(crate) mod wait;
 pub(crate) mod wire;

@@ -100,7 +100,7 @@ impl Stage {
         if show_logs {
             logs::init(&loaded.config.telemetry, logs::Format::Readable)?;
         }
-        let instance = Instance::start(loaded.config, None).await?;
+        let instance = Box::pin(Instance::start(loaded.config, None)).await?;
         let client = side_door()?;
         Ok(Self { ports, folder, environment, instance, players, client })
     }
@@ -130,7 +130,7 @@ impl Stage {
         let text = configuration(&self.ports, cutover, migrate);
         let loaded = config::parse(&text, &self.folder, &self.environment)
             .map_err(|problems| anyhow::anyhow!("{problems}"))?;
-        self.instance.reload(loaded.config).await
+        Box::pin(self.instance.reload(loaded.config)).await
     }
 
     /// Breaks a stand-in: `down`, `status=503`, `lost`, …

@@ -8,8 +8,8 @@ use super::whole;
 use crate::{
     config::{
         Answer, AssertionKey, ClientKind, FieldNames, HandOff, IdentityHeaders, Migration, OnExisting,
-        Pointer, Public, RolloutStart, RoutePath, Scalekit, SessionSettings, SignIn, SignInRoute, Signal,
-        Store, Telemetry, Tls, TlsVersion, Upstream, UserValue, WhoAmI,
+        Pointer, Public, RedisShape, RolloutStart, RoutePath, Scalekit, Sentinels, SessionSettings, SignIn,
+        SignInRoute, Signal, Store, Telemetry, Tls, TlsVersion, Upstream, UserValue, WhoAmI,
         raw::{self, Percent, Size, Span},
     },
     rollout::{DialSource, RollbackMode, RuleSubject},
@@ -287,8 +287,24 @@ pub(super) fn store(store: &Store, raw: Option<&raw::Store>, base: &Path) -> raw
         raw::Store::Redis(redis) => Some(redis),
         raw::Store::Embedded(_) => None,
     });
-    raw::Store::Redis(raw::Redis {
-        url: Some(redis.url()),
+    let sentinel = |sentinels: &Sentinels| raw::Sentinel {
+        master: Some(sentinels.master.clone()),
+        urls: Some(redis.urls()),
+        username: sentinels.username.clone(),
+        password: whole(
+            said.and_then(|redis| redis.sentinel.as_ref()).and_then(|said| said.password.as_ref()),
+            base,
+        ),
+    };
+    let (url, sentinel, cluster) = match &redis.shape {
+        RedisShape::Single(_) => (redis.urls().pop(), None, None),
+        RedisShape::Sentinel(sentinels) => (None, Some(sentinel(sentinels)), None),
+        RedisShape::Cluster(_) => (None, None, Some(raw::Cluster { urls: Some(redis.urls()) })),
+    };
+    raw::Store::Redis(Box::new(raw::Redis {
+        url,
+        sentinel,
+        cluster,
         username: redis.username.clone(),
         password: whole(said.and_then(|redis| redis.password.as_ref()), base),
         prefix: Some(redis.prefix.clone()),
@@ -296,7 +312,7 @@ pub(super) fn store(store: &Store, raw: Option<&raw::Store>, base: &Path) -> raw
         connect_timeout: Some(Span(redis.connect_timeout)),
         replicas: Some(redis.replicas),
         ca_file: redis.ca_file.as_ref().map(|path| path.display().to_string()),
-    })
+    }))
 }
 
 pub(super) fn telemetry(telemetry: &Telemetry, raw: Option<&raw::Telemetry>, base: &Path) -> raw::Telemetry {

@@ -105,8 +105,8 @@ pub(in crate::config) struct Upstream {
 pub(in crate::config) enum Store {
     /// One file, for one process.
     Embedded(Embedded),
-    /// One Redis (7.0 or later), for any number of processes.
-    Redis(Redis),
+    /// Redis (7.0 or later), for any number of processes.
+    Redis(Box<Redis>),
 }
 
 /// The embedded store.
@@ -123,8 +123,12 @@ pub(in crate::config) struct Embedded {
 #[serde(deny_unknown_fields)]
 pub(in crate::config) struct Redis {
     /// `rediss://HOST:6379/0` with TLS, `redis://` without; port and database may be left out. No user or password.
-    #[schemars(required, with = "String")]
+    /// This, `sentinel` or `cluster`.
     pub(in crate::config) url: Option<String>,
+    /// Instead of `url`: a primary that Sentinels watch and replace.
+    pub(in crate::config) sentinel: Option<Sentinel>,
+    /// Instead of `url`: a Redis Cluster.
+    pub(in crate::config) cluster: Option<Cluster>,
     /// A user of Redis' access control lists. Default: Redis' own default user.
     pub(in crate::config) username: Option<String>,
     pub(in crate::config) password: Option<SecretRef>,
@@ -139,6 +143,32 @@ pub(in crate::config) struct Redis {
     pub(in crate::config) replicas: Option<u32>,
     /// Certificates (PEM) of the only authorities to trust. Default: those that the public trusts.
     pub(in crate::config) ca_file: Option<String>,
+}
+
+/// Who is asked for the primary. `username` and `password` beside it are the primary's.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(in crate::config) struct Sentinel {
+    /// The name by which the Sentinels know the primary.
+    #[schemars(required, with = "String")]
+    pub(in crate::config) master: Option<String>,
+    /// The Sentinels, `rediss://HOST:26379/0` or `redis://`; primary and Sentinels both have TLS, or neither. The
+    /// number is that of the database at the primary.
+    #[schemars(required, with = "Vec<String>")]
+    pub(in crate::config) urls: Option<Vec<String>>,
+    /// A user of the Sentinels' own. Default: their default user.
+    pub(in crate::config) username: Option<String>,
+    /// The Sentinels' own password. Default: none.
+    pub(in crate::config) password: Option<SecretRef>,
+}
+
+/// A Redis Cluster.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(in crate::config) struct Cluster {
+    /// Some of its nodes, `rediss://HOST:6379` or `redis://`; the others are found through them.
+    #[schemars(required, with = "Vec<String>")]
+    pub(in crate::config) urls: Option<Vec<String>>,
 }
 
 /// Logs.

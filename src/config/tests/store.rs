@@ -3,13 +3,17 @@
 use std::{path::Path, time::Duration};
 
 use crate::config::{
-    Loaded, RedisStore, Store, parse,
+    Loaded, RedisAddress, RedisShape, RedisStore, Store, parse,
     testing::{MINIMAL, environment_with},
 };
 
 const EMBEDDED: &str = "embedded: {path: state.redb}";
 const WHOLE: &str = "redis: {url: 'rediss://redis.example.com:7000/3', username: u, password: {env: REDIS_PASSWORD}, \
                      prefix: 'cf:', timeout: 100ms, connect_timeout: 2s, ca_file: CA_FILE}";
+
+const SENTINEL: &str = "redis: {sentinel: {master: main, urls: ['rediss://a.example.com/2', 'rediss://b.example.com:1/2'], \
+                        username: s, password: {env: REDIS_PASSWORD}}, prefix: 'cf:'}";
+const CLUSTER: &str = "redis: {cluster: {urls: ['rediss://a.example.com', 'rediss://b.example.com:1']}}";
 
 fn try_parse(store: &str) -> Result<Loaded, Vec<String>> {
     let file = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/tls/ca.pem");
@@ -23,7 +27,12 @@ fn try_parse(store: &str) -> Result<Loaded, Vec<String>> {
 fn good(store: &str) -> (Loaded, RedisStore) {
     let loaded = try_parse(store).unwrap_or_else(|problems| panic!("{problems:#?}"));
     let Store::Redis(redis) = loaded.config.store.clone() else { panic!("another store") };
-    (loaded, redis)
+    (loaded, *redis)
+}
+
+fn address(redis: &RedisStore) -> (&str, u16) {
+    let RedisShape::Single(RedisAddress { host, port }) = &redis.shape else { panic!("{redis:?}") };
+    (host, *port)
 }
 
 fn warnings(loaded: &Loaded) -> usize {
@@ -44,10 +53,7 @@ fn expect(store: &str, expected: &[&str]) {
 fn a_redis_needs_no_more_than_an_address() {
     let (loaded, redis) = good("redis: {url: 'rediss://redis.example.com'}");
     assert_eq!(warnings(&loaded), 0);
-    assert_eq!(
-        (redis.host.as_str(), redis.port, redis.database, redis.tls),
-        ("redis.example.com", 6379, 0, true)
-    );
+    assert_eq!((address(&redis), redis.database, redis.tls), (("redis.example.com", 6379), 0, true));
     assert_eq!((redis.username, redis.ca_file, redis.password.is_none()), (None, None, true));
     assert_eq!((redis.prefix.as_str(), redis.replicas), ("crossfade:", 1));
     assert_eq!((redis.timeout, redis.connect_timeout), (Duration::from_millis(250), Duration::from_secs(1)));
@@ -56,10 +62,12 @@ fn a_redis_needs_no_more_than_an_address() {
 #[test]
 fn all_of_it_is_taken_and_shown_without_the_password() {
     let (loaded, redis) = good(WHOLE);
-    assert_eq!((redis.port, redis.database, redis.username.as_deref()), (7000, 3, Some("u")));
+    assert_eq!((address(&redis).1, redis.database, redis.username.as_deref()), (7000, 3, Some("u")));
     assert_eq!(redis.password.as_ref().unwrap().expose(), "canary-redis");
     assert!(redis.ca_file.is_some());
-    for store in [WHOLE, "redis: {url: 'redis://[::1]/'}", "redis: {url: 'redis://127.0.0.1:1/15'}"] {
+    for store in
+        [WHOLE, SENTINEL, CLUSTER, "redis: {url: 'redis://[::1]/'}", "redis: {url: 'redis://127.0.0.1:1/15'}"]
+    {
         let (loaded, redis) = good(store);
         let shown = loaded.effective();
         assert!(!shown.contains("canary-redis") && !format!("{redis:?}").contains("canary"), "{shown}");
@@ -68,6 +76,19 @@ fn all_of_it_is_taken_and_shown_without_the_password() {
         assert_eq!(again.unwrap_or_else(|problems| panic!("{problems}\n{shown}")).effective(), shown);
     }
     assert_eq!(warnings(&loaded), 0);
+}
+
+#[test]
+fn sentinels_and_nodes_have_their_own_ports_and_names() {
+    let at = |host: &str, port| RedisAddress { host: host.into(), port };
+    let (_, redis) = good(SENTINEL);
+    let RedisShape::Sentinel(sentinels) = &redis.shape else { panic!("{redis:?}") };
+    assert_eq!((sentinels.master.as_str(), sentinels.username.as_deref()), ("main", Some("s")));
+    assert_eq!(sentinels.addresses, [at("a.example.com", 26379), at("b.example.com", 1)]);
+    assert_eq!((redis.database, redis.username.is_none(), redis.password.is_none()), (2, true, true));
+    let (_, redis) = good(CLUSTER);
+    let RedisShape::Cluster(nodes) = &redis.shape else { panic!("{redis:?}") };
+    assert_eq!(*nodes, [at("a.example.com", 6379), at("b.example.com", 1)]);
 }
 
 #[test]
@@ -123,6 +144,30 @@ fn a_bad_redis_is_told_with_its_place() {
     change("rediss:", "redis:", &["store.redis.ca_file: is of no use without TLS"]);
     expect("redis: {}", &["store.redis.url: is missing"]);
     expect("redis: {url: 'rediss://a', sentinel: b}", &["store"]);
+    expect("redis: {url: 'rediss://a', cluster: {urls: ['rediss://b']}}", &["store.redis: says twice where"]);
+    expect(&SENTINEL.replace("master: main, ", ""), &["store.redis.sentinel.master: is missing"]);
+    expect(
+        &SENTINEL.replace(", password: {env: REDIS_PASSWORD}", ""),
+        &["store.redis.sentinel.username: needs a password"],
+    );
+    expect(
+        &SENTINEL.replace("b.example.com:1/2", "b.example.com:1/3"),
+        &["store.redis.sentinel.urls: must all have TLS"],
+    );
+    expect(
+        &CLUSTER.replace("'rediss://b", "'redis://127.0.0.1', 'rediss://b"),
+        &["store.redis.cluster.urls: must all have TLS"],
+    );
+    expect(
+        &CLUSTER.replace("rediss://b", "https://b"),
+        &["store.redis.cluster.urls[1]: must be an address such as"],
+    );
+    expect("redis: {cluster: {urls: []}}", &["store.redis.cluster.urls: is empty"]);
+    expect("redis: {cluster: {}}", &["store.redis.cluster.urls: is missing"]);
+    expect(
+        "redis: {cluster: {urls: ['rediss://a/1']}}",
+        &["store.redis.cluster.urls: must name no database"],
+    );
     let both = format!("{EMBEDDED}\n  redis: {{url: 'rediss://a'}}");
     assert!(try_parse(&both).is_err(), "one store");
 }

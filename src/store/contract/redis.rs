@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     clock::{Deadline, SystemClock, TestClock, Timestamp},
-    config::{AccountLimit, CallRate, Guessing, RedisStore},
+    config::{AccountLimit, CallRate, Guessing, RedisAddress, RedisShape, RedisStore},
     login::{
         Alias, ClaimAnswer, Flags as _, FlagsError, Ledger as _, LedgerError, Limit, Replaced, Row, Tried,
         TryCounter as _,
@@ -57,8 +57,7 @@ impl Server {
 
     fn settings(&self) -> RedisStore {
         RedisStore {
-            host: "127.0.0.1".into(),
-            port: self.port,
+            shape: RedisShape::Single(RedisAddress { host: "127.0.0.1".into(), port: self.port }),
             database: 0,
             tls: false,
             username: None,
@@ -104,7 +103,7 @@ fn spawn(port: u16) -> Child {
 }
 
 /// Where `tests/install` found it; without its list, the one that `PATH` leads to.
-fn program() -> String {
+pub(super) fn program() -> String {
     #[expect(clippy::disallowed_methods, reason = "the tests' own setting, not the product's")]
     let list = std::env::var_os("CROSSFADE_TEST_PARTS");
     let Some(list) = list else {
@@ -132,7 +131,7 @@ fn free_port() -> u16 {
 }
 
 /// Waits until the store is of use again.
-async fn answers(store: &Redis) {
+pub(super) async fn answers(store: &Redis) {
     let deadline = Deadline::within(PATIENCE);
     while let Err(error) = store.meta("anything").await {
         assert!(!deadline.remaining().is_zero(), "{error}");

@@ -11,9 +11,7 @@ use std::{
     time::Duration,
 };
 
-use redis::Script;
-
-use super::Redis;
+use super::{Failure, Redis, connection::Connection, script::Script};
 use crate::net::{Dependencies, Probes, Tracker};
 
 /// How this store is called among the dependencies.
@@ -76,33 +74,29 @@ impl Redis {
             }
             return;
         }
-        let answers = self.link.run(|mut connection| async move {
-            redis::cmd("PING").query_async::<()>(&mut connection).await?;
-            // One that may not write is of no use.
-            let role: Vec<redis::Value> = redis::cmd("ROLE").query_async(&mut connection).await?;
-            Ok(matches!(role.first(), Some(redis::Value::BulkString(role)) if role == b"master"))
-        });
-        if matches!(answers.await, Ok(true)) {
+        // A beat is a write: one that answers and may not write is of no use.
+        let (key, holder) = self.beat_of();
+        if let Ok(number) = self.link.run(|connection| beat(connection, key, holder)).await {
+            self.replicas.counted(number);
             breaker.close();
         }
     }
 
     /// What could not be counted is counted the next time; the last number stands.
     async fn beat(&self) {
-        let (key, holder) = (self.key("replicas"), Arc::clone(&self.holder));
-        let counted = self.run(|mut connection| async move {
-            let mut script = BEAT.key(key);
-            script.arg(&*holder).arg(SILENCE_MS);
-            Ok(script.invoke_async::<u32>(&mut connection).await?)
-        });
-        if let Ok(number) = counted.await {
+        let (key, holder) = self.beat_of();
+        if let Ok(number) = self.run(|connection| beat(connection, key, holder)).await {
             self.replicas.counted(number);
         }
     }
 
+    fn beat_of(&self) -> (String, Arc<str>) {
+        (self.key("replicas"), Arc::clone(&self.holder))
+    }
+
     /// The others need not wait for the silence.
     async fn leave(&self) {
-        let (key, holder) = (self.key("replicas"), Arc::clone(&self.holder));
+        let (key, holder) = self.beat_of();
         let left = self.run(|mut connection| async move {
             let mut leave = redis::cmd("ZREM");
             leave.arg(key).arg(&*holder);
@@ -112,4 +106,11 @@ impl Redis {
             tracing::debug!(error = %error, "the other replicas were not told that this one leaves");
         }
     }
+}
+
+/// Says that a process is there, and counts all that are.
+async fn beat(mut connection: Connection, key: String, holder: Arc<str>) -> Result<u32, Failure> {
+    let mut script = BEAT.key(key);
+    script.arg(&*holder).arg(SILENCE_MS);
+    Ok(script.invoke_async(&mut connection).await?)
 }

@@ -11,12 +11,11 @@ use std::{
 };
 
 use async_trait::async_trait;
-use redis::Script;
 use serde::{Serialize, de::DeserializeOwned};
 use tokio::{sync::Mutex as Turn, time::timeout};
 use uuid::Uuid;
 
-use super::{Failure, Redis};
+use super::{Failure, Redis, script::Script};
 use crate::{
     clock::{SharedClock, Timestamp},
     config::Guessing,
@@ -27,6 +26,7 @@ use crate::{
     telemetry::with_causes,
 };
 
+static LOOK: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("look.lua")));
 static COUNT: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("count.lua")));
 
 /// How long a change waits for its turn; behind a Redis that is silent, no longer.
@@ -98,10 +98,8 @@ impl SharedCounts {
         let _turn = timeout(PATIENCE, turn.lock()).await.map_err(|_| Failure::Slow(PATIENCE))?;
         let changed = self.redis.run(|mut connection| async move {
             loop {
-                let mut look = redis::pipe();
-                look.get(&key).cmd("TIME");
                 let (old, (seconds, micros)): (Option<Vec<u8>>, (u64, u64)) =
-                    look.query_async(&mut connection).await?;
+                    LOOK.key(&key).invoke_async(&mut connection).await?;
                 let now = Timestamp::from_millis(seconds * 1000 + micros / 1000);
                 // One that cannot be read is none.
                 let count = old.as_deref().and_then(|old| serde_json::from_slice(old).ok());

@@ -3,9 +3,9 @@
 use std::sync::LazyLock;
 
 use async_trait::async_trait;
-use redis::{AsyncCommands as _, Script};
+use redis::AsyncCommands as _;
 
-use super::{Failure, Redis};
+use super::{Failure, Redis, script::Script};
 use crate::{
     login::{Flags, FlagsError, Replaced},
     rollout::FlagState,

@@ -6,9 +6,9 @@
 use std::{sync::LazyLock, time::Duration};
 
 use async_trait::async_trait;
-use redis::{AsyncCommands as _, Script};
+use redis::AsyncCommands as _;
 
-use super::{Failure, Redis};
+use super::{Failure, Redis, script::Script};
 use crate::{
     clock::Timestamp,
     identity::PersonKey,

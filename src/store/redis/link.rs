@@ -1,44 +1,36 @@
 //! The connection to Redis: one, shared by all operations, made anew after whatever may have spoiled it.
 //!
 //! A failed attempt to connect fails those who wait for it, and the next operation tries again: there is no pause in
-//! which a Redis that is back would not be used.
+//! which a Redis that is back would not be used. A cluster is different: its connection stays in use for the nodes that
+//! work while another one is made, which learns who serves the rest.
 
 use std::{
-    future::Future,
-    path::PathBuf,
-    sync::{Mutex, PoisonError},
+    future::{Future, pending},
+    pin::pin,
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
 use futures_util::{
     FutureExt as _,
-    future::{BoxFuture, Shared},
+    future::{BoxFuture, Either, Shared, select},
 };
-use redis::{
-    AsyncConnectionConfig, Client, ConnectionAddr, ErrorKind, IntoConnectionInfo as _, RedisConnectionInfo,
-    RedisError, ServerErrorKind, TlsCertificates, aio::MultiplexedConnection,
-};
+use redis::{ErrorKind, RedisError, ServerErrorKind};
 
-use super::Failure;
+use super::{
+    Failure,
+    connection::Connection,
+    reach::{LinkError, Reach, Reached},
+};
 use crate::config::RedisStore;
 
-/// The settings cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum LinkError {
-    #[error("ca_file: {} cannot be read", .0.display())]
-    CaFile(PathBuf, #[source] std::io::Error),
-    #[error("it cannot be prepared")]
-    Settings(#[source] RedisError),
-}
-
 /// An attempt to connect, or what came of it; it goes on while anybody waits for it.
-type Connecting = Shared<BoxFuture<'static, Result<MultiplexedConnection, RedisError>>>;
+type Connecting = Shared<BoxFuture<'static, Result<Reached, RedisError>>>;
 
 pub(super) struct Link {
-    client: Client,
+    reach: Arc<Reach>,
     /// For one operation, with the wait for a connection.
     timeout: Duration,
-    connect_timeout: Duration,
     current: Mutex<Current>,
 }
 
@@ -46,31 +38,35 @@ struct Current {
     connecting: Connecting,
     /// Which attempt it is.
     number: u64,
+    /// The one that takes its place when it is there.
+    next: Option<Connecting>,
 }
 
 impl Link {
     pub(super) fn new(settings: &RedisStore) -> Result<Self, LinkError> {
-        let client = client(settings)?;
-        let connecting = connect(client.clone(), settings.connect_timeout);
-        Ok(Self {
-            client,
-            timeout: settings.timeout,
-            connect_timeout: settings.connect_timeout,
-            current: Mutex::new(Current { connecting, number: 0 }),
-        })
+        let reach = Arc::new(Reach::new(settings)?);
+        let current = Current { connecting: connect(Arc::clone(&reach)), number: 0, next: None };
+        Ok(Self { reach, timeout: settings.timeout, current: Mutex::new(current) })
     }
 
     /// Runs an operation within its time.
     pub(super) async fn run<T, Running>(
         &self,
-        operation: impl FnOnce(MultiplexedConnection) -> Running + Send,
+        operation: impl FnOnce(Connection) -> Running + Send,
     ) -> Result<T, Failure>
     where
         Running: Future<Output = Result<T, Failure>> + Send,
     {
-        let (connecting, number) = self.current();
+        let (connecting, number, next) = self.current();
         let attempt = connecting.clone();
-        let work = async move { operation(attempt.await.map_err(Failure::Unconnected)?).await };
+        let work = async move { operation(attempt.await.map_err(Failure::Unconnected)?.connection).await };
+        let (work, helped) = (pin!(work), pin!(help(next)));
+        let work = async {
+            match select(work, helped).await {
+                Either::Left((result, _)) => result,
+                Either::Right((never, _)) => match never {},
+            }
+        };
         match tokio::time::timeout(self.timeout, work).await {
             Ok(Err(failure)) => {
                 if failure.is_outage() {
@@ -91,7 +87,7 @@ impl Link {
 
     /// Waits for a connection.
     pub(super) async fn connected(&self, within: Duration) -> Result<(), Failure> {
-        let (connecting, number) = self.current();
+        let (connecting, number, _) = self.current();
         match tokio::time::timeout(within, connecting).await {
             Ok(Ok(_)) => Ok(()),
             Ok(Err(error)) => {
@@ -102,25 +98,56 @@ impl Link {
         }
     }
 
-    fn current(&self) -> (Connecting, u64) {
-        let current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
-        (current.connecting.clone(), current.number)
+    /// Leaves a connection whose server is the primary no more, and waits for the next one where there is one.
+    pub(super) async fn tend(&self) {
+        let (connecting, number, next) = self.current();
+        if let Some(next) = next {
+            // Whatever comes of it is seen by the next operation.
+            let _ = next.await;
+        } else if let Some(Ok(Reached { primary: Some(primary), .. })) = connecting.peek()
+            && self.reach.is_elsewhere(primary).await
+        {
+            self.renew(number);
+        }
+    }
+
+    fn current(&self) -> (Connecting, u64, Option<Connecting>) {
+        let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(next) = current.next.take() {
+            match next.peek() {
+                None => current.next = Some(next),
+                Some(Ok(_)) => (current.connecting, current.number) = (next, current.number + 1),
+                Some(Err(_)) => {}
+            }
+        }
+        (current.connecting.clone(), current.number, current.next.clone())
     }
 
     /// Gives up attempt `number`, unless somebody else did already.
     fn renew(&self, number: u64) {
         let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
-        if current.number == number {
-            let connecting = connect(self.client.clone(), self.connect_timeout);
-            *current = Current { connecting, number: number + 1 };
+        if current.number != number || current.next.is_some() {
+            return;
+        }
+        let connecting = connect(Arc::clone(&self.reach));
+        if self.reach.is_many() && matches!(current.connecting.peek(), Some(Ok(_))) {
+            current.next = Some(connecting);
+        } else {
+            *current = Current { connecting, number: number + 1, next: None };
         }
     }
 }
 
-fn connect(client: Client, within: Duration) -> Connecting {
-    // Operations have their own limit, which counts the wait for a connection too.
-    let config = AsyncConnectionConfig::new().set_connection_timeout(Some(within)).set_response_timeout(None);
-    async move { client.get_multiplexed_async_connection_with_config(&config).await }.boxed().shared()
+fn connect(reach: Arc<Reach>) -> Connecting {
+    async move { reach.connect().await }.boxed().shared()
+}
+
+/// Moves an attempt on while something else is waited for.
+async fn help(next: Option<Connecting>) -> std::convert::Infallible {
+    if let Some(next) = next {
+        let _ = next.await;
+    }
+    pending().await
 }
 
 /// Whether a connection is of no use after this error: it broke, it could not be made, or it leads to a server that
@@ -139,33 +166,6 @@ pub(super) fn spoils(error: &RedisError) -> bool {
         ErrorKind::UnexpectedReturnType => false,
         _ => true,
     }
-}
-
-fn client(settings: &RedisStore) -> Result<Client, LinkError> {
-    let host = settings.host.clone();
-    let address = if settings.tls {
-        // No matter who began first: there is one provider in this build.
-        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-        ConnectionAddr::TcpTls { host, port: settings.port, insecure: false, tls_params: None }
-    } else {
-        ConnectionAddr::Tcp(host, settings.port)
-    };
-    let mut login = RedisConnectionInfo::default().set_db(settings.database);
-    if let Some(username) = &settings.username {
-        login = login.set_username(username);
-    }
-    if let Some(password) = &settings.password {
-        login = login.set_password(password.expose());
-    }
-    let info = address.into_connection_info().map_err(LinkError::Settings)?.set_redis_settings(login);
-    if !settings.tls {
-        return Client::open(info).map_err(LinkError::Settings);
-    }
-    let root_cert = match &settings.ca_file {
-        Some(path) => Some(std::fs::read(path).map_err(|error| LinkError::CaFile(path.clone(), error))?),
-        None => None,
-    };
-    Client::build_with_tls(info, TlsCertificates { client_tls: None, root_cert }).map_err(LinkError::Settings)
 }
 
 #[cfg(test)]

@@ -1,10 +1,14 @@
 //! Values that belong to the store itself, in Redis.
 
+use std::sync::LazyLock;
+
 use async_trait::async_trait;
 use redis::{AsyncCommands as _, ExistenceCheck, SetOptions};
 
-use super::Redis;
+use super::{Redis, script::Script};
 use crate::store::{Meta, MetaError};
+
+static SWAP: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("swap.lua")));
 
 impl Redis {
     fn meta_key(&self, name: &str) -> String {
@@ -33,5 +37,21 @@ impl Meta for Redis {
             Ok(connection.get::<_, Option<Vec<u8>>>(key).await?.unwrap_or(value))
         });
         Ok(kept.await?)
+    }
+
+    async fn swap_meta(
+        &self,
+        name: &'static str,
+        old: Option<Vec<u8>>,
+        new: Vec<u8>,
+    ) -> Result<bool, MetaError> {
+        let mut script = SWAP.key(self.meta_key(name));
+        // No value of ours is empty.
+        script.arg(old.unwrap_or_default()).arg(new);
+        Ok(self.run(|mut connection| async move { Ok(script.invoke_async(&mut connection).await?) }).await?)
+    }
+
+    fn is_shared(&self) -> bool {
+        true
     }
 }

@@ -3,11 +3,12 @@
 
 use std::sync::LazyLock;
 
-use redis::{AsyncCommands as _, Script};
+use redis::AsyncCommands as _;
 
 use super::{
     Failure, Redis,
     ledger::{FIELDS, Fields, ROWS, read},
+    script::Script,
 };
 use crate::{
     login::{Counts, LedgerError, Row, Stage},

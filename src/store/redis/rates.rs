@@ -5,16 +5,14 @@
 
 use std::{sync::LazyLock, time::Duration};
 
-use async_trait::async_trait;
-use redis::Script;
-
-use super::{Failure, Redis};
+use super::{Failure, Redis, script::Script};
 use crate::{
     clock::SharedClock,
     config::CallRate,
     net::{LEAST_CAPACITY, LEAST_RATE, LocalRates, RECOVERY, Rates, Urgency, per_second},
     telemetry::with_causes,
 };
+use async_trait::async_trait;
 
 static RATES: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("rates.lua")));
 

@@ -7,9 +7,9 @@
 use std::{sync::LazyLock, time::Duration};
 
 use async_trait::async_trait;
-use redis::{AsyncCommands as _, Script, aio::MultiplexedConnection};
+use redis::{AsyncCommands as _, Cmd};
 
-use super::{Failure, Redis};
+use super::{Failure, Redis, connection::Connection, script::Script};
 use crate::{
     clock::Timestamp,
     session::{Digest, Flow, FlowStore, Session, SessionStore, SessionStoreError, Settled, Whose},
@@ -97,27 +97,28 @@ impl Redis {
         if gone.is_empty() {
             return Ok(());
         }
-        let mut pipeline = redis::pipe();
+        let mut commands = Vec::new();
         for (id, session) in gone {
-            pipeline.zrem(self.ends_key(), id.as_str()).ignore();
+            commands.push(Cmd::zrem(self.ends_key(), id.as_str()));
             for name in session.iter().flat_map(names) {
-                pipeline.srem(self.of_key(&name), id.as_str()).ignore();
+                commands.push(Cmd::srem(self.of_key(&name), id.as_str()));
             }
         }
-        self.run(|mut connection| async move { Ok(pipeline.query_async(&mut connection).await?) }).await
+        self.run(|mut connection| async move {
+            connection.each::<()>(&commands).await?;
+            Ok(())
+        })
+        .await
     }
 
     /// Ends sessions, and gives those that were there.
     async fn take(&self, ids: Vec<Digest>) -> Result<Vec<(Digest, Option<Session>)>, Failure> {
         let mut gone = Vec::new();
         for ids in ids.chunks(BATCH) {
-            let mut pipeline = redis::pipe();
-            for id in ids {
-                pipeline.get_del(self.session_key(id.as_str()));
-            }
-            let values: Vec<Option<Vec<u8>>> = self
-                .run(|mut connection| async move { Ok(pipeline.query_async(&mut connection).await?) })
-                .await?;
+            let commands: Vec<Cmd> =
+                ids.iter().map(|id| Cmd::get_del(self.session_key(id.as_str()))).collect();
+            let values: Vec<Option<Vec<u8>>> =
+                self.run(|mut connection| async move { Ok(connection.each(&commands).await?) }).await?;
             let taken: Vec<_> = ids
                 .iter()
                 .zip(values)
@@ -167,12 +168,7 @@ fn swap<A, B>((one, other): (A, B)) -> (B, A) {
     (other, one)
 }
 
-async fn replace(
-    connection: &mut MultiplexedConnection,
-    key: &str,
-    old: &[u8],
-    new: &[u8],
-) -> Result<bool, Failure> {
+async fn replace(connection: &mut Connection, key: &str, old: &[u8], new: &[u8]) -> Result<bool, Failure> {
     Ok(REPLACE.key(key).arg(old).arg(new).invoke_async(connection).await?)
 }
 
@@ -180,20 +176,25 @@ async fn replace(
 impl SessionStore for Redis {
     async fn put(&self, id: &Digest, session: &Session) -> Result<(), SessionStoreError> {
         let kept_for = millis(session.ends_at.since(session.last_seen) + MARGIN);
-        let mut pipeline = redis::pipe();
-        pipeline.zadd(self.ends_key(), id.as_str(), end(session)).ignore();
+        let mut listed = vec![Cmd::zadd(self.ends_key(), id.as_str(), end(session))];
+        let mut kept = Vec::new();
         for name in names(session) {
             let of = self.of_key(&name);
-            pipeline.sadd(&of, id.as_str()).ignore();
+            listed.push(Cmd::sadd(&of, id.as_str()));
             // As long as the longest of its sessions: GT alone leaves a key for ever that had no end.
             for condition in ["NX", "GT"] {
-                pipeline.cmd("PEXPIRE").arg(&of).arg(kept_for).arg(condition).ignore();
+                let mut command = redis::cmd("PEXPIRE");
+                command.arg(&of).arg(kept_for).arg(condition);
+                kept.push(command);
             }
         }
         let value = serde_json::to_vec(session).map_err(Failure::from)?;
-        pipeline.pset_ex(self.session_key(id.as_str()), value, kept_for).ignore();
-        let put =
-            self.run(|mut connection| async move { Ok(pipeline.query_async::<()>(&mut connection).await?) });
+        kept.push(Cmd::pset_ex(self.session_key(id.as_str()), value, kept_for));
+        let put = self.run(|mut connection| async move {
+            connection.each::<()>(&listed).await?;
+            connection.each::<()>(&kept).await?;
+            Ok(())
+        });
         Ok(put.await?)
     }
 
@@ -250,12 +251,8 @@ impl SessionStore for Redis {
     async fn ended(&self, ids: Vec<Digest>, now: Timestamp) -> Result<Vec<Digest>, SessionStoreError> {
         let mut ended = Vec::new();
         for ids in ids.chunks(BATCH) {
-            let mut pipeline = redis::pipe();
-            for id in ids {
-                pipeline.get(self.session_key(id.as_str()));
-            }
-            let got =
-                self.run(|mut connection| async move { Ok(pipeline.query_async(&mut connection).await?) });
+            let commands: Vec<Cmd> = ids.iter().map(|id| Cmd::get(self.session_key(id.as_str()))).collect();
+            let got = self.run(|mut connection| async move { Ok(connection.each(&commands).await?) });
             let values: Vec<Option<Vec<u8>>> = got.await?;
             let is_over = |value: Option<Vec<u8>>| {
                 parse(value.as_deref()).is_none_or(|session| session.over(now).is_some())

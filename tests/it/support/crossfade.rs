@@ -48,6 +48,16 @@ impl Crossfade {
         process.said()
     }
 
+    /// Starts it without waiting for anything; its configuration is in the folder.
+    pub(crate) fn waiting(config: &str, environment: &[(&str, &str)]) -> (Process, Scratch) {
+        let scratch = Scratch::new();
+        let mut command = process::command(env!("CARGO_BIN_EXE_crossfade"));
+        command.args(["serve", "--config"]).arg(scratch.write("crossfade.yaml", config));
+        command.env_remove("CROSSFADE_TEST_PARTS").env_remove("CROSSFADE_TESTS");
+        command.envs(environment.iter().copied());
+        (Process::start("crossfade", command), scratch)
+    }
+
     /// Starts a second process with the same configuration and environment after the first one ended.
     pub(crate) fn start_again(&mut self) {
         self.process.kill();

@@ -19,6 +19,11 @@ pub(crate) enum Manner {
     Refuses,
     /// Requests go on, answers are held until the manner changes; then their connections end.
     Stalls,
+    /// Connections stand, new ones are taken, and no byte arrives until the manner changes: a partition that nobody is
+    /// told of.
+    Silent,
+    /// Each piece waits so long before it goes on.
+    Slow(Duration),
     /// Whoever connects is told this and nothing else; open connections end.
     Says(Vec<u8>),
     /// The first half of the next answer, then a reset.
@@ -83,12 +88,13 @@ impl Shared {
                 let _ = near.read(&mut [0; 4096]);
                 return;
             }
-            Manner::Passes | Manner::Stalls | Manner::BreaksOff => {}
+            Manner::Passes | Manner::Stalls | Manner::Silent | Manner::Slow(_) | Manner::BreaksOff => {}
         }
         let Ok(far) = TcpStream::connect(behind) else { return reset(&near) };
         self.open.lock().unwrap().push(near.try_clone().unwrap());
         let (from, to) = (near.try_clone().unwrap(), far.try_clone().unwrap());
-        thread::spawn(move || pass_on(from, to));
+        let all = Arc::clone(self);
+        thread::spawn(move || all.pass_on(from, to));
         let all = Arc::clone(self);
         thread::spawn(move || all.answer(far, near));
     }
@@ -97,8 +103,9 @@ impl Shared {
     fn answer(&self, mut far: TcpStream, mut near: TcpStream) {
         let mut piece = [0; 16 * 1024];
         while let Ok(length @ 1..) = far.read(&mut piece) {
+            self.hold();
             match self.manner() {
-                Manner::Passes => {}
+                Manner::Passes | Manner::Silent | Manner::Slow(_) => {}
                 Manner::Stalls => {
                     let manner = self.manner.lock().unwrap();
                     drop(self.changed.wait_while(manner, |manner| *manner == Manner::Stalls).unwrap());
@@ -117,11 +124,27 @@ impl Shared {
         reset(&near);
         let _ = far.shutdown(Shutdown::Both);
     }
-}
 
-fn pass_on(mut from: TcpStream, mut to: TcpStream) {
-    let _ = std::io::copy(&mut from, &mut to);
-    let _ = to.shutdown(Shutdown::Write);
+    /// Requests go on.
+    fn pass_on(&self, mut from: TcpStream, mut to: TcpStream) {
+        let mut piece = [0; 16 * 1024];
+        while let Ok(length @ 1..) = from.read(&mut piece) {
+            self.hold();
+            if to.write_all(&piece[..length]).is_err() {
+                break;
+            }
+        }
+        let _ = to.shutdown(Shutdown::Write);
+    }
+
+    /// Waits for as long as a piece is to wait.
+    fn hold(&self) {
+        if let Manner::Slow(by) = self.manner() {
+            thread::park_timeout(by);
+        }
+        let manner = self.manner.lock().unwrap();
+        drop(self.changed.wait_while(manner, |manner| *manner == Manner::Silent).unwrap());
+    }
 }
 
 /// Ends a connection without an orderly goodbye.
