@@ -3,6 +3,10 @@
 //! Jobs speak through ports, run on the shared runtime through the tracker, and stop when the process does.
 //! Nothing may depend on a job having run. Start reading at [`sweep_sessions`].
 
+mod finish;
 mod sweep;
+mod watch;
 
+pub(crate) use finish::finish_people;
 pub(crate) use sweep::sweep_sessions;
+pub(crate) use watch::watch_store;

@@ -6,27 +6,31 @@
 
 mod chain;
 mod eligibility;
+mod epoch;
 mod guessing;
 mod journey;
 mod machine;
 mod outcome;
 mod ports;
+mod removed;
 mod row;
 mod settings;
 
 pub(crate) use chain::Chain;
+pub(crate) use epoch::{Doubt, Epoch, EpochStore, Put, StoreStanding, Trust, TrustSettings};
 pub(crate) use guessing::{
     Allowance, Count, CountKey, CountKeys, Failures, Guess, Limit, Limited, Settled, Spent, Tally, Ticket,
     Tried, TryCounter,
 };
-pub(crate) use journey::{Callback, Decided, Journeys, Upstream};
+pub(crate) use journey::{Callback, Decided, Journeys, Swept, Upstream};
 pub(crate) use machine::{Command, Event};
 pub(crate) use outcome::{Closed, HandOver, Identified, Outcome, Refused, Rejected, WhyForward};
 pub(crate) use ports::{
     Attempt, ClaimAnswer, ClientFacts, CreateError, Directory, DirectoryError, DirectoryUser, ErrorClass,
-    Holders, Ledger, LedgerError, LegacyError, LegacyStore, Membership, MembershipStatus, Moment, NewUser,
-    OrganizationId, Presence, Rejection, StayReason, UserId, Verdict, Witness,
+    Holders, Ledger, LedgerError, LegacyError, LegacyStore, Mark, Membership, MembershipStatus, Moment,
+    NewUser, OrganizationId, Presence, Rejection, StayReason, UserId, Verdict, Witness,
 };
+pub(crate) use removed::Remembering;
 pub(crate) use row::{Alias, Claim, Ineligible, Origin, Row, RowState, SetAside};
 pub(crate) use settings::{Settings, SourceRules};
 

@@ -19,7 +19,7 @@ pub(crate) use embedded::{Embedded, Glance, glance};
 pub(crate) use redis::{Redis, SharedCounts};
 
 use crate::{
-    login::{Alias, Ledger},
+    login::{Alias, EpochStore, Ledger},
     session::{FlowStore, SessionStore, Whose},
 };
 
@@ -27,6 +27,7 @@ use crate::{
 #[derive(Clone)]
 pub(crate) struct Store {
     pub(crate) ledger: Arc<dyn Ledger>,
+    pub(crate) epoch: Arc<dyn EpochStore>,
     pub(crate) sessions: Arc<dyn SessionStore>,
     pub(crate) flows: Arc<dyn FlowStore>,
     pub(crate) meta: Arc<dyn Meta>,
@@ -35,10 +36,16 @@ pub(crate) struct Store {
 impl Store {
     pub(crate) fn of<Kind>(store: Kind) -> Self
     where
-        Kind: Ledger + SessionStore + FlowStore + Meta + 'static,
+        Kind: Ledger + EpochStore + SessionStore + FlowStore + Meta + 'static,
     {
         let store = Arc::new(store);
-        Self { ledger: store.clone(), sessions: store.clone(), flows: store.clone(), meta: store }
+        Self {
+            ledger: store.clone(),
+            epoch: store.clone(),
+            sessions: store.clone(),
+            flows: store.clone(),
+            meta: store,
+        }
     }
 }
 

@@ -12,6 +12,7 @@ mod dispatch;
 mod document;
 mod operation;
 mod problem;
+mod store;
 mod wrong;
 
 use std::sync::{Arc, OnceLock};
@@ -87,7 +88,7 @@ pub(super) struct Caller {
 
 /// Every operation there is; a part of the API adds its own here.
 fn operations() -> Vec<Operation> {
-    let parts = [document::operations()];
+    let parts = [document::operations(), store::operations()];
     parts.into_iter().flatten().collect()
 }
 

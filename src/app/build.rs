@@ -1,6 +1,6 @@
 //! From a validated configuration to running objects: a list, in the order of need.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use anyhow::{Context as _, anyhow};
 use arc_swap::ArcSwap;
@@ -17,7 +17,7 @@ use crate::{
     hash::HashPool,
     identity::{SourceName, SubjectKey},
     legacy,
-    login::{Chain, CountKeys, Journeys, Settings, TryCounter},
+    login::{Chain, CountKeys, Journeys, Remembering, Settings, Trust, TrustSettings, TryCounter},
     net::Tracker,
     pages::Pages,
     proxy::{Evenly, Gate, Recorder, Rules, Visitors},
@@ -72,11 +72,13 @@ pub(super) async fn parts(
     let scalekit = Arc::new(Scalekit::new(&config.scalekit, &redirect, clock.clone())?);
     let (directory, provider) = (Arc::clone(&scalekit), Arc::clone(&scalekit) as Arc<dyn IdentityProvider>);
 
+    let trust = trust(config, &store, clock).await;
     let journeys = Journeys {
         settings: Arc::new(ArcSwap::from_pointee(Settings::of(config))),
         chain: Arc::new(ArcSwap::from_pointee(chain)),
         directory: ObservedDirectory::shared(directory, observer.clone()),
-        ledger: Arc::clone(&store.ledger),
+        ledger: Arc::new(Remembering::new(Arc::clone(&store.ledger))),
+        trust: Arc::new(trust),
         clock: clock.clone(),
         witness: Arc::new(witness(&recorder, failpoint)?),
     };
@@ -107,6 +109,25 @@ pub(super) async fn parts(
     };
     metrics.dial_stands(&config.rollout.dial);
     Ok(Parts { gate: Arc::new(gate), pages: Arc::new(pages), store, scalekit, hashes, observer, metrics })
+}
+
+/// How often a store is looked at: a file that one process has changes only with the process.
+const LOOK_AT_REDIS: Duration = Duration::from_secs(1);
+const LOOK_AT_FILE: Duration = Duration::from_secs(5);
+
+/// What a file may lose: the looks between which a process may be killed.
+const FILE_TOLERANCE: Duration = Duration::from_secs(10);
+
+/// The watch over the store's epoch.
+async fn trust(config: &Config, store: &Store, clock: &SharedClock) -> Trust {
+    let settings = match &config.store {
+        config::Store::Embedded { .. } => TrustSettings { tolerance: FILE_TOLERANCE, every: LOOK_AT_FILE },
+        config::Store::Redis(redis) => {
+            TrustSettings { tolerance: redis.epoch_tolerance, every: LOOK_AT_REDIS }
+        }
+    };
+    let seen = store.epoch.remembered().await;
+    Trust::new(Arc::clone(&store.epoch), settings, Uuid::now_v7().to_string(), clock.clone(), seen)
 }
 
 async fn open_store(config: &Config, clock: &SharedClock) -> anyhow::Result<(Store, Arc<dyn TryCounter>)> {

@@ -15,7 +15,7 @@ use crate::{
     jobs,
     net::{self, Tracker},
     proxy::{Plane, Setup},
-    telemetry::{AddressPolicy, Audit, Metrics},
+    telemetry::{AddressPolicy, Audit, Metrics, with_causes},
 };
 
 /// How long tasks on the shared runtime may take to finish once nothing new arrives: a create that was sent is
@@ -66,6 +66,10 @@ impl Instance {
 
         // Health is answered while the rest begins: a store that opens slowly is not a process that died.
         let parts = build::parts(&config, &tracker, &clock, metrics, failpoint).await?;
+        // A store that cannot be looked at now is looked at again, and until then nobody is created.
+        if let Err(error) = parts.gate.journeys.look_at_store().await {
+            tracing::warn!(error = %with_causes(&error), "the store's epoch cannot be read yet");
+        }
         api.open(Control { gate: Arc::clone(&parts.gate) });
         ready.send_replace(Readiness::Starting(Awaits::Listeners));
         let plane = Plane::start(&Setup {
@@ -79,7 +83,9 @@ impl Instance {
             audit: parts.observer.audit,
         })
         .context("public.listen")?;
-        jobs::sweep_sessions(Arc::clone(&parts.store.sessions), clock, &tracker);
+        jobs::sweep_sessions(Arc::clone(&parts.store.sessions), clock.clone(), &tracker);
+        jobs::watch_store(parts.gate.journeys.clone(), clock.clone(), &tracker);
+        jobs::finish_people(parts.gate.journeys.clone(), parts.metrics.clone(), clock, &tracker);
         parts.gate.watch_tunnels();
         ready.send_replace(Readiness::Ready);
         let config = ArcSwap::from_pointee(config);

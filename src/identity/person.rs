@@ -62,6 +62,14 @@ pub(crate) struct PersonKey {
     pub(crate) id: LegacyId,
 }
 
+impl PersonKey {
+    /// A key as it is shown: a source has no `:`, so the first one ends it.
+    pub(crate) fn parse(text: &str) -> Option<Self> {
+        let (source, id) = text.split_once(':')?;
+        Some(Self { source: SourceName::parse(source)?, id: LegacyId::parse(id)? })
+    }
+}
+
 impl fmt::Display for PersonKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}", self.source, self.id.as_str())
@@ -103,6 +111,14 @@ impl ExternalIdTemplate {
     /// The external id of a person. The id goes in last, so braces inside it mean nothing.
     pub(crate) fn render(&self, key: &PersonKey) -> ExternalId {
         ExternalId(self.0.replacen("{source}", key.source.as_str(), 1).replacen("{id}", key.id.as_str(), 1))
+    }
+
+    /// Whether an external id can be one of this source's: written with this template from some id.
+    pub(crate) fn could_be(&self, source: &SourceName, id: &ExternalId) -> bool {
+        let written = self.0.replacen("{source}", source.as_str(), 1);
+        let Some((before, after)) = written.split_once("{id}") else { return false };
+        let rest = id.as_str().strip_prefix(before).and_then(|rest| rest.strip_suffix(after));
+        rest.is_some_and(|rest| !rest.is_empty())
     }
 
     pub(crate) fn as_str(&self) -> &str {

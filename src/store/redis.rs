@@ -8,6 +8,7 @@
 //! failover loses is found again at Scalekit (REL-07), and a lost session is a new sign-in.
 
 mod counts;
+mod epoch;
 mod ledger;
 mod link;
 mod meta;

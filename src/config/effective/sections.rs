@@ -290,6 +290,7 @@ pub(super) fn store(store: &Store, raw: Option<&raw::Store>, base: &Path) -> raw
         timeout: Some(Span(redis.timeout)),
         connect_timeout: Some(Span(redis.connect_timeout)),
         ca_file: redis.ca_file.as_ref().map(|path| path.display().to_string()),
+        epoch_tolerance: Some(Span(redis.epoch_tolerance)),
     })
 }
 

@@ -46,6 +46,8 @@ impl Check<'_> {
         let timeout = self.span(&at.key("timeout"), raw.timeout, Duration::from_millis(250));
         let connect_timeout =
             self.span(&at.key("connect_timeout"), raw.connect_timeout, Duration::from_secs(1));
+        let epoch_tolerance =
+            self.span(&at.key("epoch_tolerance"), raw.epoch_tolerance, Duration::from_secs(10));
         let (url, database) = url?;
         let host = url.host_str()?.trim_start_matches('[').trim_end_matches(']').to_owned();
         Some(RedisStore {
@@ -59,6 +61,7 @@ impl Check<'_> {
             timeout,
             connect_timeout,
             ca_file: ca_file.flatten(),
+            epoch_tolerance,
         })
     }
 

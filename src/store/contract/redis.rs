@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use super::{LEASE, NOW, a_session, claimed, counts, fresh, ledger, meta, refreshes, sessions};
+use super::{LEASE, NOW, a_session, claimed, counts, epochs, fresh, ledger, meta, refreshes, sessions};
 use crate::{
     clock::{Deadline, SystemClock, TestClock, Timestamp},
     config::RedisStore,
@@ -58,6 +58,7 @@ impl Server {
             prefix: "test:".into(),
             timeout: Duration::from_secs(5),
             connect_timeout: Duration::from_secs(1),
+            epoch_tolerance: Duration::from_secs(10),
             ca_file: None,
         }
     }
@@ -135,6 +136,12 @@ async fn answers(store: &Redis) {
 async fn redis_keeps_the_ledger_contract() {
     let server = Server::start();
     ledger(&server.store("one").await).await;
+}
+
+#[tokio::test]
+async fn redis_keeps_the_epoch_contract() {
+    let server = Server::start();
+    epochs(&server.store("one").await).await;
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 //! The ledger in the embedded store: rows by key, aliases that lead to keys.
 
-use std::time::Duration;
+use std::{ops::Bound, time::Duration};
 
 use async_trait::async_trait;
 use redb::{ReadableTable, ReadableTableMetadata as _, TableDefinition, WriteTransaction};
@@ -9,16 +9,27 @@ use super::{Embedded, StoreError};
 use crate::{
     clock::Timestamp,
     identity::PersonKey,
-    login::{Alias, Claim, ClaimAnswer, Ledger, LedgerError, Row},
+    login::{Alias, Claim, ClaimAnswer, Ledger, LedgerError, Mark, Row},
     store::alias_key,
 };
 
 pub(super) const ROWS: TableDefinition<&str, &[u8]> = TableDefinition::new("rows");
 const ALIASES: TableDefinition<&str, &str> = TableDefinition::new("aliases");
+const OPEN: TableDefinition<&str, ()> = TableDefinition::new("open");
+const REMOVED: TableDefinition<&str, ()> = TableDefinition::new("removed");
+
+const fn marked_table(mark: Mark) -> TableDefinition<'static, &'static str, ()> {
+    match mark {
+        Mark::Open => OPEN,
+        Mark::Removed => REMOVED,
+    }
+}
 
 pub(super) fn make_tables(transaction: &WriteTransaction) -> Result<(), redb::Error> {
     transaction.open_table(ROWS)?;
     transaction.open_table(ALIASES)?;
+    transaction.open_table(OPEN)?;
+    transaction.open_table(REMOVED)?;
     Ok(())
 }
 
@@ -77,6 +88,23 @@ impl Ledger for Embedded {
     async fn is_empty(&self) -> Result<bool, LedgerError> {
         Ok(self.read(|transaction| Ok(transaction.open_table(ROWS)?.is_empty()?)).await?)
     }
+
+    async fn marked(
+        &self,
+        mark: Mark,
+        after: Option<&PersonKey>,
+        limit: usize,
+    ) -> Result<Vec<PersonKey>, LedgerError> {
+        let after = after.map(ToString::to_string);
+        let keys = self.read(move |transaction| {
+            let table = transaction.open_table(marked_table(mark))?;
+            let first = after.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
+            let range = table.range::<&str>((first, Bound::Unbounded))?;
+            let names = range.take(limit).map(|entry| Ok(PersonKey::parse(entry?.0.value())));
+            names.filter_map(Result::transpose).collect()
+        });
+        Ok(keys.await?)
+    }
 }
 
 fn replace(transaction: &WriteTransaction, mut row: Row) -> Result<Row, StoreError> {
@@ -99,6 +127,14 @@ fn replace(transaction: &WriteTransaction, mut row: Row) -> Result<Row, StoreErr
     }
     for alias in &wanted {
         aliases.insert(alias.as_str(), key.as_str())?;
+    }
+    for mark in Mark::ALL {
+        let mut marked = transaction.open_table(marked_table(mark))?;
+        if row.mark() == Some(mark) {
+            marked.insert(key.as_str(), ())?;
+        } else {
+            marked.remove(key.as_str())?;
+        }
     }
     row.version += 1;
     rows.insert(key.as_str(), serde_json::to_vec(&row)?.as_slice())?;
