@@ -4,6 +4,9 @@
 //! cut at any point and begun again from [`Event::Begin`] with the same result: the final arbiter is Scalekit's
 //! uniqueness of external id and e-mail, and nothing is created before it was looked up (REL-02, REL-03).
 
+#[cfg(test)]
+mod explore;
+
 use super::{
     Alias, DirectoryUser, Ineligible, MembershipStatus, NewUser, OrganizationId, Row, RowState, SetAside,
     UserId,
