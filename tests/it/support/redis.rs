@@ -36,6 +36,11 @@ impl Redis {
         )
     }
 
+    /// Where it keeps everything.
+    pub(crate) fn folder(&self) -> &Path {
+        self.scratch.path()
+    }
+
     /// Starts it again with what it kept.
     pub(crate) fn start_again(&mut self) {
         self.process.kill();
