@@ -156,8 +156,8 @@ pub(crate) struct Trust {
 struct Now {
     seen: Option<Epoch>,
     doubt: Option<Doubt>,
-    /// The doubt, or that there is none, as it was last told to the witness.
-    told: Option<Option<Doubt>>,
+    /// The doubt, or that there is none, in the word that was last told to the witness.
+    told: Option<&'static str>,
     names: u64,
     /// Since when, and how many look-ups of people were made since then.
     look_ups: (Duration, u32),
@@ -204,13 +204,10 @@ impl Trust {
         self.now().doubt
     }
 
-    /// The doubt as it was last told; `None` before anything was.
-    pub(super) fn told(&self) -> Option<Option<Doubt>> {
-        self.now().told
-    }
-
-    pub(super) fn tell(&self, doubt: Option<Doubt>) {
-        self.now().told = Some(doubt);
+    /// Takes note that this is told now; whether it is news.
+    pub(super) fn tell(&self, doubt: Option<Doubt>) -> bool {
+        let word = doubt.map_or("believed", Doubt::as_str);
+        self.now().told.replace(word) != Some(word)
     }
 
     /// Whether Scalekit may be asked for one more person on account of a doubt.

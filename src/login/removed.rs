@@ -121,13 +121,17 @@ impl Remembering {
 impl Ledger for Remembering {
     async fn row(&self, key: &PersonKey) -> Result<Option<Row>, LedgerError> {
         let row = self.ledger.row(key).await?;
-        row.iter().for_each(|row| self.see(row));
+        if let Some(row) = &row {
+            self.see(row);
+        }
         Ok(self.known(key).or(row))
     }
 
     async fn find(&self, alias: &Alias) -> Result<Option<Row>, LedgerError> {
         let row = self.ledger.find(alias).await?;
-        row.iter().for_each(|row| self.see(row));
+        if let Some(row) = &row {
+            self.see(row);
+        }
         Ok(self.removed().by_alias(alias).or(row))
     }
 

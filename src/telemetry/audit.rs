@@ -260,15 +260,16 @@ impl Audit {
     /// The store may have lost people: nobody is created until an operator confirms it. Without a reason it is believed
     /// again.
     pub(crate) fn store_doubted(self, why: Option<&'static str>) {
-        match why {
-            Some(why) => warn!(
+        if let Some(why) = why {
+            warn!(
                 target: AUDIT,
                 event = "store_doubted",
                 store.doubt = why,
                 "the store is in doubt ({why}): people are linked but not created until an operator confirms it \
                  (POST /api/v1/store/confirm at the admin listener)",
-            ),
-            None => info!(target: AUDIT, event = "store_believed", "the store is believed to have everybody"),
+            );
+        } else {
+            info!(target: AUDIT, event = "store_believed", "the store is believed to have everybody");
         }
     }
 

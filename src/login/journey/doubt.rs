@@ -16,13 +16,11 @@ use crate::{
 impl Journeys {
     /// Looks at the store, and tells what changed. To be called again and again.
     pub(crate) async fn look_at_store(&self) -> Result<(), LedgerError> {
-        let before = self.trust.told();
         let mut doubt = self.trust.look().await?;
         if doubt == Some(Doubt::NotAskedYet) {
             doubt = self.first_look().await?;
         }
-        if before != Some(doubt) {
-            self.trust.tell(doubt);
+        if self.trust.tell(doubt) {
             self.witness.doubted(doubt);
         }
         if doubt.is_some() {
