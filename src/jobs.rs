@@ -4,9 +4,13 @@
 //! Nothing may depend on a job having run. Start reading at [`sweep_sessions`] and [`Dialing`].
 
 mod dial;
+mod finish;
 mod index;
 mod sweep;
+mod watch;
 
 pub(crate) use dial::{Dialing, Stands, TurnRefused};
+pub(crate) use finish::finish_people;
 pub(crate) use index::index_people;
 pub(crate) use sweep::sweep_sessions;
+pub(crate) use watch::watch_store;

@@ -6,6 +6,7 @@
 
 mod chain;
 mod eligibility;
+mod epoch;
 mod flags;
 mod guessing;
 mod journey;
@@ -13,24 +14,27 @@ mod machine;
 mod outcome;
 mod people;
 mod ports;
+mod removed;
 mod row;
 mod settings;
 
 pub(crate) use chain::Chain;
+pub(crate) use epoch::{Doubt, Epoch, EpochStore, Put, StoreStanding, Trust, TrustSettings};
 pub(crate) use flags::{Flags, FlagsError, Replaced};
 pub(crate) use guessing::{
     Allowance, Count, CountKey, CountKeys, Failures, Guess, Limit, Limited, Settled, Spent, Tally, Ticket,
     Tried, TryCounter,
 };
-pub(crate) use journey::{Callback, Decided, Journeys, NotDone, Upstream, Whom};
+pub(crate) use journey::{Callback, Decided, Journeys, NotDone, Swept, Upstream, Whom};
 pub(crate) use machine::{Command, Event};
 pub(crate) use outcome::{Closed, HandOver, Identified, Outcome, Refused, Rejected, WhyForward};
 pub(crate) use people::{CountedAs, Counts, People, PeopleFilter, Stage};
 pub(crate) use ports::{
     Attempt, ClaimAnswer, ClientFacts, CreateError, Directory, DirectoryError, DirectoryUser, ErrorClass,
-    Holders, Ledger, LedgerError, LegacyError, LegacyStore, Membership, MembershipStatus, Moment, NewUser,
-    OrganizationId, Presence, Reached, Rejection, StayReason, UserId, Verdict, Witness,
+    Holders, Ledger, LedgerError, LegacyError, LegacyStore, Mark, Membership, MembershipStatus, Moment,
+    NewUser, OrganizationId, Presence, Reached, Rejection, StayReason, UserId, Verdict, Witness,
 };
+pub(crate) use removed::Remembering;
 pub(crate) use row::{Alias, Claim, Ineligible, Origin, Row, RowState, SetAside};
 pub(crate) use settings::{Settings, SourceRules};
 

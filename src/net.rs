@@ -18,7 +18,7 @@ mod tracker;
 mod trust;
 mod waits;
 
-pub(crate) use breaker::{Breaker, Probes, Told};
+pub(crate) use breaker::{Breaker, Probes, Stand, Told};
 pub(crate) use client::{Answer, ApiClient, ApiSettings, CallError, ClientError};
 pub(crate) use dependencies::{Barred, Dependencies, Turnstile};
 pub(crate) use depth::is_nested_too_deeply;

@@ -38,7 +38,9 @@ use crate::{
     clock::{Deadline, SharedClock},
     config,
     identity::{CanonicalEmail, ExternalId, Secret},
-    login::{CreateError, Directory, DirectoryError, DirectoryUser, NewUser, OrganizationId, UserId},
+    login::{
+        CreateError, Directory, DirectoryError, DirectoryUser, NewUser, OrganizationId, Presence, UserId,
+    },
     net::{ClientError, Dependencies},
     session::{
         Authorize, FlowSecrets, IdentityProvider, RefreshError, RefreshWith, Refreshed, SignInError, SignedIn,
@@ -157,6 +159,15 @@ impl Directory for Scalekit {
     ) -> Result<DirectoryUser, DirectoryError> {
         let linked = self.users.link(&self.api, id, user, deadline).await;
         self.note_missing(&user.organization, linked).map_err(|trouble| trouble.into_directory("link_user"))
+    }
+
+    async fn anybody_named(
+        &self,
+        is_ours: &(dyn for<'id> Fn(&'id ExternalId) -> bool + Send + Sync),
+        deadline: Deadline,
+    ) -> Result<Presence, DirectoryError> {
+        let found = self.users.anybody_named(&self.api, is_ours, deadline).await;
+        found.map_err(|trouble| trouble.into_directory("list_users"))
     }
 
     async fn remove_membership(

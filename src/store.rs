@@ -22,7 +22,7 @@ pub(crate) use redis::{Redis, SharedCounts, SharedRates, Unreached};
 pub(crate) use time::StoreClock;
 
 use crate::{
-    login::{Alias, Flags, Ledger},
+    login::{Alias, EpochStore, Flags, Ledger},
     session::{FlowStore, SessionStore, Whose},
 };
 
@@ -30,6 +30,7 @@ use crate::{
 #[derive(Clone)]
 pub(crate) struct Store {
     pub(crate) ledger: Arc<dyn Ledger>,
+    pub(crate) epoch: Arc<dyn EpochStore>,
     pub(crate) sessions: Arc<dyn SessionStore>,
     pub(crate) flows: Arc<dyn FlowStore>,
     pub(crate) flags: Arc<dyn Flags>,
@@ -39,11 +40,12 @@ pub(crate) struct Store {
 impl Store {
     pub(crate) fn of<Kind>(store: Kind) -> Self
     where
-        Kind: Ledger + SessionStore + FlowStore + Flags + Meta + 'static,
+        Kind: Ledger + EpochStore + SessionStore + FlowStore + Flags + Meta + 'static,
     {
         let store = Arc::new(store);
         Self {
             ledger: store.clone(),
+            epoch: store.clone(),
             sessions: store.clone(),
             flows: store.clone(),
             flags: store.clone(),

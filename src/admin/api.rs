@@ -18,6 +18,7 @@ mod problem;
 mod rollout;
 mod sessions;
 mod show;
+mod store;
 mod words;
 mod wrong;
 
@@ -100,6 +101,7 @@ fn operations() -> Vec<Operation> {
         sessions::operations(),
         dependencies::operations(),
         events::operations(),
+        store::operations(),
         document::operations(),
     ];
     parts.into_iter().flatten().collect()

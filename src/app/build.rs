@@ -18,7 +18,9 @@ use crate::{
     identity::{SourceName, SubjectKey},
     jobs::Dialing,
     legacy,
-    login::{Chain, CountKeys, FlagsError, Journeys, Settings, TryCounter},
+    login::{
+        Chain, CountKeys, FlagsError, Journeys, Remembering, Settings, Trust, TrustSettings, TryCounter,
+    },
     net::{Dependencies, Told, Tracker},
     pages::Pages,
     proxy::{Evenly, Gate, Recorder, Rules, Visitors},
@@ -82,11 +84,13 @@ pub(super) async fn parts(
     let scalekit = Arc::new(Scalekit::new(&config.scalekit, &redirect, clock.clone(), &dependencies)?);
     let (directory, provider) = (Arc::clone(&scalekit), Arc::clone(&scalekit) as Arc<dyn IdentityProvider>);
 
+    let trust = trust(config, &store, clock).await;
     let journeys = Journeys {
         settings: Arc::new(ArcSwap::from_pointee(Settings::of(config))),
         chain: Arc::new(ArcSwap::from_pointee(chain)),
         directory: ObservedDirectory::shared(directory, observer.clone()),
-        ledger: Arc::clone(&store.ledger),
+        ledger: Arc::new(Remembering::new(Arc::clone(&store.ledger))),
+        trust: Arc::new(trust),
         clock: store_clock.clone(),
         witness: Arc::new(witness(&recorder, failpoint)?),
     };
@@ -129,6 +133,25 @@ pub(super) async fn parts(
     };
     let (gate, dialing, pages) = (Arc::new(gate), Arc::new(dialing), Arc::new(pages));
     Ok(Parts { gate, dialing, pages, store, scalekit, hashes, observer, metrics, dependencies })
+}
+
+/// How often a store is looked at: a file that one process has changes only with the process.
+const LOOK_AT_REDIS: Duration = Duration::from_secs(1);
+const LOOK_AT_FILE: Duration = Duration::from_secs(5);
+
+/// What a file may lose: the looks between which a process may be killed.
+const FILE_TOLERANCE: Duration = Duration::from_secs(10);
+
+/// The watch over the store's epoch.
+async fn trust(config: &Config, store: &Store, clock: &SharedClock) -> Trust {
+    let settings = match &config.store {
+        config::Store::Embedded { .. } => TrustSettings { tolerance: FILE_TOLERANCE, every: LOOK_AT_FILE },
+        config::Store::Redis(redis) => {
+            TrustSettings { tolerance: redis.epoch_tolerance, every: LOOK_AT_REDIS }
+        }
+    };
+    let seen = store.epoch.remembered().await;
+    Trust::new(Arc::clone(&store.epoch), settings, Uuid::now_v7().to_string(), clock.clone(), seen)
 }
 
 /// The store, the counts beside it, and the clock by which what it holds goes.

@@ -15,7 +15,7 @@ use crate::{
     jobs,
     net::{self, Tracker},
     proxy::{Plane, Setup},
-    telemetry::{AddressPolicy, Audit, Metrics},
+    telemetry::{AddressPolicy, Audit, Metrics, with_causes},
 };
 
 /// How long tasks on the shared runtime may take to finish once nothing new arrives: a create that was sent is
@@ -81,11 +81,16 @@ impl Instance {
 
         // Health is answered while the rest begins: a store that opens slowly is not a process that died.
         let parts = build::parts(&config, &tracker, &clock, metrics, failpoint).await?;
+        // A store that cannot be looked at now is looked at again, and until then nobody is created.
+        if let Err(error) = parts.gate.journeys.look_at_store().await {
+            tracing::warn!(error = %with_causes(&error), "the store's epoch cannot be read yet");
+        }
         let watched = parts.observer.watched.clone();
         api.open(Control {
             gate: Arc::clone(&parts.gate),
             dialing: Arc::clone(&parts.dialing),
             dependencies: Box::new(move || watched.seen()),
+            breakers: parts.dependencies.clone(),
         });
         ready.send_replace(Readiness::Starting(Awaits::Listeners));
         let plane = Plane::start(&Setup {
@@ -99,9 +104,12 @@ impl Instance {
             audit: parts.observer.audit,
         })
         .context("public.listen")?;
+        let (journeys, store_clock) = (&parts.gate.journeys, &parts.gate.clock);
         jobs::index_people(Arc::clone(&parts.store.ledger), &tracker);
-        jobs::sweep_sessions(Arc::clone(&parts.store.sessions), parts.gate.clock.clone(), &tracker);
+        jobs::sweep_sessions(Arc::clone(&parts.store.sessions), store_clock.clone(), &tracker);
         Arc::clone(&parts.dialing).watch(&tracker);
+        jobs::watch_store(journeys.clone(), clock.clone(), &tracker);
+        jobs::finish_people(journeys.clone(), parts.metrics.clone(), clock, &tracker);
         parts.gate.watch_tunnels();
         ready.send_replace(Readiness::Ready);
         let config = ArcSwap::from_pointee(config);

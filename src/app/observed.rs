@@ -278,6 +278,14 @@ impl Directory for ObservedDirectory {
         self.watch("link_user", self.directory.link_user(id, user, deadline)).await
     }
 
+    async fn anybody_named(
+        &self,
+        is_ours: &(dyn for<'id> Fn(&'id ExternalId) -> bool + Send + Sync),
+        deadline: Deadline,
+    ) -> Result<Presence, DirectoryError> {
+        self.watch("list_users", self.directory.anybody_named(is_ours, deadline)).await
+    }
+
     async fn remove_membership(
         &self,
         organization: &OrganizationId,

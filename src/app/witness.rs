@@ -4,7 +4,7 @@ use std::error::Error;
 
 use crate::{
     identity::{Assertion, Subject},
-    login::{Moment, Row, RowState, Witness},
+    login::{Doubt, Moment, Row, RowState, Witness},
     proxy::Recorder,
     telemetry::with_causes,
 };
@@ -61,6 +61,17 @@ impl Witness for Recording {
             error = %with_causes(error),
             "a step of a migration failed"
         );
+    }
+
+    fn doubted(&self, doubt: Option<Doubt>) {
+        self.recorder.metrics.store_doubted(doubt.is_some());
+        self.recorder.audit.store_doubted(doubt.map(Doubt::as_str));
+    }
+
+    fn removed_again(&self, people: usize) {
+        if people > 0 {
+            self.recorder.audit.removed_again(people);
+        }
     }
 
     fn unavailable(&self, step: &'static str, error: &(dyn Error + 'static)) {

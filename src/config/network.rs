@@ -125,6 +125,8 @@ pub(crate) struct RedisStore {
     pub(crate) replicas: u32,
     /// The only authorities (PEM) that are believed; without it, those that the public trusts.
     pub(crate) ca_file: Option<PathBuf>,
+    /// How much of its last moments it may lose without being doubted (10 s).
+    pub(crate) epoch_tolerance: Duration,
 }
 
 /// How a Redis keeps itself alive, and whom to ask for it.

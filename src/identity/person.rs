@@ -113,6 +113,14 @@ impl ExternalIdTemplate {
         ExternalId(self.0.replacen("{source}", key.source.as_str(), 1).replacen("{id}", key.id.as_str(), 1))
     }
 
+    /// Whether an external id can be one of this source's: written with this template from some id.
+    pub(crate) fn could_be(&self, source: &SourceName, id: &ExternalId) -> bool {
+        let written = self.0.replacen("{source}", source.as_str(), 1);
+        let Some((before, after)) = written.split_once("{id}") else { return false };
+        let rest = id.as_str().strip_prefix(before).and_then(|rest| rest.strip_suffix(after));
+        rest.is_some_and(|rest| !rest.is_empty())
+    }
+
     pub(crate) fn as_str(&self) -> &str {
         &self.0
     }

@@ -35,7 +35,7 @@ pub(crate) fn sweep_sessions(store: Arc<dyn SessionStore>, clock: SharedClock, t
 }
 
 /// `pause` and up to a quarter more. Without randomness there is no jitter, which is no reason to stop.
-fn jittered(pause: Duration) -> Duration {
+pub(super) fn jittered(pause: Duration) -> Duration {
     let mut random = [0_u8; 2];
     let _ = rand::fill(&mut random);
     pause + pause.mul_f64(0.25 * f64::from(u16::from_le_bytes(random)) / f64::from(u16::MAX))

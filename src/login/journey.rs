@@ -6,6 +6,8 @@
 //! record.
 
 mod callback;
+mod doubt;
+mod finish;
 mod migrate;
 mod operate;
 #[cfg(test)]
@@ -18,13 +20,14 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 
 pub(crate) use callback::Callback;
+pub(crate) use finish::Swept;
 pub(crate) use operate::{NotDone, Whom};
 
 use self::migrate::{Migrated, Proven};
 use super::{
-    Alias, Attempt, Chain, Closed, Directory, HandOver, Ledger, LedgerError, LegacyError, Origin, Outcome,
-    Rejected, Rejection, Row, RowState, Settings, StayReason, Verdict, WhyForward, Witness,
-    ports::ErrorClass,
+    Alias, Attempt, Chain, Closed, Directory, HandOver, Ledger as _, LedgerError, LegacyError, Origin,
+    Outcome, Rejected, Rejection, Remembering, Row, RowState, Settings, StayReason, Trust, Verdict,
+    WhyForward, Witness, ports::ErrorClass,
 };
 use crate::{
     clock::{Deadline, SharedClock},
@@ -42,7 +45,8 @@ pub(crate) struct Journeys {
     pub(crate) settings: Arc<ArcSwap<Settings>>,
     pub(crate) chain: Arc<ArcSwap<Chain>>,
     pub(crate) directory: Arc<dyn Directory>,
-    pub(crate) ledger: Arc<dyn Ledger>,
+    pub(crate) ledger: Arc<Remembering>,
+    pub(crate) trust: Arc<Trust>,
     pub(crate) clock: SharedClock,
     pub(crate) witness: Arc<dyn Witness>,
 }
@@ -102,7 +106,10 @@ impl Journeys {
         forced: Option<Forced>,
     ) -> Result<Decided, LedgerError> {
         let settings = self.settings.load_full();
-        let row = self.find_row(&name).await?;
+        let row = match self.find_row(&name).await? {
+            None => self.recognise(&settings, &name).await,
+            found => found,
+        };
         Ok(decide_with(settings, name, forced, row, None))
     }
 
@@ -125,7 +132,7 @@ impl Journeys {
         forced: impl FnOnce(&LoginName) -> Option<Forced>,
     ) -> Result<Option<HandOver>, LedgerError> {
         let settings = self.settings.load_full();
-        let Some(row) = self.ledger.row(key).await? else { return Ok(None) };
+        let Some(row) = self.ledger.row(key).await? else { return Ok(self.device_in_doubt(key)) };
         let Some(name) = row.name().filter(|_| matches!(row.known(), Known::Crossed | Known::BornNew)) else {
             return Ok(None);
         };
@@ -248,6 +255,7 @@ impl Journeys {
             Migrated::Conflict(why) => Outcome::Forward(WhyForward::Conflict(why)),
             Migrated::Ineligible(why) => Outcome::Forward(WhyForward::Ineligible(why)),
             Migrated::Later => Outcome::Forward(WhyForward::Later),
+            Migrated::InDoubt => Outcome::Forward(WhyForward::StoreInDoubt),
         }
     }
 

@@ -4,6 +4,9 @@
 //! cut at any point and begun again from [`Event::Begin`] with the same result: the final arbiter is Scalekit's
 //! uniqueness of external id and e-mail, and nothing is created before it was looked up (REL-02, REL-03).
 
+#[cfg(test)]
+mod explore;
+
 use super::{
     Alias, DirectoryUser, Ineligible, MembershipStatus, NewUser, OrganizationId, Row, RowState, SetAside,
     UserId,
@@ -32,6 +35,8 @@ pub(crate) enum Event {
     CreateNotDone,
     /// Sent, and no usable answer.
     CreateUnknown,
+    /// The store came into doubt before the create was sent: nothing was sent.
+    InDoubt,
     /// The external id was looked for all through the outcome budget.
     OutcomeNotFound,
     Linked(DirectoryUser),
@@ -83,17 +88,19 @@ impl Command {
 }
 
 /// How a run ends.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Stop {
     Done,
     Conflict(SetAside),
     Ineligible(Ineligible),
     /// Not finished: the next sign-in goes on from here.
     Later,
+    /// Nobody has the person's id or e-mail, and nobody is created while the store is in doubt (truth 8).
+    InDoubt,
 }
 
 /// Where a run stands beyond what the row remembers; lost in a crash, and not needed after one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Phase {
     Looking,
     /// Create was refused: the look-ups now tell a duplicate from a refused field.
@@ -116,6 +123,17 @@ pub(crate) struct Rules {
     pub(crate) on_existing: OnExisting,
     /// For how long after a create was sent its outcome counts as open.
     pub(crate) outcome_budget: Duration,
+    pub(crate) creating: Creating,
+}
+
+/// Whether a run may create a user. Every run may link and finish one who is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Creating {
+    Allowed,
+    /// The store may have lost people (truth 8).
+    InDoubt,
+    /// Only what was begun is finished: a create was sent at some time, and nobody is here to prove anything.
+    LookUpOnly,
 }
 
 impl Machine {
@@ -150,6 +168,10 @@ impl Machine {
             Event::CreateNotDone => {
                 self.row.create_sent_at = None;
                 self.stop(Stop::Later)
+            }
+            Event::InDoubt => {
+                self.row.create_sent_at = None;
+                self.stop(Stop::InDoubt)
             }
             Event::CreateUnknown => {
                 self.phase = Phase::AfterUnknown;
@@ -218,10 +240,14 @@ impl Machine {
     fn nobody_has_it(&mut self, now: Timestamp) -> Command {
         match (self.phase, self.new_user()) {
             (Phase::AfterRefusal, _) => self.stop(Stop::Conflict(SetAside::Refused)),
-            (Phase::Looking, Some(new)) => {
-                self.row.create_sent_at = Some(now);
-                Command::Create(Box::new(new))
-            }
+            (Phase::Looking, Some(new)) => match self.rules.creating {
+                Creating::Allowed => {
+                    self.row.create_sent_at = Some(now);
+                    Command::Create(Box::new(new))
+                }
+                Creating::InDoubt => self.stop(Stop::InDoubt),
+                Creating::LookUpOnly => self.stop(Stop::Later),
+            },
             (Phase::AfterUnknown, _) | (Phase::Looking, None) => self.stop(Stop::Later),
         }
     }
@@ -306,7 +332,7 @@ impl Machine {
                 self.row.state = RowState::Conflict { why };
             }
             Stop::Ineligible(why) => self.row.state = RowState::Ineligible { why },
-            Stop::Later => {}
+            Stop::Later | Stop::InDoubt => {}
         }
         Command::Stop(stop)
     }

@@ -51,6 +51,8 @@ pub(crate) enum WhyForward {
     Conflict(SetAside),
     /// Scalekit or the claim could not be had in time: open to legacy, tried again at the next sign-in.
     Later,
+    /// The person would have to be created, and the store is in doubt (truth 8).
+    StoreInDoubt,
 }
 
 impl WhyForward {
@@ -62,6 +64,7 @@ impl WhyForward {
             Self::Ineligible(_) => "ineligible",
             Self::Conflict(_) => "conflict",
             Self::Later => "later",
+            Self::StoreInDoubt => "store_in_doubt",
         }
     }
 }

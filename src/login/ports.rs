@@ -322,6 +322,13 @@ pub(crate) trait Directory: Send + Sync {
         deadline: Deadline,
     ) -> Result<DirectoryUser, DirectoryError>;
 
+    /// Whether somebody has an external id that `is_ours`, as far as a limited look at the list of users tells.
+    async fn anybody_named(
+        &self,
+        is_ours: &(dyn for<'id> Fn(&'id ExternalId) -> bool + Send + Sync),
+        deadline: Deadline,
+    ) -> Result<Presence, DirectoryError>;
+
     /// Removes a membership; one that is not there is a success.
     async fn remove_membership(
         &self,
@@ -394,6 +401,28 @@ pub(crate) trait Ledger: Send + Sync {
     /// Takes rows that an earlier version wrote into lists and counts, where that has not happened, and says how many
     /// there were.
     async fn index(&self) -> Result<u64, LedgerError>;
+
+    /// The people with a mark, in the order of their keys, from the first one after `after`.
+    async fn marked(
+        &self,
+        mark: Mark,
+        after: Option<&PersonKey>,
+        limit: usize,
+    ) -> Result<Vec<PersonKey>, LedgerError>;
+}
+
+/// Rows that are found without going through all of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Mark {
+    /// A migration that was begun and is not finished: CLAIMED or CREATED.
+    Open,
+    /// TOMBSTONE.
+    Removed,
+}
+
+impl Mark {
+    /// Every mark there is.
+    pub(crate) const ALL: [Self; 2] = [Self::Open, Self::Removed];
 }
 
 /// Where a migration stands, told as it happens.
@@ -413,6 +442,12 @@ pub(crate) trait Witness: Send + Sync {
 
     /// A dependency failed in the course of a migration; what follows is decided by the machine.
     fn failed(&self, step: &'static str, error: &(dyn std::error::Error + 'static), row: &Row);
+
+    /// The store came into doubt, or is believed again (`None`).
+    fn doubted(&self, doubt: Option<super::Doubt>);
+
+    /// So many tombstones that the store had lost were written back.
+    fn removed_again(&self, people: usize);
 
     /// A dependency could not be asked where no row is at stake yet.
     fn unavailable(&self, step: &'static str, error: &(dyn std::error::Error + 'static));

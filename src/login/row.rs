@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{OrganizationId, StayReason, UserId};
+use super::{Mark, OrganizationId, StayReason, UserId};
 use crate::{
     clock::Timestamp,
     identity::{
@@ -57,7 +57,7 @@ impl RowState {
 }
 
 /// Why a person is in CONFLICT; an operator or the person's own data has to change.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum SetAside {
     /// Two legacy records share the canonical e-mail (SEC-34).
@@ -89,7 +89,7 @@ impl SetAside {
 }
 
 /// Why a person may not be created.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Ineligible {
     NoEmail,
@@ -218,6 +218,15 @@ impl Row {
             user: None,
             crossed_at: None,
             updated_at: now,
+        }
+    }
+
+    /// What the row is found by beside its names.
+    pub(crate) fn mark(&self) -> Option<Mark> {
+        match self.state {
+            RowState::Claimed | RowState::Created => Some(Mark::Open),
+            RowState::Tombstone => Some(Mark::Removed),
+            RowState::None | RowState::Done | RowState::Conflict { .. } | RowState::Ineligible { .. } => None,
         }
     }
 

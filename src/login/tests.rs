@@ -11,7 +11,7 @@ use async_trait::async_trait;
 
 use super::*;
 use crate::{
-    clock::{Deadline, Timestamp},
+    clock::{Deadline, SharedClock, Timestamp},
     config::MfaDeclaration,
     identity::{
         AccountState, CanonicalEmail, EmailClaim, ExternalId, ExternalIdTemplate, LegacyId, LegacyRecord,
@@ -131,6 +131,71 @@ impl Ledger for MemoryLedger {
     async fn index(&self) -> Result<u64, LedgerError> {
         Ok(0)
     }
+
+    async fn marked(
+        &self,
+        mark: Mark,
+        after: Option<&PersonKey>,
+        limit: usize,
+    ) -> Result<Vec<PersonKey>, LedgerError> {
+        let rows = self.rows.lock().unwrap();
+        let marked = rows.values().filter(|row| row.mark() == Some(mark)).map(|row| row.key.clone());
+        let mut keys: Vec<_> = marked.filter(|key| after.is_none_or(|after| key > after)).collect();
+        keys.sort_unstable();
+        keys.truncate(limit);
+        Ok(keys)
+    }
+}
+
+/// An epoch in memory, whose store is used for one second with each look.
+#[derive(Default)]
+pub(crate) struct MemoryEpoch(pub(crate) Mutex<Option<Epoch>>);
+
+#[async_trait]
+impl EpochStore for MemoryEpoch {
+    async fn beat(&self, _: Duration, _: Timestamp) -> Result<Option<Epoch>, LedgerError> {
+        let mut epoch = self.0.lock().unwrap();
+        if let Some(epoch) = epoch.as_mut() {
+            epoch.beat += 1000;
+            epoch.at = epoch.at.after(Duration::from_secs(1));
+        }
+        Ok(epoch.clone())
+    }
+
+    async fn put_epoch(&self, known: Option<&Epoch>, next: Put, _: Timestamp) -> Result<(), LedgerError> {
+        let mut epoch = self.0.lock().unwrap();
+        let same = |epoch: &Epoch| (epoch.id.clone(), epoch.doubt);
+        if epoch.as_ref().map(same) == known.map(same) {
+            let at = epoch.as_ref().map_or(Timestamp::from_seconds(1), |epoch| epoch.at);
+            let confirmed_at = next.confirms.then_some(at);
+            *epoch = Some(Epoch { id: next.id, beat: next.beat, at, doubt: next.doubt, confirmed_at });
+        }
+        Ok(())
+    }
+
+    async fn remembered(&self) -> Option<Epoch> {
+        None
+    }
+
+    async fn remember(&self, _: &Epoch) {}
+}
+
+impl MemoryEpoch {
+    /// A store that was in use for an hour.
+    pub(crate) fn used() -> Arc<Self> {
+        let at = Timestamp::from_seconds(1_800_000_000);
+        let epoch = Epoch { id: "first".into(), beat: 3_600_000, at, doubt: None, confirmed_at: None };
+        Arc::new(Self(Mutex::new(Some(epoch))))
+    }
+}
+
+/// Trust in a store.
+pub(crate) fn trust(store: Arc<MemoryEpoch>, clock: SharedClock) -> Arc<Trust> {
+    let settings = TrustSettings { tolerance: Duration::from_secs(10), every: Duration::from_secs(1) };
+    let seen = store.0.lock().unwrap().clone();
+    let trust = Trust::new(store, settings, "test".into(), clock, seen);
+    trust.believe();
+    Arc::new(trust)
 }
 
 /// How the fake Scalekit answers a create whose e-mail or external id exists.
@@ -278,6 +343,15 @@ impl Directory for FakeDirectory {
         user.external_id = Some(new.external_id.clone());
         Self::join(user);
         Ok(user.clone())
+    }
+
+    async fn anybody_named(
+        &self,
+        is_ours: &(dyn for<'id> Fn(&'id ExternalId) -> bool + Send + Sync),
+        _: Deadline,
+    ) -> Result<Presence, DirectoryError> {
+        let found = self.find(|user| user.external_id.as_ref().is_some_and(is_ours));
+        self.answer("list_users", if found.is_some() { Presence::Somebody } else { Presence::Nobody })
     }
 
     async fn remove_membership(

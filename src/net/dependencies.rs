@@ -40,14 +40,6 @@ struct Inner {
     breakers: Mutex<BTreeMap<Arc<str>, Weak<Breaker>>>,
 }
 
-/// How one dependency stands.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct DependencyState {
-    /// `scalekit`, `store`, `legacy okta`, …
-    pub(crate) name: String,
-    pub(crate) breaker: Stand,
-}
-
 impl Dependencies {
     /// Of a process that serves.
     pub(crate) fn watched(clock: SharedClock, told: Told) -> Self {
@@ -83,15 +75,13 @@ impl Dependencies {
         breaker
     }
 
-    /// How all of them stand, by name.
-    #[cfg_attr(not(test), expect(dead_code, reason = "for the admin API"))]
-    pub(crate) fn states(&self) -> Vec<DependencyState> {
+    /// How the breakers of all of them stand, by name: `scalekit`, `store`, `legacy okta`, …
+    pub(crate) fn stands(&self) -> BTreeMap<String, Stand> {
         let breakers = self.0.breakers.lock().unwrap_or_else(PoisonError::into_inner);
-        let state = |(name, breaker): (&Arc<str>, &Weak<Breaker>)| {
-            let breaker = breaker.upgrade()?.stand();
-            Some(DependencyState { name: name.to_string(), breaker })
+        let stand = |(name, breaker): (&Arc<str>, &Weak<Breaker>)| {
+            Some((name.to_string(), breaker.upgrade()?.stand()))
         };
-        breakers.iter().filter_map(state).collect()
+        breakers.iter().filter_map(stand).collect()
     }
 
     fn rates(&self) -> &dyn Rates {
@@ -217,13 +207,13 @@ mod tests {
         assert!(app.enter(soon()).await.is_ok());
         let again = Turnstile::new("legacy okta", None, &all);
         assert_eq!(again.enter(soon()).await.err(), Some(Barred::Broken));
-        let stands: Vec<_> = all.states().into_iter().map(|state| (state.name, state.breaker)).collect();
+        let stands: Vec<_> = all.stands().into_iter().collect();
         assert_eq!(
             stands,
             [("legacy app".to_owned(), Stand::Closed), ("legacy okta".to_owned(), Stand::Open)]
         );
         drop((okta, again));
-        assert_eq!(all.states().len(), 1, "what is not used any more is not reported");
+        assert_eq!(all.stands().len(), 1, "what is not used any more is not reported");
     }
 
     #[tokio::test]

@@ -178,7 +178,9 @@ impl End {
             Outcome::Forward(WhyForward::Conflict(why)) => Some(why.as_str()),
             Outcome::Forward(WhyForward::StayOnLegacy(why)) => Some(why.as_str()),
             Outcome::Rejected(Rejected(why)) => Some(why.as_str()),
-            Outcome::Forward(WhyForward::LaneLegacy | WhyForward::Shadow | WhyForward::Later)
+            Outcome::Forward(
+                WhyForward::LaneLegacy | WhyForward::Shadow | WhyForward::Later | WhyForward::StoreInDoubt,
+            )
             | Outcome::AskUpstream
             | Outcome::Closed(_) => None,
         };

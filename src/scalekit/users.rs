@@ -14,13 +14,16 @@ use super::{
 use crate::{
     clock::Deadline,
     identity::{CanonicalEmail, ExternalId},
-    login::{DirectoryUser, ErrorClass, MembershipStatus, NewUser, OrganizationId, UserId},
+    login::{DirectoryUser, ErrorClass, MembershipStatus, NewUser, OrganizationId, Presence, UserId},
 };
 
 /// Search takes queries of 3 to 100 characters and gives at most 30 users a page.
 const QUERY_CHARS_MIN: usize = 3;
 const QUERY_CHARS_MAX: usize = 100;
 const PAGE_SIZE: &str = "30";
+
+/// The list of users gives at most so many a page.
+const LIST_PAGE_SIZE: &str = "100";
 
 /// More pages than this are too many to be sure of; the answer is then an error, never "nobody".
 const PAGES_MAX: usize = 10;
@@ -92,6 +95,35 @@ impl Users {
             }
             found => Ok(found),
         }
+    }
+
+    /// The list of users is read from its beginning; what lies beyond so many pages is not known.
+    pub(super) async fn anybody_named(
+        &self,
+        api: &Api,
+        is_ours: &(dyn for<'id> Fn(&'id ExternalId) -> bool + Send + Sync),
+        deadline: Deadline,
+    ) -> Result<Presence, Trouble> {
+        let mut page_token: Option<String> = None;
+        for _ in 0..PAGES_MAX {
+            let mut parameters = vec![("page_size", LIST_PAGE_SIZE)];
+            if let Some(token) = &page_token {
+                parameters.push(("page_token", token));
+            }
+            let call = api.call(Method::GET, "/users", &[], &parameters)?;
+            let (users, next) = read::<Page>(&api.send(&call, deadline).await?)?.read()?;
+            if users.iter().filter_map(|user| user.external_id.as_ref()).any(is_ours) {
+                return Ok(Presence::Somebody);
+            }
+            match next {
+                None => return Ok(Presence::Nobody),
+                Some(token) if Some(&token) == page_token.as_ref() => {
+                    return Err(Trouble::garbage("the list of users leads in a circle"));
+                }
+                Some(token) => page_token = Some(token),
+            }
+        }
+        Ok(Presence::CannotTell)
     }
 
     /// Sent at most once, unless a 401 says that nothing was done.

@@ -13,7 +13,10 @@ use std::time::Duration;
 use crate::{
     clock::Timestamp,
     identity::{CanonicalEmail, ExternalId, LegacyId, PersonKey, SourceName},
-    login::{Alias, ClaimAnswer, Flags as _, Ledger, LedgerError, Origin, Row, RowState, UserId},
+    login::{
+        Alias, ClaimAnswer, Doubt, EpochStore, Flags as _, Ledger, LedgerError, Mark, Origin, Put, Row,
+        RowState, UserId,
+    },
     rollout::Bucket,
     session::{Digest, Flow, FlowStore, Renewal, Session, SessionFacts, SessionStore, Settled, Whose},
     store::{Embedded, Meta},
@@ -77,7 +80,55 @@ pub(super) async fn ledger(ledger: &dyn Ledger) {
     let moved = ledger.write(&moved).await.unwrap();
     assert_eq!(ledger.find(&email("ann@example.com")).await.unwrap(), None);
     assert!(ledger.write(&other).await.is_ok());
-    assert_eq!(ledger.find(&Alias::Typed("ann".into())).await.unwrap(), Some(moved));
+    assert_eq!(ledger.find(&Alias::Typed("ann".into())).await.unwrap(), Some(moved.clone()));
+    marks(ledger, moved).await;
+}
+
+/// Rows are found by what is still to be done with them, in the order of their keys, from any of them on.
+async fn marks(ledger: &dyn Ledger, ann: Row) {
+    let marked = async |mark, after: Option<&Row>, limit| {
+        let keys = ledger.marked(mark, after.map(|row| &row.key), limit).await.unwrap();
+        keys.into_iter().map(|key| key.id.as_str().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(marked(Mark::Open, None, 9).await, ["a"], "claimed");
+    let mut other = claimed(ledger, "c:d").await;
+    assert_eq!(marked(Mark::Open, None, 9).await, ["a"], "a claim alone is not a migration");
+    other.state = RowState::Created;
+    let mut other = ledger.write(&other).await.unwrap();
+    assert_eq!(marked(Mark::Open, None, 9).await, ["a", "c:d"]);
+    assert_eq!(marked(Mark::Open, None, 1).await, ["a"]);
+    assert_eq!(marked(Mark::Open, Some(&ann), 9).await, ["c:d"]);
+    assert!(marked(Mark::Open, Some(&other), 9).await.is_empty());
+    other.state = RowState::Tombstone;
+    ledger.write(&other).await.unwrap();
+    ledger.write(&Row { state: RowState::Done, ..ann }).await.unwrap();
+    assert!(marked(Mark::Open, None, 9).await.is_empty());
+    assert_eq!(marked(Mark::Removed, None, 9).await, ["c:d"]);
+}
+
+/// The contract of [`EpochStore`].
+pub(super) async fn epochs(store: &dyn EpochStore) {
+    let longest = Duration::from_secs(2);
+    let put = |id: &str, doubt, confirms| Put { id: id.into(), beat: 7, doubt, confirms };
+    assert_eq!(store.beat(longest, NOW).await.unwrap(), None);
+    store.put_epoch(None, put("a", None, false), NOW).await.unwrap();
+    // Whoever comes second changes nothing.
+    store.put_epoch(None, put("b", None, false), NOW).await.unwrap();
+    let first = store.beat(longest, NOW.after(Duration::from_hours(1))).await.unwrap().unwrap();
+    assert_eq!((first.id.as_str(), first.doubt, first.confirmed_at), ("a", None, None));
+    assert!((8..=2007).contains(&first.beat), "a pause counts no more than a look: {}", first.beat);
+    let second = store.beat(longest, NOW).await.unwrap().unwrap();
+    assert!(second.beat > first.beat && second.at >= first.at, "whatever the clock does, it grows");
+    store.remember(&second).await;
+
+    let doubted = put("a", Some(Doubt::RolledBack), false);
+    store.put_epoch(Some(&second), doubted, NOW).await.unwrap();
+    store.put_epoch(Some(&second), put("late", None, false), NOW).await.unwrap();
+    let there = store.beat(longest, NOW).await.unwrap().unwrap();
+    assert_eq!((there.id.as_str(), there.doubt), ("a", Some(Doubt::RolledBack)));
+    store.put_epoch(Some(&there), put("a", None, true), NOW).await.unwrap();
+    let there = store.beat(longest, NOW).await.unwrap().unwrap();
+    assert_eq!((there.id.as_str(), there.doubt, there.confirmed_at.is_some()), ("a", None, true));
 }
 
 fn a_session(user: &str, ends_in: u64) -> Session {
@@ -255,6 +306,24 @@ async fn the_embedded_store_keeps_the_ledger_contract() {
     let path = file("contract");
     ledger(&Embedded::open(&path, "one").unwrap()).await;
     std::fs::remove_file(&path).unwrap();
+}
+
+#[tokio::test]
+async fn the_embedded_store_keeps_the_epoch_contract_and_remembers_beside_the_file() {
+    let path = file("epoch");
+    let store = Embedded::open(&path, "one").unwrap();
+    assert_eq!(store.remembered().await, None);
+    epochs(&store).await;
+    drop(store);
+    std::fs::remove_file(&path).unwrap();
+    let anew = Embedded::open(&path, "two").unwrap();
+    assert_eq!(anew.beat(LEASE, NOW).await.unwrap(), None);
+    assert_eq!(anew.remembered().await.unwrap().id, "a");
+    let beside = path.with_extension("redb.seen");
+    std::fs::write(&beside, "half a li").unwrap();
+    assert_eq!(anew.remembered().await, None, "what cannot be read is as good as none");
+    std::fs::remove_file(&path).unwrap();
+    std::fs::remove_file(&beside).unwrap();
 }
 
 #[tokio::test]

@@ -4,6 +4,7 @@
 //! process that opens the file is alone with it, so the claims of earlier processes are void: after a crash nobody
 //! waits for a lease.
 
+mod epoch;
 mod flags;
 mod glance;
 mod ledger;
@@ -34,6 +35,7 @@ pub(crate) struct Embedded {
     database: Arc<Database>,
     /// This process's name in claims.
     holder: Arc<str>,
+    path: Arc<Path>,
 }
 
 /// The file cannot be used.
@@ -57,7 +59,7 @@ impl Embedded {
             redb::DatabaseError::DatabaseAlreadyOpen => OpenError::InUse(path.to_owned()),
             other => OpenError::Unusable(path.to_owned(), Box::new(other.into())),
         })?;
-        let store = Self { database: Arc::new(database), holder: holder.into() };
+        let store = Self { database: Arc::new(database), holder: holder.into(), path: path.into() };
         store.make_tables().map_err(|error| OpenError::Unusable(path.to_owned(), Box::new(error)))?;
         Ok(store)
     }

@@ -11,6 +11,7 @@
 mod beats;
 mod connection;
 mod counts;
+mod epoch;
 mod flags;
 mod ledger;
 mod link;

@@ -259,6 +259,32 @@ impl Audit {
         );
     }
 
+    /// The store may have lost people: nobody is created until an operator confirms it. Without a reason it is believed
+    /// again.
+    pub(crate) fn store_doubted(self, why: Option<&'static str>) {
+        if let Some(why) = why {
+            warn!(
+                target: AUDIT,
+                event = "store_doubted",
+                store.doubt = why,
+                "the store is in doubt ({why}): people are linked but not created until an operator confirms it \
+                 (POST /api/v1/store/confirm at the admin listener)",
+            );
+        } else {
+            info!(target: AUDIT, event = "store_believed", "the store is believed to have everybody");
+        }
+    }
+
+    /// Tombstones that the store had lost were written back.
+    pub(crate) fn removed_again(self, people: usize) {
+        warn!(target: AUDIT, event = "removed_again", store.people = people, "lost tombstones written back");
+    }
+
+    /// An operator took the store as it is.
+    pub(crate) fn store_confirmed(self, who: &str) {
+        warn!(target: AUDIT, event = "store_confirmed", store.who = who, "the store was confirmed by {who}");
+    }
+
     /// A call of the admin API was refused; `why` is `wrong_token`, or `limit` when the address is not listened to for
     /// a while.
     pub(crate) fn admin_refused(self, why: &'static str, client: IpAddr) {
@@ -353,6 +379,10 @@ mod tests {
             audit.sessions_revoked(None, 9, "everybody");
             audit.callback_refused("email_unverified", client);
             audit.force_token_used(Lane::Legacy, client);
+            audit.store_doubted(Some("emptied"));
+            audit.store_doubted(None);
+            audit.removed_again(3);
+            audit.store_confirmed("ops");
             audit.admin_refused("wrong_token", client);
             audit.admin_changed("on-call", "tombstone", Some(&subject));
             audit.admin_changed("on-call", "end_all_sessions", None);
@@ -364,7 +394,7 @@ mod tests {
     #[test]
     fn no_event_shows_a_person_or_a_whole_address() {
         let text = every_event(AddressPolicy::Network);
-        assert_eq!(text.lines().count(), 24);
+        assert_eq!(text.lines().count(), 28);
         assert!(!text.contains("canary") && !text.contains("203.0.113.77"), "{text}");
         assert!(!text.contains('@'), "{text}");
         assert!(text.contains("203.0.113.0/24"));

@@ -36,6 +36,9 @@ struct Catalogue {
     sign_ins: Family<SignInLabels, Counter>,
     limited_sign_ins: Family<LimitLabel, Counter>,
     guessing_storm: Gauge,
+    store_in_doubt: Gauge,
+    swept_people: Family<ResultLabel, Counter>,
+    open_people: Gauge,
     migrations: Family<MigrationLabels, Counter>,
     legacy_calls: Family<LegacyLabels, Counter>,
     legacy_call_duration: Family<SourceLabel, Histogram>,
@@ -119,6 +122,24 @@ impl Metrics {
                 list,
                 "guessing_storm_active",
                 "1 while many sign-ins fail and few succeed",
+                Gauge::default(),
+            ),
+            store_in_doubt: add(
+                list,
+                "store_in_doubt",
+                "1 while the store may have lost people and nobody is created",
+                Gauge::default(),
+            ),
+            swept_people: add(
+                list,
+                "swept_people",
+                "Unfinished migrations that the sweeper looked after",
+                Family::default(),
+            ),
+            open_people: add(
+                list,
+                "open_people",
+                "Unfinished migrations at the end of the last sweep",
                 Gauge::default(),
             ),
             migrations: add(list, "migrations", "Attempts to move a person", Family::default()),
@@ -232,6 +253,21 @@ impl Metrics {
     /// Many sign-ins fail and few succeed, or that is over.
     pub(crate) fn storm_changed(&self, is_storm: bool) {
         self.0.guessing_storm.set(i64::from(is_storm));
+    }
+
+    /// The store came into doubt, or is believed again.
+    pub(crate) fn store_doubted(&self, is_in_doubt: bool) {
+        self.0.store_in_doubt.set(i64::from(is_in_doubt));
+    }
+
+    /// The sweeper looked after somebody.
+    pub(crate) fn person_swept(&self, result: &'static str) {
+        self.0.swept_people.get_or_create(&ResultLabel { result }).inc();
+    }
+
+    /// A sweep ended, and so many migrations are still unfinished.
+    pub(crate) fn sweep_ended(&self, open: usize) {
+        self.0.open_people.set(i64::try_from(open).unwrap_or(i64::MAX));
     }
 
     /// An attempt to move a person of a configured source ended: a ledger state, `later` or `failed`.
@@ -443,6 +479,9 @@ mod tests {
         metrics.sign_in_ended("form", decision, "handed_over");
         metrics.sign_in_limited("address");
         metrics.storm_changed(false);
+        metrics.store_doubted(false);
+        metrics.person_swept("done");
+        metrics.sweep_ended(0);
         metrics.migration_ended("crm", "done");
         metrics.legacy_called("crm", "verified", took);
         metrics.scalekit_called("create_user", "ok", took);
@@ -496,6 +535,7 @@ mod tests {
         crossfade_limited_sign_ins counter
         crossfade_migrations counter
         crossfade_open_connections gauge
+        crossfade_open_people gauge
         crossfade_proxy_requests counter
         crossfade_refused_requests counter
         crossfade_request_panics counter
@@ -508,6 +548,8 @@ mod tests {
         crossfade_sessions_begun counter
         crossfade_sessions_ended counter
         crossfade_sign_ins counter
+        crossfade_store_in_doubt gauge
+        crossfade_swept_people counter
         crossfade_tls_certificate_not_after_seconds gauge
         crossfade_tls_handshake_failures counter
         crossfade_upstream_failures counter

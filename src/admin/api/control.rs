@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::{clock::Timestamp, jobs::Dialing, proxy::Gate};
+use crate::{clock::Timestamp, jobs::Dialing, net::Dependencies, proxy::Gate};
 
 /// The running parts that operations read and change.
 pub(crate) struct Control {
@@ -10,6 +10,8 @@ pub(crate) struct Control {
     pub(crate) dialing: Arc<Dialing>,
     /// What was seen of Scalekit and the legacy stores.
     pub(crate) dependencies: Box<dyn Fn() -> Vec<DependencySeen> + Send + Sync>,
+    /// The breakers before all of them.
+    pub(crate) breakers: Dependencies,
 }
 
 /// What this process saw of a dependency when it last asked.

@@ -12,6 +12,8 @@ use super::{
     words::Time,
 };
 
+use crate::{login::Ledger as _, net::Stand};
+
 /// The store is asked for the answer; whoever asks waits no longer than this for it.
 const STORE_TIME: Duration = Duration::from_secs(2);
 
@@ -35,9 +37,12 @@ struct Dependencies {
 /// One dependency.
 #[derive(Serialize, JsonSchema)]
 struct Dependency {
-    /// `store`, `scalekit`, `legacy NAME`.
+    /// `store`, `scalekit`, `scalekit_token`, `scalekit_sign_in`, `legacy NAME`.
     name: String,
     answers: Answers,
+    /// Whether calls are made at all; without one where a dependency is a file.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    breaker: Option<BreakerStand>,
     /// The class of the last failure: `transient`, `permanent`, `misconfigured`, …
     #[serde(skip_serializing_if = "Option::is_none")]
     last_error: Option<String>,
@@ -45,6 +50,17 @@ struct Dependency {
     last_error_at: Option<Time>,
     #[serde(skip_serializing_if = "Option::is_none")]
     last_success_at: Option<Time>,
+}
+
+/// How a breaker stands.
+#[derive(Clone, Copy, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+enum BreakerStand {
+    Closed,
+    /// One call is made to find out.
+    HalfOpen,
+    /// No calls are made: it failed too often of late.
+    Open,
 }
 
 /// Whether it answered when it was last asked.
@@ -68,9 +84,28 @@ async fn list(call: Call<Nothing>) -> Result<Dependencies, Problem> {
         last_error: (!answers).then(|| "transient".to_owned()),
         last_error_at: (!answers).then(|| now.clone()),
         last_success_at: answers.then_some(now),
+        breaker: None,
     };
     let others = (call.control.dependencies)().into_iter().map(shown);
-    Ok(Dependencies { this_replica_only: true, dependencies: std::iter::once(store).chain(others).collect() })
+    let mut dependencies: Vec<_> = std::iter::once(store).chain(others).collect();
+    for (name, stand) in call.control.breakers.stands() {
+        let breaker = Some(match stand {
+            Stand::Closed => BreakerStand::Closed,
+            Stand::HalfOpen => BreakerStand::HalfOpen,
+            Stand::Open => BreakerStand::Open,
+        });
+        match dependencies.iter_mut().find(|known| known.name == name) {
+            Some(known) => known.breaker = breaker,
+            None => dependencies.push(Dependency { breaker, ..unseen(name) }),
+        }
+    }
+    Ok(Dependencies { this_replica_only: true, dependencies })
+}
+
+/// A part that only its breaker tells of.
+fn unseen(name: String) -> Dependency {
+    let (last_error, last_error_at, last_success_at) = (None, None, None);
+    Dependency { name, answers: Answers::NotAsked, breaker: None, last_error, last_error_at, last_success_at }
 }
 
 fn shown(seen: DependencySeen) -> Dependency {
@@ -84,5 +119,6 @@ fn shown(seen: DependencySeen) -> Dependency {
         last_error: seen.last_failure.map(|(_, class)| class.to_owned()),
         last_error_at: seen.last_failure.map(|(at, _)| at.into()),
         last_success_at: seen.last_success.map(Time::from),
+        breaker: None,
     }
 }

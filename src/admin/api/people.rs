@@ -17,7 +17,7 @@ use super::{
 use crate::{
     config::AdminRole,
     identity::{PersonKey, SourceName},
-    login::{LedgerError, NotDone, PeopleFilter, Row, Stage, Whom},
+    login::{Ledger as _, LedgerError, NotDone, PeopleFilter, Row, Stage, Whom},
     session::Whose,
     telemetry::with_causes,
 };

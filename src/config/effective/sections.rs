@@ -312,6 +312,7 @@ pub(super) fn store(store: &Store, raw: Option<&raw::Store>, base: &Path) -> raw
         connect_timeout: Some(Span(redis.connect_timeout)),
         replicas: Some(redis.replicas),
         ca_file: redis.ca_file.as_ref().map(|path| path.display().to_string()),
+        epoch_tolerance: Some(Span(redis.epoch_tolerance)),
     }))
 }
 

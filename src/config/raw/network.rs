@@ -143,6 +143,9 @@ pub(in crate::config) struct Redis {
     pub(in crate::config) replicas: Option<u32>,
     /// Certificates (PEM) of the only authorities to trust. Default: those that the public trusts.
     pub(in crate::config) ca_file: Option<String>,
+    /// How much of its last moments it may lose, as in a failover, before nobody is created until an operator confirms
+    /// it. Default `10s`.
+    pub(in crate::config) epoch_tolerance: Option<Span>,
 }
 
 /// Who is asked for the primary. `username` and `password` beside it are the primary's.

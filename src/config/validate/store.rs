@@ -61,6 +61,8 @@ impl Check<'_> {
         let timeout = self.span(&at.key("timeout"), raw.timeout, Duration::from_millis(250));
         let connect_timeout =
             self.span(&at.key("connect_timeout"), raw.connect_timeout, Duration::from_secs(1));
+        let epoch_tolerance =
+            self.span(&at.key("epoch_tolerance"), raw.epoch_tolerance, Duration::from_secs(10));
         let replicas = raw.replicas.unwrap_or(1);
         if !(1..=MOST_REPLICAS).contains(&replicas) {
             self.problem(&at.key("replicas"), format!("must be between 1 and {MOST_REPLICAS}"));
@@ -77,6 +79,7 @@ impl Check<'_> {
             connect_timeout,
             replicas,
             ca_file: ca_file.flatten(),
+            epoch_tolerance,
         })
     }
 

@@ -10,8 +10,8 @@ use crate::{
     clock::{TestClock, Timestamp},
     config::{Environment, parse},
     login::{
-        Chain, Moment, Row, RowState, Witness,
-        tests::{FakeDirectory, MemoryLedger, OnDuplicate},
+        Chain, Doubt, Moment, Remembering, Row, RowState, Witness,
+        tests::{FakeDirectory, MemoryEpoch, MemoryLedger, OnDuplicate, trust},
     },
     rollout::{BasisPoints, Lane, Reason, RollbackMode},
     telemetry::AddressPolicy,
@@ -71,6 +71,10 @@ impl Witness for Silent {
     fn failed(&self, _: &'static str, _: &(dyn std::error::Error + 'static), _: &Row) {}
 
     fn unavailable(&self, _: &'static str, _: &(dyn std::error::Error + 'static)) {}
+
+    fn doubted(&self, _: Option<Doubt>) {}
+
+    fn removed_again(&self, _: usize) {}
 }
 
 fn config(rollout: &str) -> Config {
@@ -96,12 +100,14 @@ telemetry: {{subject_key: {{env: KEY}}}}
 
 fn replica(store: &Arc<FakeFlags>, rollout: &str) -> Arc<Dialing> {
     let config = config(rollout);
+    let clock = TestClock::at(Timestamp::from_seconds(1_800_000_000));
     let journeys = Journeys {
         settings: Arc::new(ArcSwap::from_pointee(Settings::of(&config))),
         chain: Arc::new(ArcSwap::from_pointee(Chain::new(vec![]))),
         directory: FakeDirectory::new(OnDuplicate::Refuse),
-        ledger: Arc::new(MemoryLedger::default()),
-        clock: TestClock::at(Timestamp::from_seconds(1_800_000_000)),
+        ledger: Arc::new(Remembering::new(Arc::new(MemoryLedger::default()))),
+        trust: trust(MemoryEpoch::used(), clock.clone()),
+        clock,
         witness: Arc::new(Silent),
     };
     let audit = Audit::new(AddressPolicy::from_full_addresses(false));

@@ -11,8 +11,8 @@ use crate::{
         SourceName,
     },
     login::{
-        Alias, ClaimAnswer, ErrorClass, Holders, Identified, LedgerError, Origin, Refused, Row, RowState,
-        UserId,
+        Alias, ClaimAnswer, ErrorClass, Holders, Identified, Ledger as _, LedgerError, Origin, Refused, Row,
+        RowState, UserId,
     },
 };
 
@@ -114,7 +114,7 @@ impl Journeys {
             Migrated::Done { .. } | Migrated::Conflict(_) | Migrated::Ineligible(_) => {
                 Err(Refused::NotLinkable)
             }
-            Migrated::Later => Err(Refused::TryAgain),
+            Migrated::Later | Migrated::InDoubt => Err(Refused::TryAgain),
         }
     }
 

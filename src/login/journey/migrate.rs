@@ -7,9 +7,9 @@ use crate::{
     clock::Deadline,
     identity::{CanonicalEmail, LegacyRecord, LoginName, Proof, VerifiedEmail},
     login::{
-        Alias, ClaimAnswer, Command, CreateError, Event, Holders, Ineligible, LedgerError, Moment, Row,
-        RowState, SetAside, Settings, eligibility,
-        machine::{Begin, Machine, Rules, Stop},
+        Alias, ClaimAnswer, Command, CreateError, Event, Holders, Ineligible, Ledger as _, LedgerError,
+        Moment, Row, RowState, SetAside, Settings, eligibility,
+        machine::{Begin, Creating, Machine, Rules, Stop},
         settings::SourceRules,
     },
     rollout::Bucket,
@@ -36,6 +36,8 @@ pub(super) enum Migrated {
     Conflict(SetAside),
     Ineligible(Ineligible),
     Later,
+    /// Nobody is created while the store is in doubt.
+    InDoubt,
 }
 
 impl Journeys {
@@ -72,7 +74,7 @@ impl Journeys {
             RowState::Done => Ok(Migrated::Done { row, now: false }),
             // Removed since it was read: nothing may write another state over it (truth 5).
             RowState::Tombstone => Ok(Migrated::Later),
-            _ => self.run(settings, &rules, (*row, claimed_at), proven).await,
+            _ => self.run(settings, &rules, (*row, claimed_at), proven, self.creating()).await,
         }
     }
 
@@ -116,17 +118,22 @@ impl Journeys {
         }
     }
 
-    async fn run(
+    /// What a sign-in may do, by the last look at the store; before a create it is looked at again.
+    pub(super) fn creating(&self) -> Creating {
+        if self.trust.doubt().is_some() { Creating::InDoubt } else { Creating::Allowed }
+    }
+
+    pub(super) async fn run(
         &self,
         settings: &Settings,
         rules: &SourceRules,
         (mut row, claimed_at): (Row, Duration),
         proven: Proven,
+        creating: Creating,
     ) -> Result<Migrated, LedgerError> {
         let before = row.state.clone();
         self.add_typed(&mut row, proven.typed.as_ref(), &proven.record).await?;
-        let machine_rules =
-            Rules { on_existing: settings.on_existing, outcome_budget: settings.migration.outcome_budget };
+        let machine_rules = machine_rules(settings, creating);
         let typed = proven.typed.as_ref();
         let accepted = &settings.migration.mfa_accepted_organizations;
         let judged = eligibility::judge(&proven.record, typed, &row.external_id, rules, accepted);
@@ -217,15 +224,18 @@ impl Journeys {
         if !untouchable && self.add_typed(&mut row, Some(typed), record).await.is_err() {
             return;
         }
-        let machine_rules =
-            Rules { on_existing: settings.on_existing, outcome_budget: settings.migration.outcome_budget };
-        let machine = Machine::new(*row, machine_rules);
+        let machine = Machine::new(*row, machine_rules(settings, self.creating()));
         let mut run = Run { journeys: self, machine, settings, before, claimed_at };
         let ended = if untouchable { run.release().await } else { run.refuse(why, None).await.map(|_| ()) };
         if let Err(error) = ended {
             self.witness.unavailable("ledger", &error);
         }
     }
+}
+
+fn machine_rules(settings: &Settings, creating: Creating) -> Rules {
+    let outcome_budget = settings.migration.outcome_budget;
+    Rules { on_existing: settings.on_existing, outcome_budget, creating }
 }
 
 enum Claimed {
@@ -340,6 +350,7 @@ impl Run<'_> {
             Stop::Conflict(why) => Migrated::Conflict(why),
             Stop::Ineligible(why) => Migrated::Ineligible(why),
             Stop::Later => Migrated::Later,
+            Stop::InDoubt => Migrated::InDoubt,
         }
     }
 
@@ -380,6 +391,20 @@ impl Run<'_> {
         if held + migration.scalekit_budget > migration.lease {
             self.journeys.witness.failed("create", &TooLate, self.machine.row());
             return Event::CreateNotDone;
+        }
+        // This process slept between the intent and now: others take that create's time for over.
+        let since = self.machine.row().create_sent_at.map(|sent| self.journeys.clock.now().since(sent));
+        if since.is_some_and(|since| since >= self.settings.migration.outcome_budget) {
+            return Event::CreateNotDone;
+        }
+        // The store may have been emptied since the run began: then the row with the intent is gone, too (truth 8).
+        match self.journeys.trust.look().await {
+            Ok(None) => {}
+            Ok(Some(_)) => return Event::InDoubt,
+            Err(error) => {
+                self.journeys.witness.failed("look_at_store", &error, self.machine.row());
+                return Event::CreateNotDone;
+            }
         }
         let deadline = Deadline::within(self.settings.migration.scalekit_budget);
         let error = match self.journeys.directory.create_user(user, deadline).await {

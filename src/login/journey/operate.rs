@@ -4,7 +4,7 @@ use super::{CROSS_TRIES, Journeys};
 use crate::{
     clock::Deadline,
     identity::{CanonicalEmail, LegacyRecord, LoginName, PersonKey},
-    login::{Alias, LedgerError, LegacyError, Row, RowState, Stage},
+    login::{Alias, Ledger as _, LedgerError, LegacyError, Row, RowState, Stage},
 };
 
 /// Whom an operator means.

@@ -1,3 +1,5 @@
+mod doubt;
+
 use std::{
     net::Ipv4Addr,
     sync::{
@@ -16,8 +18,11 @@ use crate::{
     config::{HandOffs, Migration, OnExisting},
     identity::{AccountState, CanonicalEmail, MfaState, Password},
     login::{
-        ClientFacts, Ineligible, LegacyStore, Moment, Reached, Refused, Rejection, SetAside, UserId,
-        tests::{CreateFault, FakeDirectory, FakeStore, MemoryLedger, OnDuplicate, record, rules, source},
+        ClientFacts, Doubt, Ineligible, LegacyStore, Moment, Reached, Refused, Rejection, SetAside, UserId,
+        tests::{
+            CreateFault, FakeDirectory, FakeStore, MemoryEpoch, MemoryLedger, OnDuplicate, record, rules,
+            source, trust,
+        },
     },
     rollout::{BasisPoints, BucketSalt, Dial, Reason, RollbackMode, Rules},
 };
@@ -42,6 +47,10 @@ impl Witness for Killer {
 
     fn failed(&self, _: &'static str, _: &(dyn std::error::Error + 'static), _: &Row) {}
 
+    fn doubted(&self, _: Option<crate::login::Doubt>) {}
+
+    fn removed_again(&self, _: usize) {}
+
     fn unavailable(&self, _: &'static str, _: &(dyn std::error::Error + 'static)) {}
 }
 
@@ -51,6 +60,7 @@ struct World {
     directory: Arc<FakeDirectory>,
     store: Arc<FakeStore>,
     killer: Arc<Killer>,
+    epoch: Arc<MemoryEpoch>,
 }
 
 fn world(cutover: u16, migrate: u16, hand_off: HandOff, on_duplicate: OnDuplicate) -> World {
@@ -65,15 +75,17 @@ fn world(cutover: u16, migrate: u16, hand_off: HandOff, on_duplicate: OnDuplicat
     };
     let (ledger, directory) = (Arc::new(MemoryLedger::default()), FakeDirectory::new(on_duplicate));
     let (store, killer) = (FakeStore::with(&["ann", "bob"]), Arc::new(Killer::default()));
+    let (epoch, clock) = (MemoryEpoch::used(), TestClock::at(Timestamp::from_seconds(1_800_000_000)));
     let journeys = Journeys {
         settings: Arc::new(ArcSwap::from_pointee(settings)),
         chain: Arc::new(ArcSwap::from_pointee(Chain::new(vec![Arc::clone(&store) as _]))),
         directory: Arc::clone(&directory) as _,
-        ledger: Arc::clone(&ledger) as _,
-        clock: TestClock::at(Timestamp::from_seconds(1_800_000_000)),
+        ledger: Arc::new(Remembering::new(Arc::clone(&ledger) as _)),
+        trust: trust(Arc::clone(&epoch), clock.clone()),
+        clock,
         witness: Arc::clone(&killer) as _,
     };
-    World { journeys, ledger, directory, store, killer }
+    World { journeys, ledger, directory, store, killer, epoch }
 }
 
 fn cutover() -> World {
@@ -580,6 +592,10 @@ impl Witness for Remover {
 
     fn failed(&self, _: &'static str, _: &(dyn std::error::Error + 'static), _: &Row) {}
 
+    fn doubted(&self, _: Option<crate::login::Doubt>) {}
+
+    fn removed_again(&self, _: usize) {}
+
     fn unavailable(&self, _: &'static str, _: &(dyn std::error::Error + 'static)) {}
 }
 
@@ -613,6 +629,10 @@ impl Witness for Sleeper {
     }
 
     fn unavailable(&self, _: &'static str, _: &(dyn std::error::Error + 'static)) {}
+
+    fn doubted(&self, _: Option<Doubt>) {}
+
+    fn removed_again(&self, _: usize) {}
 }
 
 #[tokio::test]

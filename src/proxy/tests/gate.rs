@@ -14,8 +14,9 @@ use crate::{
     config::{Config, Environment, HandOff, Public, RoutePath, Upstream, parse},
     identity::{LegacyId, PersonKey, Secret, SourceName, SubjectKey},
     login::{
-        Alias, Chain, CountKeys, Journeys, Moment, Origin, Row, RowState, Settings, UserId, Witness,
-        tests::{FakeDirectory, FakeStore, OnDuplicate},
+        Alias, Chain, CountKeys, Journeys, Ledger as _, Moment, Origin, Remembering, Row, RowState, Settings,
+        UserId, Witness,
+        tests::{FakeDirectory, FakeStore, MemoryEpoch, OnDuplicate, trust},
     },
     net::Tracker,
     pages::Pages,
@@ -67,6 +68,10 @@ impl Witness for Quiet {
     fn moved(&self, _: &RowState, _: &Row) {}
 
     fn failed(&self, _: &'static str, _: &(dyn std::error::Error + 'static), _: &Row) {}
+
+    fn doubted(&self, _: Option<crate::login::Doubt>) {}
+
+    fn removed_again(&self, _: usize) {}
 
     fn unavailable(&self, _: &'static str, _: &(dyn std::error::Error + 'static)) {}
 }
@@ -156,7 +161,8 @@ impl World {
                 settings: Arc::new(ArcSwap::from_pointee(Settings::of(config))),
                 chain: Arc::new(ArcSwap::from_pointee(Chain::new(vec![Arc::clone(&store) as _]))),
                 directory: Arc::clone(&directory) as _,
-                ledger: Arc::new(state.clone()),
+                ledger: Arc::new(Remembering::new(Arc::new(state.clone()))),
+                trust: trust(MemoryEpoch::used(), clock.clone()),
                 clock: clock.clone(),
                 witness: Arc::new(Quiet),
             },

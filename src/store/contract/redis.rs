@@ -10,7 +10,8 @@ use std::{
 use tokio::runtime::Handle;
 
 use super::{
-    LEASE, NOW, a_session, claimed, counts, flags, fresh, ledger, meta, people, rates, refreshes, sessions,
+    LEASE, NOW, a_session, claimed, counts, epochs, flags, fresh, ledger, meta, people, rates, refreshes,
+    sessions,
 };
 use crate::{
     clock::{Deadline, SystemClock, TestClock, Timestamp},
@@ -66,6 +67,7 @@ impl Server {
             timeout: Duration::from_secs(5),
             connect_timeout: Duration::from_secs(1),
             replicas: 1,
+            epoch_tolerance: Duration::from_secs(10),
             ca_file: None,
         }
     }
@@ -166,6 +168,12 @@ async fn rows_from_before_there_were_counts_are_counted_later() {
         }
     };
     people::uncounted(&store, forget).await;
+}
+
+#[tokio::test]
+async fn redis_keeps_the_epoch_contract() {
+    let server = Server::start();
+    epochs(&server.store("one").await).await;
 }
 
 #[tokio::test]

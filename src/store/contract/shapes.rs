@@ -34,6 +34,7 @@ fn settings(shape: RedisShape) -> RedisStore {
         connect_timeout: Duration::from_secs(1),
         ca_file: Some(format!("{TLS}/nodes-ca.pem").into()),
         replicas: 2,
+        epoch_tolerance: Duration::from_secs(10),
     }
 }
 

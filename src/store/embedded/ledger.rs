@@ -1,6 +1,6 @@
 //! The ledger in the embedded store: rows by key, aliases that lead to keys.
 
-use std::time::Duration;
+use std::{ops::Bound, time::Duration};
 
 use async_trait::async_trait;
 use redb::{ReadableTable, ReadableTableMetadata as _, TableDefinition, WriteTransaction};
@@ -9,16 +9,27 @@ use super::{Embedded, StoreError, people};
 use crate::{
     clock::Timestamp,
     identity::PersonKey,
-    login::{Alias, Claim, ClaimAnswer, Counts, Ledger, LedgerError, People, PeopleFilter, Row},
+    login::{Alias, Claim, ClaimAnswer, Counts, Ledger, LedgerError, Mark, People, PeopleFilter, Row},
     store::{alias_key, people::list},
 };
 
 pub(super) const ROWS: TableDefinition<&str, &[u8]> = TableDefinition::new("rows");
 const ALIASES: TableDefinition<&str, &str> = TableDefinition::new("aliases");
+const OPEN: TableDefinition<&str, ()> = TableDefinition::new("open");
+const REMOVED: TableDefinition<&str, ()> = TableDefinition::new("removed");
+
+const fn marked_table(mark: Mark) -> TableDefinition<'static, &'static str, ()> {
+    match mark {
+        Mark::Open => OPEN,
+        Mark::Removed => REMOVED,
+    }
+}
 
 pub(super) fn make_tables(transaction: &WriteTransaction) -> Result<(), redb::Error> {
     transaction.open_table(ROWS)?;
     transaction.open_table(ALIASES)?;
+    transaction.open_table(OPEN)?;
+    transaction.open_table(REMOVED)?;
     people::make_tables(transaction)
 }
 
@@ -98,6 +109,23 @@ impl Ledger for Embedded {
     async fn index(&self) -> Result<u64, LedgerError> {
         Ok(0)
     }
+
+    async fn marked(
+        &self,
+        mark: Mark,
+        after: Option<&PersonKey>,
+        limit: usize,
+    ) -> Result<Vec<PersonKey>, LedgerError> {
+        let after = after.map(ToString::to_string);
+        let keys = self.read(move |transaction| {
+            let table = transaction.open_table(marked_table(mark))?;
+            let first = after.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
+            let range = table.range::<&str>((first, Bound::Unbounded))?;
+            let names = range.take(limit).map(|entry| Ok(PersonKey::parse(entry?.0.value())));
+            names.filter_map(Result::transpose).collect()
+        });
+        Ok(keys.await?)
+    }
 }
 
 fn replace(transaction: &WriteTransaction, mut row: Row) -> Result<Row, StoreError> {
@@ -120,6 +148,14 @@ fn replace(transaction: &WriteTransaction, mut row: Row) -> Result<Row, StoreErr
     }
     for alias in &wanted {
         aliases.insert(alias.as_str(), key.as_str())?;
+    }
+    for mark in Mark::ALL {
+        let mut marked = transaction.open_table(marked_table(mark))?;
+        if row.mark() == Some(mark) {
+            marked.insert(key.as_str(), ())?;
+        } else {
+            marked.remove(key.as_str())?;
+        }
     }
     row.version += 1;
     people::recount(transaction, &key, stored.as_ref().map(Row::counted_as), row.counted_as())?;

@@ -12,7 +12,7 @@ use super::{Failure, Redis, script::Script};
 use crate::{
     clock::Timestamp,
     identity::PersonKey,
-    login::{Alias, Claim, ClaimAnswer, Counts, Ledger, LedgerError, People, PeopleFilter, Row},
+    login::{Alias, Claim, ClaimAnswer, Counts, Ledger, LedgerError, Mark, People, PeopleFilter, Row},
     store::{alias_key, people},
 };
 
@@ -42,6 +42,14 @@ pub(super) fn read((row, version, fence, holder, until): Fields) -> Result<Optio
 impl Redis {
     pub(super) fn row_key(&self, name: &str) -> String {
         format!("{}{ROW}{name}", self.prefix)
+    }
+
+    /// Sorted by name, so that one can go on from any of them.
+    fn mark_key(&self, mark: Mark) -> String {
+        self.key(match mark {
+            Mark::Open => "{ledger}:open",
+            Mark::Removed => "{ledger}:removed",
+        })
     }
 
     /// How many people are in the ledger.
@@ -86,14 +94,19 @@ impl Ledger for Redis {
     async fn write(&self, row: &Row) -> Result<Row, LedgerError> {
         let name = row.key.to_string();
         let mut script = WRITE.key(self.row_key(&name));
-        script.key(self.key(ROWS)).arg(row.version).arg(row.fence);
+        script.key(self.key(ROWS));
+        for mark in Mark::ALL {
+            script.key(self.mark_key(mark));
+        }
+        script.arg(row.version).arg(row.fence);
         let written = Row { version: row.version + 1, ..row.clone() };
         script.arg(serde_json::to_vec(&written).map_err(Failure::from)?);
         match &row.claim {
             Some(claim) => script.arg(&claim.holder).arg(claim.until.millis()),
             None => script.arg("").arg(""),
         };
-        script.arg(name).arg(self.key(ALIAS));
+        let mark = Mark::ALL.iter().position(|mark| Some(*mark) == row.mark());
+        script.arg(name).arg(self.key(ALIAS)).arg(mark.map_or(0, |place| place + 1));
         for alias in &row.aliases {
             script.arg(alias_key(alias));
         }
@@ -129,6 +142,21 @@ impl Ledger for Redis {
 
     async fn index(&self) -> Result<u64, LedgerError> {
         self.index_rows().await
+    }
+
+    async fn marked(
+        &self,
+        mark: Mark,
+        after: Option<&PersonKey>,
+        limit: usize,
+    ) -> Result<Vec<PersonKey>, LedgerError> {
+        let set = self.mark_key(mark);
+        let first = after.map_or_else(|| "-".to_owned(), |after| format!("({after}"));
+        let limit = isize::try_from(limit).unwrap_or(isize::MAX);
+        let names = self.run(|mut connection| async move {
+            Ok(connection.zrangebylex_limit::<_, _, _, Vec<String>>(set, first, "+", 0, limit).await?)
+        });
+        Ok(names.await?.iter().filter_map(|name| PersonKey::parse(name)).collect())
     }
 }
 

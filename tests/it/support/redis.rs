@@ -83,6 +83,11 @@ impl Redis {
         redis::Client::build_with_tls(url, certificates).unwrap().get_connection().unwrap()
     }
 
+    /// Where it keeps everything.
+    pub(crate) fn folder(&self) -> &Path {
+        self.scratch.path()
+    }
+
     /// Starts it again with what it kept.
     pub(crate) fn start_again(&mut self) {
         self.process.kill();

@@ -3,7 +3,7 @@
 //! One configuration serves every behaviour; what a test wants otherwise it says by the environment, as an operator
 //! may: `CROSSFADE_ROLLOUT__CUTOVER=0%`.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, path::PathBuf};
 
 use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
@@ -93,7 +93,7 @@ pub(crate) struct Scene {
     scalekit_at: SocketAddr,
     public: SocketAddr,
     configuration: String,
-    _scratch: Scratch,
+    scratch: Scratch,
 }
 
 impl Scene {
@@ -138,7 +138,7 @@ impl Scene {
             .replace("EXPORT_FILE", export.to_str().unwrap())
             .replace("STORE_FILE", scratch.path().join("crossfade.redb").to_str().unwrap());
         let scalekit_at = scalekit.address;
-        Self { app, okta, scalekit, scalekit_at, public, configuration, _scratch: scratch }
+        Self { app, okta, scalekit, scalekit_at, public, configuration, scratch }
     }
 
     /// Listens on the lines from here to the application and to Scalekit; before Crossfade is started.
@@ -150,6 +150,21 @@ impl Scene {
             .replace(&self.scalekit.address.to_string(), &scalekit.address.to_string());
         self.scalekit_at = scalekit.address;
         (app, scalekit)
+    }
+
+    /// The file of the embedded store.
+    pub(crate) fn store_file(&self) -> PathBuf {
+        self.scratch.path().join("crossfade.redb")
+    }
+
+    /// The application's export.
+    pub(crate) fn export(&self) -> String {
+        std::fs::read_to_string(self.scratch.path().join("people.jsonl")).unwrap()
+    }
+
+    /// Replaces the application's export.
+    pub(crate) fn write_export(&self, lines: &str) {
+        self.scratch.write("people.jsonl", lines);
     }
 
     pub(crate) fn configuration(&self) -> &str {

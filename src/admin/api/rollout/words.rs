@@ -8,7 +8,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 use crate::{
     admin::api::Control,
     jobs::Stands,
-    login::Counts,
+    login::{Counts, Ledger as _},
     rollout::{BasisPoints, Dial, DialSource, FlagState, Lane, RollbackMode},
 };
 

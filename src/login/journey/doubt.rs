@@ -1,0 +1,125 @@
+//! What is different while the store is in doubt (truth 8), and the looks that tell.
+
+use std::sync::Arc;
+
+use super::{Journeys, callback::BORN_NEW_SOURCE};
+use crate::{
+    clock::Deadline,
+    config::HandOff,
+    identity::{ExternalId, LegacyId, LoginName, PersonKey, SourceName},
+    login::{
+        Alias, DirectoryUser, Doubt, HandOver, Holders, Ledger as _, LedgerError, Origin, Presence, Row,
+        RowState, Settings, StoreStanding,
+    },
+};
+
+impl Journeys {
+    /// Looks at the store, and tells what changed. To be called again and again.
+    pub(crate) async fn look_at_store(&self) -> Result<(), LedgerError> {
+        let mut doubt = self.trust.look().await?;
+        if doubt == Some(Doubt::NotAskedYet) {
+            doubt = self.first_look().await?;
+        }
+        if self.trust.tell(doubt) {
+            self.witness.doubted(doubt);
+        }
+        if doubt.is_some() {
+            // Before anybody is let in on the word of a store that lost it: a removed person stays removed.
+            let written = self.ledger.write_back(self.clock.now()).await?;
+            self.witness.removed_again(written);
+        }
+        Ok(())
+    }
+
+    /// Learns of people whom other processes removed.
+    pub(crate) async fn learn_removed(&self) -> Result<(), LedgerError> {
+        self.ledger.learn().await
+    }
+
+    /// How the store stands, for operators.
+    pub(crate) fn store_standing(&self) -> StoreStanding {
+        self.trust.standing()
+    }
+
+    /// An operator takes the store as it is: from now on people are created again.
+    pub(crate) async fn confirm_store(&self) -> Result<StoreStanding, LedgerError> {
+        let standing = self.trust.confirm().await?;
+        self.look_at_store().await?;
+        Ok(standing)
+    }
+
+    /// A store without an epoch: a first installation, or one that lost everything? Scalekit knows.
+    async fn first_look(&self) -> Result<Option<Doubt>, LedgerError> {
+        // People are here, who were written before stores had epochs.
+        if !self.ledger.is_empty().await? {
+            return self.trust.begin(None).await;
+        }
+        let settings = self.settings.load_full();
+        let is_ours = |id: &ExternalId| {
+            settings.sources.iter().any(|(name, rules)| rules.external_id.could_be(name, id))
+        };
+        let deadline = Deadline::within(settings.migration.outcome_budget);
+        match self.directory.anybody_named(&is_ours, deadline).await {
+            Ok(Presence::Nobody) => self.trust.begin(None).await,
+            Ok(Presence::Somebody | Presence::CannotTell) => {
+                self.trust.begin(Some(Doubt::PeopleAtScalekit)).await
+            }
+            Err(error) => {
+                self.witness.unavailable("first_look", &error);
+                Ok(Some(Doubt::NotAskedYet))
+            }
+        }
+    }
+
+    /// In doubt, a name without a row may be that of somebody born new, for whom there is no legacy door. Scalekit is
+    /// asked for the exact address, so many times a second and no more, once no legacy store knows the name.
+    pub(super) async fn recognise(&self, settings: &Arc<Settings>, name: &LoginName) -> Option<Row> {
+        self.trust.doubt()?;
+        let email = name.email()?;
+        let chain = self.chain.load_full();
+        let deadline = Deadline::within(settings.migration.legacy_budget);
+        if !matches!(chain.find(name, deadline).await, Ok(None)) {
+            return None;
+        }
+        if !matches!(chain.holders_anywhere(email, deadline).await, Ok(Holders::Nobody)) {
+            return None;
+        }
+        if !self.trust.may_look_up() {
+            return None;
+        }
+        let deadline = Deadline::within(settings.migration.scalekit_budget);
+        let found = self.directory.find_by_email(email, deadline).await;
+        let found = found.map_err(|error| self.witness.unavailable("recognise", &error)).ok()??;
+        // One with an external id was moved here from a legacy store.
+        if found.external_id.is_some() {
+            return None;
+        }
+        self.born_new_row(settings, name, &found)
+    }
+
+    /// What the lost row said of the way in. It is not written: the callback does that once Scalekit has named them.
+    fn born_new_row(&self, settings: &Settings, name: &LoginName, user: &DirectoryUser) -> Option<Row> {
+        let key = PersonKey { source: SourceName::parse(BORN_NEW_SOURCE)?, id: LegacyId::parse(&user.id.0)? };
+        let external_id = ExternalId::received(user.id.0.clone());
+        let mut row = Row::fresh(key, settings.salt.bucket(name), external_id, self.clock.now());
+        row.state = RowState::Done;
+        row.origin = Origin::BornNew;
+        row.user = Some(user.id.clone());
+        row.crossed_at = Some(self.clock.now());
+        row.add_alias(Alias::Typed(name.canonical().to_owned()));
+        Some(row)
+    }
+
+    /// In doubt, a device that belongs to somebody born new is believed: a legacy form would be of no use to them.
+    pub(super) fn device_in_doubt(&self, key: &PersonKey) -> Option<HandOver> {
+        self.trust.doubt()?;
+        (key.source.as_str() == BORN_NEW_SOURCE).then(|| HandOver {
+            hand_off: HandOff::Hosted,
+            login_hint: None,
+            key: key.clone(),
+            migrated_now: false,
+            proven: false,
+            crossed: true,
+        })
+    }
+}

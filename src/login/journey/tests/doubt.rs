@@ -1,0 +1,225 @@
+//! A store in doubt (truth 8), and what is finished without the person.
+
+use super::*;
+use crate::login::{Doubt, Swept};
+
+impl World {
+    /// The store is emptied, with everything in it.
+    fn empty(&self) {
+        self.ledger.rows.lock().unwrap().clear();
+        *self.epoch.0.lock().unwrap() = None;
+    }
+
+    async fn look(&self) -> Option<Doubt> {
+        self.journeys.look_at_store().await.unwrap();
+        self.journeys.store_standing().doubt
+    }
+
+    fn person(&self, id: &str) -> PersonKey {
+        record(id).key()
+    }
+
+    fn edit(&self, id: &str, edit: impl FnOnce(&mut Row)) {
+        edit(self.ledger.rows.lock().unwrap().get_mut(&self.person(id)).unwrap());
+    }
+
+    /// A person whose first sign-in ended after its proof was stored.
+    async fn begun(&self, id: &str) {
+        *self.directory.down.lock().unwrap() = true;
+        let _ = self.sign_in(&format!("{id}@example.com"), "right").await;
+        *self.directory.down.lock().unwrap() = false;
+        if self.ledger.rows.lock().unwrap().get(&self.person(id)).is_none_or(|row| row.proof.is_none()) {
+            // The organisation comes first: what follows it is made by hand.
+            let source = source();
+            let proof =
+                Proof { kind: ProofKind::Password, source: source.clone(), at: self.journeys.clock.now() };
+            let record = record(id);
+            let email = crate::identity::VerifiedEmail::assert(&source, &record.email, None).unwrap();
+            self.edit(id, |row| {
+                row.state = RowState::Claimed;
+                row.claim = None;
+                row.proof = Some(proof);
+                row.record = Some(record);
+                row.email = Some(email);
+                row.organization = Some(FakeDirectory::organization_id());
+            });
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_emptied_store_links_people_and_creates_nobody_until_it_is_confirmed() {
+    let world = cutover();
+    assert!(is_hand_over(&world.sign_in("ann@example.com", "right").await));
+    world.empty();
+    // Noticed before the create, whether or not anybody looked.
+    assert_eq!(world.sign_in("bob@example.com", "right").await, Outcome::Forward(WhyForward::StoreInDoubt));
+    assert_eq!(world.look().await, Some(Doubt::Emptied));
+    assert_eq!(world.sign_in("bob@example.com", "right").await, Outcome::Forward(WhyForward::StoreInDoubt));
+    assert!(is_hand_over(&world.sign_in("ann@example.com", "right").await), "who exists is found again");
+    assert_eq!((world.users(), world.row("bob").create_sent_at), (1, None));
+
+    let standing = world.journeys.confirm_store().await.unwrap();
+    assert_eq!(standing.doubt, None);
+    assert!(is_hand_over(&world.sign_in("bob@example.com", "right").await));
+    assert_eq!(world.users(), 2);
+    assert_eq!(world.look().await, None, "and it stays so");
+}
+
+#[tokio::test]
+async fn an_old_copy_is_doubted_and_a_moment_of_lost_writes_is_not() {
+    for (lost_seconds, doubt) in [(9, None), (3000, Some(Doubt::RolledBack))] {
+        let world = cutover();
+        assert_eq!(world.look().await, None);
+        world.epoch.0.lock().unwrap().as_mut().unwrap().beat -= lost_seconds * 1000;
+        assert_eq!(world.look().await, doubt, "{lost_seconds} s");
+        // Used for a while, it is still the copy that it is.
+        for _ in 0..20 {
+            assert_eq!(world.look().await, doubt);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_new_store_is_believed_unless_scalekit_has_our_people() {
+    for (external_id, is_down, expected) in [
+        (None, false, None),
+        (Some("ann"), false, Some(Doubt::PeopleAtScalekit)),
+        (None, true, Some(Doubt::NotAskedYet)),
+    ] {
+        let mut world = cutover();
+        world.directory.seed("ann@example.com", external_id, true);
+        *world.directory.down.lock().unwrap() = is_down;
+        *world.epoch.0.lock().unwrap() = None;
+        let settings =
+            crate::login::TrustSettings { tolerance: Duration::from_secs(10), every: Duration::from_secs(1) };
+        let clock = world.journeys.clock.clone();
+        let trust = Trust::new(Arc::clone(&world.epoch) as _, settings, "new".into(), clock, None);
+        world.journeys.trust = Arc::new(trust);
+        assert_eq!(world.look().await, expected);
+        *world.directory.down.lock().unwrap() = false;
+        let asked = if is_down { None } else { expected };
+        assert_eq!(world.look().await, asked, "asked again once it can be");
+        world.journeys.confirm_store().await.unwrap();
+        assert_eq!(world.look().await, None);
+    }
+}
+
+#[tokio::test]
+async fn born_new_people_get_in_while_the_store_is_in_doubt() {
+    let world = world(0, 0, HandOff::Hosted, OnDuplicate::Refuse);
+    let user = world.directory.seed("newt@example.com", None, true);
+    world.directory.seed("ann@example.com", None, true);
+    let born_new = world.arrives(&user, "newt@example.com").await.unwrap().row;
+    assert_eq!(world.decide("stranger@example.com").await.row, None);
+    world.empty();
+    assert_eq!(world.look().await, Some(Doubt::Emptied));
+    let decided = world.decide("newt@example.com").await;
+    assert_eq!((decided.decision.lane, decided.decision.reason), (Lane::New, Reason::BornNew));
+    assert!(is_hand_over(&world.journeys.new_lane(decided, None).await));
+    // Whom a legacy store knows, and whom nobody knows, are nobody's to recognise.
+    assert_eq!(world.decide("ann@example.com").await.row, None);
+    assert_eq!(world.decide("stranger@example.com").await.row, None);
+    let over = world.journeys.device(&born_new.key, |_| None).await.unwrap();
+    assert!(over.is_some_and(|over| over.crossed), "the device is believed");
+    assert_eq!(world.arrives(&user, "newt@example.com").await.unwrap().row.key, born_new.key);
+    assert_eq!(world.users(), 2);
+}
+
+#[tokio::test]
+async fn strangers_cost_scalekit_no_more_than_ten_look_ups_a_second() {
+    let world = cutover();
+    let user = world.directory.seed("newt@example.com", None, true);
+    assert!(world.arrives(&user, "newt@example.com").await.is_ok());
+    world.empty();
+    world.look().await;
+    for number in 0..10 {
+        world.decide(&format!("stranger-{number}@example.com")).await;
+    }
+    assert_eq!(world.decide("newt@example.com").await.row, None);
+    world.journeys.clock.sleep(Duration::from_secs(1)).await;
+    assert!(world.decide("newt@example.com").await.row.is_some());
+}
+
+#[tokio::test]
+async fn a_lost_tombstone_is_written_back_and_nobody_is_brought_back_meanwhile() {
+    let world = cutover();
+    assert!(is_hand_over(&world.sign_in("ann@example.com", "right").await));
+    world.edit("ann", |row| row.state = RowState::Tombstone);
+    world.journeys.learn_removed().await.unwrap();
+    let user = world.row("ann").user.clone().unwrap();
+    world.empty();
+    // Before anybody noticed.
+    let decided = world.decide("ann@example.com").await;
+    assert_eq!((decided.decision.lane, decided.decision.reason), (Lane::Legacy, Reason::Tombstone));
+    let outcome = world.sign_in("ann@example.com", "right").await;
+    assert_eq!(outcome, Outcome::Forward(WhyForward::LaneLegacy));
+    assert_eq!(world.arrives(&user, "ann@example.com").await.unwrap_err(), Refused::Tombstone);
+    assert!(world.ledger.rows.lock().unwrap().is_empty());
+
+    assert_eq!(world.look().await, Some(Doubt::Emptied));
+    let row = world.row("ann");
+    assert_eq!((row.state, row.claim), (RowState::Tombstone, None));
+    assert!(row.aliases.contains(&Alias::Email(CanonicalEmail::parse("ann@example.com").unwrap())));
+    world.journeys.confirm_store().await.unwrap();
+    assert_eq!(world.decide("ann@example.com").await.decision.reason, Reason::Tombstone);
+    assert_eq!(world.users(), 1);
+}
+
+#[tokio::test]
+async fn a_create_that_was_sent_is_finished_at_any_age_and_by_look_ups_alone() {
+    let world = cutover();
+    for (id, exists) in [("ann", true), ("bob", false)] {
+        world.begun(id).await;
+        let long_ago = Timestamp::from_seconds(1_700_000_000);
+        world.edit(id, |row| {
+            row.create_sent_at = Some(long_ago);
+            row.proof.as_mut().unwrap().at = long_ago;
+        });
+        if exists {
+            world.directory.seed(&format!("{id}@example.com"), Some(id), true);
+        }
+    }
+    // The legacy side is not needed for what was sent, but for twins it is asked.
+    assert_eq!(world.journeys.finish(&world.person("ann")).await.unwrap(), Swept::Done);
+    assert_eq!(world.journeys.finish(&world.person("bob")).await.unwrap(), Swept::NotYet);
+    assert_eq!((world.users(), *world.directory.accepted.lock().unwrap()), (1, 0));
+    assert_eq!(world.row("ann").state, RowState::Done);
+    assert_eq!(world.journeys.finish(&world.person("ann")).await.unwrap(), Swept::Nothing);
+}
+
+#[tokio::test]
+async fn a_first_create_needs_a_young_proof_and_a_record_that_is_still_in_order() {
+    let world = cutover();
+    for id in ["ann", "bob"] {
+        world.begun(id).await;
+    }
+    world.store.records.lock().unwrap()[0].state = AccountState::Locked;
+    assert_eq!(world.journeys.finish(&world.person("ann")).await.unwrap(), Swept::SetAside);
+    assert_eq!(world.row("ann").state, RowState::Ineligible { why: Ineligible::AccountLocked });
+    let gone = world.store.records.lock().unwrap().pop().unwrap();
+    assert_eq!(world.journeys.finish(&world.person("bob")).await.unwrap(), Swept::NextSignIn);
+    world.store.records.lock().unwrap().push(gone);
+    let proved = world.row("bob").proof.unwrap().at;
+    world.edit("bob", |row| {
+        row.proof.as_mut().unwrap().at = Timestamp::from_millis(proved.millis() - 86_400_000)
+    });
+    assert_eq!(world.journeys.finish(&world.person("bob")).await.unwrap(), Swept::NextSignIn, "a day old");
+    assert_eq!(world.users(), 0);
+    world.edit("bob", |row| row.proof.as_mut().unwrap().at = proved);
+    *world.store.down.lock().unwrap() = true;
+    assert_eq!(world.journeys.finish(&world.person("bob")).await.unwrap(), Swept::NotYet);
+    *world.store.down.lock().unwrap() = false;
+    assert_eq!(world.journeys.finish(&world.person("bob")).await.unwrap(), Swept::Done);
+    assert_eq!(world.users(), 1);
+}
+
+#[tokio::test]
+async fn nobody_is_finished_by_a_create_while_the_store_is_in_doubt() {
+    let world = cutover();
+    world.begun("ann").await;
+    *world.epoch.0.lock().unwrap() = None;
+    assert_eq!(world.look().await, Some(Doubt::Emptied));
+    assert_eq!(world.journeys.finish(&world.person("ann")).await.unwrap(), Swept::NotYet);
+    assert_eq!(world.users(), 0);
+}

@@ -1,0 +1,216 @@
+//! A store that lost everything, or is an old copy (truth 8): nobody is created twice, nobody is created at all until
+//! an operator confirms the store, and everybody who moved or was born new still gets in.
+
+use std::{fs, net::SocketAddr, path::Path};
+
+use serde_json::{Value, json};
+
+use crate::support::{
+    crossfade::Crossfade,
+    http::{Answer, Visitor},
+    ports,
+    redis::{self, Redis},
+    scene::{Cast, PASSWORD, Person, Scene},
+    wait,
+};
+
+/// A token of the admin API, as long as one has to be.
+const TOKEN: &str = "canary-operator-token-7Jq2Lx9Wd4Nb6Tz1";
+
+/// Somebody whom only Scalekit knows.
+const NEWT: &str = "newt@example.com";
+
+/// What a store may lose here without being doubted.
+const TOLERANCE: &str = "1s";
+
+fn cast(people: &[Person]) -> Cast {
+    let newt = json!({ "id": "usr_170000000000000009", "email": NEWT });
+    Cast { people: people.to_vec(), users: vec![newt], ..Cast::default() }
+}
+
+/// The scene's configuration with an operator of the admin API.
+fn with_operator(configuration: &str) -> String {
+    let tokens = "  tokens: [{name: on-call, role: operator, token: {env: OPERATOR_TOKEN}}]\n";
+    configuration.replace("admin:\n", &format!("admin:\n{tokens}"))
+}
+
+fn call(at: &Crossfade, method: &str, path: &str) -> Answer {
+    let visitor = at.admin_visitor();
+    let method = reqwest::Method::from_bytes(method.as_bytes()).unwrap();
+    let request = visitor.request(method.clone(), path).bearer_auth(TOKEN);
+    let request = if method == reqwest::Method::GET { request } else { request.json(&json!({})) };
+    visitor.send(request)
+}
+
+fn store(at: &Crossfade) -> Value {
+    call(at, "GET", "/api/v1/store").json()
+}
+
+fn doubts(at: &Crossfade, doubt: &str) {
+    wait::until(&format!("the store is doubted: {doubt}"), || (store(at)["doubt"] == doubt).then_some(()));
+    let admin = at.admin_visitor();
+    assert!(admin.get("/metrics").text().contains("crossfade_store_in_doubt 1"));
+    assert_eq!(admin.get("/readyz").status, 200, "traffic may come all the same");
+    assert!(at.process.said().contains("\"event\":\"store_doubted\""), "{}", at.process.said());
+}
+
+fn born_new_gets_in(scene: &Scene, at: &Crossfade) {
+    let visitor = at.visitor();
+    let handed_over = scene.sign_in(&visitor, NEWT, "no password of anybody");
+    assert!(scene.is_handed_over(&handed_over), "{}: {}", handed_over.status, handed_over.text());
+    signed_in_after(scene, &visitor, &handed_over, NEWT);
+}
+
+fn signed_in_after(scene: &Scene, visitor: &Visitor, handed_over: &Answer, email: &str) {
+    let callback = scene.callback_of(handed_over, email);
+    let origin = format!("http://{}", scene.public());
+    let back = visitor.get(callback.strip_prefix(&origin).expect("Scalekit sends back to the site"));
+    assert_eq!(back.status, 303, "{}", back.text());
+    assert_eq!(visitor.get("/.crossfade/session").json()["signed_in"], true);
+}
+
+fn moves(scene: &Scene, at: &Crossfade, person: &Person) {
+    let visitor = at.visitor();
+    let answer = scene.sign_in(&visitor, &person.email, PASSWORD);
+    assert!(scene.is_handed_over(&answer), "{}: {} {}", person.id, answer.status, answer.text());
+    signed_in_after(scene, &visitor, &answer, &person.email);
+}
+
+/// What holds while the store is in doubt: who exists gets in, and whoever would have to be created does not move.
+fn holds_in_doubt(scene: &Scene, at: &Crossfade, moved: &Person, unmoved: &Person) {
+    moves(scene, at, moved);
+    born_new_gets_in(scene, at);
+    let answer = scene.sign_in(&at.visitor(), &unmoved.email, PASSWORD);
+    assert!(Scene::is_in_the_application(&answer), "{}: {}", answer.status, answer.text());
+    assert!(scene.users_with(&unmoved.email).is_empty(), "nobody is created");
+}
+
+fn nobody_is_doubled(scene: &Scene, people: &[&Person]) {
+    for person in people {
+        let users = scene.users_with(&person.email);
+        assert_eq!(users.len(), 1, "{}", person.id);
+        assert_eq!(users[0]["external_id"], person.external_id().as_str());
+    }
+    assert_eq!(scene.users_with(NEWT).len(), 1);
+}
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy(&entry.path(), &target);
+        } else {
+            fs::copy(entry.path(), target).unwrap();
+        }
+    }
+}
+
+/// A Redis that comes back empty or as it was a while ago, under two processes that live on.
+fn a_redis_that_lost(what: &str) {
+    let [ann, ben, cleo] = ["ann", "ben", "cleo"].map(Person::new);
+    let scene = Scene::set(&cast(&[ann.clone(), ben.clone(), cleo.clone()]));
+    let mut redis = Redis::start();
+    let environment = [("REDIS_PASSWORD", redis::PASSWORD), ("OPERATOR_TOKEN", TOKEN)];
+    let embedded = scene.configuration().lines().find(|line| line.starts_with("  embedded:")).unwrap();
+    let section = redis.section().replace("redis: {", &format!("redis: {{epoch_tolerance: {TOLERANCE}, "));
+    let first = with_operator(&scene.configuration().replace(embedded, &format!("  {section}")));
+    let (public, other) = (scene.public(), SocketAddr::from(([127, 0, 0, 1], ports::free())));
+    let second = first
+        .replace(&format!("listen: {public}"), &format!("listen: {other}"))
+        .replace(&format!("allowed_hosts: [{public}]"), &format!("allowed_hosts: ['{public}', '{other}']"));
+    let (one, two) = (Scene::start_as(&first, &environment), Scene::start_as(&second, &environment));
+    assert_eq!(store(&one)["in_doubt"], false);
+
+    let old = crate::support::scratch::Scratch::new();
+    copy(redis.folder(), old.path());
+    let used = store(&two)["used_seconds"].as_u64().unwrap();
+    moves(&scene, &one, &ann);
+    wait::until("the copy is an old one", || {
+        (store(&two)["used_seconds"].as_u64()? > used + 7).then_some(())
+    });
+    redis.process.kill();
+    fs::remove_dir_all(redis.folder()).unwrap();
+    fs::create_dir_all(redis.folder()).unwrap();
+    if what == "rolled_back" {
+        copy(old.path(), redis.folder());
+    }
+    redis.start_again();
+
+    for process in [&one, &two] {
+        doubts(process, what);
+        holds_in_doubt(&scene, process, &ann, &ben);
+    }
+    assert_eq!(call(&two, "POST", "/api/v1/store/confirm").json()["in_doubt"], false);
+    for (process, person) in [(&one, &ben), (&two, &cleo)] {
+        wait::until("the confirmation is seen", || (store(process)["in_doubt"] == false).then_some(()));
+        moves(&scene, process, person);
+        born_new_gets_in(&scene, process);
+        process.assert_never_said(&[TOKEN, redis::PASSWORD, PASSWORD, NEWT]);
+    }
+    nobody_is_doubled(&scene, &[&ann, &ben, &cleo]);
+    assert!(two.process.said().contains("\"event\":\"store_confirmed\""));
+}
+
+#[test]
+fn an_emptied_redis_creates_nobody_until_it_is_confirmed() {
+    a_redis_that_lost("emptied");
+}
+
+#[test]
+fn an_old_copy_of_redis_creates_nobody_until_it_is_confirmed() {
+    a_redis_that_lost("rolled_back");
+}
+
+/// The file of an embedded store that is gone, or an old copy, at the next start.
+#[test]
+fn a_file_that_is_gone_or_an_old_copy_creates_nobody_until_it_is_confirmed() {
+    let [ann, ben, cleo] = ["ann", "ben", "cleo"].map(Person::new);
+    let scene = Scene::set(&cast(&[ann.clone(), ben.clone(), cleo.clone()]));
+    let configuration = with_operator(scene.configuration());
+    let file = scene.store_file();
+    let mut crossfade = Scene::start_as(&configuration, &[("OPERATOR_TOKEN", TOKEN)]);
+    crossfade.kill();
+    let old = fs::read(&file).unwrap();
+    crossfade.start_again();
+    assert_eq!(store(&crossfade)["in_doubt"], false, "killed, and well");
+    moves(&scene, &crossfade, &ann);
+
+    // The old copy is from before the confirmation, which gave the store another epoch.
+    for (doubt, unmoved, copy) in [("emptied", &ben, None), ("replaced", &cleo, Some(&old))] {
+        crossfade.kill();
+        fs::remove_file(&file).unwrap();
+        if let Some(copy) = copy {
+            fs::write(&file, copy).unwrap();
+        }
+        crossfade.start_again();
+        doubts(&crossfade, doubt);
+        holds_in_doubt(&scene, &crossfade, &ann, unmoved);
+        crossfade.start_again();
+        doubts(&crossfade, doubt);
+        assert_eq!(call(&crossfade, "POST", "/api/v1/store/confirm").json()["in_doubt"], false);
+        moves(&scene, &crossfade, unmoved);
+    }
+    nobody_is_doubled(&scene, &[&ann, &ben, &cleo]);
+}
+
+/// Nothing is left of the store and of what was kept beside it: Scalekit knows that this is no first installation.
+#[test]
+fn a_store_that_is_lost_with_its_folder_is_no_first_installation() {
+    let [ann, ben] = ["ann", "ben"].map(Person::new);
+    let scene = Scene::set(&cast(&[ann.clone(), ben.clone()]));
+    let configuration = with_operator(scene.configuration());
+    let mut crossfade = Scene::start_as(&configuration, &[("OPERATOR_TOKEN", TOKEN)]);
+    moves(&scene, &crossfade, &ann);
+    crossfade.kill();
+    let file = scene.store_file();
+    fs::remove_file(&file).unwrap();
+    fs::remove_file(file.with_extension("redb.seen")).unwrap();
+    crossfade.start_again();
+    doubts(&crossfade, "people_at_scalekit");
+    holds_in_doubt(&scene, &crossfade, &ann, &ben);
+    assert_eq!(call(&crossfade, "POST", "/api/v1/store/confirm").json()["in_doubt"], false);
+    moves(&scene, &crossfade, &ben);
+    nobody_is_doubled(&scene, &[&ann, &ben]);
+}
