@@ -76,7 +76,7 @@ pub fn run(args: std::env::ArgsOs) -> ExitCode {
         #[cfg(feature = "simulate")]
         Command::Simulate(args) => simulate::run(args),
         Command::Rollout(args) => rollout::run(&args),
-        Command::Users(args) => users::run(&args),
+        Command::Users(args) => Ok(users::run(&args)),
         Command::Preflight(args) => preflight::run(args),
         Command::Hash(args) => hash::run(args),
         Command::Schema(args) => schema::run(args),

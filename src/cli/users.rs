@@ -33,7 +33,7 @@ enum Command {
     Tombstone(change::Tombstone),
 }
 
-pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
+pub(super) fn run(args: &Args) -> Exit {
     let ended = match &args.command {
         Command::List(args) => list::run(args),
         Command::Show(args) => show::run(args),
@@ -43,7 +43,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
         Command::Release(args) => change::release(args),
         Command::Tombstone(args) => change::tombstone(args),
     };
-    Ok(ended.unwrap_or_else(|failure| failure.told()))
+    ended.unwrap_or_else(|failure| failure.told())
 }
 
 /// Whom a command is about.

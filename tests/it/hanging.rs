@@ -26,6 +26,9 @@ const HANGING: usize = 24;
 /// Who signs in next.
 type Emails<'a> = &'a (dyn Fn(usize) -> String + Sync);
 
+/// Sets a dependency's faults.
+type Hang<'a> = &'a dyn Fn(&Value);
+
 /// What a loaded machine adds to any request; the long form is for a quiet one.
 fn noise() -> Duration {
     if figures::long() { Duration::from_millis(1) } else { Duration::from_millis(100) }
@@ -76,7 +79,7 @@ fn one_that_hangs_slows_nobody_else() {
     let next = AtomicUsize::new(0);
     let at_okta = |number| format!("nobody-{number}@okta-people.example");
     let at_scalekit = |number: usize| crowd[number % crowd.len()].email.clone();
-    let dependencies: [(&str, &dyn Fn(&Value), Emails<'_>); 2] = [
+    let dependencies: [(&str, Hang<'_>, Emails<'_>); 2] = [
         ("legacy", &|fault| scene.okta.set_faults(fault), &at_okta),
         ("Scalekit", &|fault| scene.scalekit.set_faults(fault), &at_scalekit),
     ];

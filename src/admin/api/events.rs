@@ -33,7 +33,7 @@ struct Wanted {
 
 /// A part of the events.
 #[derive(Serialize, JsonSchema)]
-struct Events {
+struct EventsPart {
     events: Vec<AuditEvent>,
     events_of: Extent,
     /// The cursor of the next, older part; absent in the last one.
@@ -77,7 +77,7 @@ fn shown(event: crate::telemetry::logs::AuditEvent) -> AuditEvent {
     AuditEvent { number: event.number, fields: event.fields }
 }
 
-async fn list(call: Call<Wanted>) -> Result<Events, Problem> {
+async fn list(call: Call<Wanted>) -> Result<EventsPart, Problem> {
     let wanted = call.input;
     let limit = wanted.limit.unwrap_or(LIMIT);
     if !(1..=MOST).contains(&limit) {
@@ -94,5 +94,5 @@ async fn list(call: Call<Wanted>) -> Result<Events, Problem> {
     };
     let events = recent_events(wanted.cursor, most, of_them);
     let next = events.last().filter(|_| events.len() == most).map(|event| event.number);
-    Ok(Events { next, events_of: Extent::default(), events: events.into_iter().map(shown).collect() })
+    Ok(EventsPart { next, events_of: Extent::default(), events: events.into_iter().map(shown).collect() })
 }

@@ -29,7 +29,7 @@ struct Story {
 }
 
 /// Walks through every world that can be reached.
-fn walk(setting: &Setting, step: Step) -> Result<Walk, Story> {
+fn walk(setting: Setting, step: Step) -> Result<Walk, Story> {
     let mut asked = Asked::new(step);
     let first = World::first(setting);
     let mut numbers = HashMap::from([(first, 0)]);
@@ -63,7 +63,7 @@ fn walk(setting: &Setting, step: Step) -> Result<Walk, Story> {
 }
 
 /// A world from which nobody finishes unless something fails.
-fn dead_end(setting: &Setting, worlds: &[World], reached_from: &[Vec<usize>]) -> Option<usize> {
+fn dead_end(setting: Setting, worlds: &[World], reached_from: &[Vec<usize>]) -> Option<usize> {
     let mut finishes: Vec<bool> = worlds.iter().map(|world| world.is_finished(setting)).collect();
     let mut open: Vec<usize> = (0..worlds.len()).filter(|number| finishes[*number]).collect();
     while let Some(number) = open.pop() {
@@ -143,7 +143,7 @@ fn all_settings() -> Vec<Setting> {
 fn no_interleaving_and_no_fault_breaks_a_promise_or_leaves_a_dead_end() {
     let (mut worlds, mut steps, mut questions) = (0, 0, 0);
     for setting in if long() { all_settings() } else { short_settings() } {
-        match walk(&setting, real) {
+        match walk(setting, real) {
             Ok(walk) => {
                 println!("{:>8} worlds, {:>9} steps: {setting:?}", walk.worlds, walk.steps);
                 worlds += walk.worlds;
@@ -238,7 +238,7 @@ fn the_walk_finds_seeded_mistakes() {
         ("strangers", Setting { before: Before::Stranger, ..PLAIN }, links_strangers, "somebody else's"),
     ];
     for (mistake, setting, step, expected) in cases {
-        match walk(&setting, step) {
+        match walk(setting, step) {
             Ok(walk) => panic!("{mistake}: not found in {} worlds", walk.worlds),
             Err(story) => {
                 println!(

@@ -21,6 +21,9 @@ static INDEX: LazyLock<Script> =
 /// How many rows of an earlier version are looked at in one go.
 const BATCH: usize = 500;
 
+/// A hash of counts.
+type Counted<Of> = Vec<(Of, u64)>;
+
 impl Redis {
     /// Names of one stage, in order.
     pub(super) async fn names(&self, span: Span) -> Result<Vec<String>, LedgerError> {
@@ -62,7 +65,7 @@ impl Redis {
         let mut pipeline = redis::pipe();
         pipeline.hgetall(self.key(&format!("{ROWS}:stages"))).hgetall(self.key(&format!("{ROWS}:reach")));
         let kept = self.run(|mut connection| async move { Ok(pipeline.query_async(&mut connection).await?) });
-        let (stages, reach): (Vec<(String, u64)>, Vec<(u16, u64)>) = kept.await?;
+        let (stages, reach): (Counted<String>, Counted<u16>) = kept.await?;
         let stage = |(name, count): (String, u64)| {
             let (stage, pinned) = name.split_once(':')?;
             Some(((Stage::parse(stage)?, pinned == "1"), count))

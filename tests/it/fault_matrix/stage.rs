@@ -140,20 +140,17 @@ impl Stage {
     }
 
     pub(super) fn crossed(&self, arriving: Option<(Visitor, String)>, expected: Expected) -> Played {
-        let (visitor, answer) = match arriving {
-            Some((visitor, path)) => {
-                let answer = visitor.get(&path);
-                (visitor, answer)
+        let (visitor, answer) = if let Some((visitor, path)) = arriving {
+            let answer = visitor.get(&path);
+            (visitor, answer)
+        } else {
+            let (known, email) = (self.known(), self.person(CROSSED).email);
+            let fields = [("email", email.as_str()), ("password", PASSWORD), ("next", "/")];
+            let answer = known.send(self.scene.form(&known, &fields));
+            if known.cookie("crossfade-device") != self.session.cookie("crossfade-device") {
+                return Err("the browser is not known any more".into());
             }
-            None => {
-                let (known, email) = (self.known(), self.person(CROSSED).email);
-                let fields = [("email", email.as_str()), ("password", PASSWORD), ("next", "/")];
-                let answer = known.send(self.scene.form(&known, &fields));
-                if known.cookie("crossfade-device") != self.session.cookie("crossfade-device") {
-                    return Err("the browser is not known any more".into());
-                }
-                (known, answer)
-            }
+            (known, answer)
         };
         if visitor.cookie("crossfade").is_some() {
             return Err("a session was opened".into());

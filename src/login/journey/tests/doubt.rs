@@ -15,12 +15,8 @@ impl World {
         self.journeys.store_standing().doubt
     }
 
-    fn person(&self, id: &str) -> PersonKey {
-        record(id).key()
-    }
-
     fn edit(&self, id: &str, edit: impl FnOnce(&mut Row)) {
-        edit(self.ledger.rows.lock().unwrap().get_mut(&self.person(id)).unwrap());
+        edit(self.ledger.rows.lock().unwrap().get_mut(&person(id)).unwrap());
     }
 
     /// A person whose first sign-in ended after its proof was stored.
@@ -28,7 +24,7 @@ impl World {
         *self.directory.down.lock().unwrap() = true;
         let _ = self.sign_in(&format!("{id}@example.com"), "right").await;
         *self.directory.down.lock().unwrap() = false;
-        if self.ledger.rows.lock().unwrap().get(&self.person(id)).is_none_or(|row| row.proof.is_none()) {
+        if self.ledger.rows.lock().unwrap().get(&person(id)).is_none_or(|row| row.proof.is_none()) {
             // The organisation comes first: what follows it is made by hand.
             let source = source();
             let proof =
@@ -45,6 +41,10 @@ impl World {
             });
         }
     }
+}
+
+fn person(id: &str) -> PersonKey {
+    record(id).key()
 }
 
 #[tokio::test]
@@ -181,11 +181,11 @@ async fn a_create_that_was_sent_is_finished_at_any_age_and_by_look_ups_alone() {
         }
     }
     // The legacy side is not needed for what was sent, but for twins it is asked.
-    assert_eq!(world.journeys.finish(&world.person("ann")).await.unwrap(), Swept::Done);
-    assert_eq!(world.journeys.finish(&world.person("bob")).await.unwrap(), Swept::NotYet);
+    assert_eq!(world.journeys.finish(&person("ann")).await.unwrap(), Swept::Done);
+    assert_eq!(world.journeys.finish(&person("bob")).await.unwrap(), Swept::NotYet);
     assert_eq!((world.users(), *world.directory.accepted.lock().unwrap()), (1, 0));
     assert_eq!(world.row("ann").state, RowState::Done);
-    assert_eq!(world.journeys.finish(&world.person("ann")).await.unwrap(), Swept::Nothing);
+    assert_eq!(world.journeys.finish(&person("ann")).await.unwrap(), Swept::Nothing);
 }
 
 #[tokio::test]
@@ -195,22 +195,22 @@ async fn a_first_create_needs_a_young_proof_and_a_record_that_is_still_in_order(
         world.begun(id).await;
     }
     world.store.records.lock().unwrap()[0].state = AccountState::Locked;
-    assert_eq!(world.journeys.finish(&world.person("ann")).await.unwrap(), Swept::SetAside);
+    assert_eq!(world.journeys.finish(&person("ann")).await.unwrap(), Swept::SetAside);
     assert_eq!(world.row("ann").state, RowState::Ineligible { why: Ineligible::AccountLocked });
     let gone = world.store.records.lock().unwrap().pop().unwrap();
-    assert_eq!(world.journeys.finish(&world.person("bob")).await.unwrap(), Swept::NextSignIn);
+    assert_eq!(world.journeys.finish(&person("bob")).await.unwrap(), Swept::NextSignIn);
     world.store.records.lock().unwrap().push(gone);
     let proved = world.row("bob").proof.unwrap().at;
     world.edit("bob", |row| {
-        row.proof.as_mut().unwrap().at = Timestamp::from_millis(proved.millis() - 86_400_000)
+        row.proof.as_mut().unwrap().at = Timestamp::from_millis(proved.millis() - 86_400_000);
     });
-    assert_eq!(world.journeys.finish(&world.person("bob")).await.unwrap(), Swept::NextSignIn, "a day old");
+    assert_eq!(world.journeys.finish(&person("bob")).await.unwrap(), Swept::NextSignIn, "a day old");
     assert_eq!(world.users(), 0);
     world.edit("bob", |row| row.proof.as_mut().unwrap().at = proved);
     *world.store.down.lock().unwrap() = true;
-    assert_eq!(world.journeys.finish(&world.person("bob")).await.unwrap(), Swept::NotYet);
+    assert_eq!(world.journeys.finish(&person("bob")).await.unwrap(), Swept::NotYet);
     *world.store.down.lock().unwrap() = false;
-    assert_eq!(world.journeys.finish(&world.person("bob")).await.unwrap(), Swept::Done);
+    assert_eq!(world.journeys.finish(&person("bob")).await.unwrap(), Swept::Done);
     assert_eq!(world.users(), 1);
 }
 
@@ -220,6 +220,6 @@ async fn nobody_is_finished_by_a_create_while_the_store_is_in_doubt() {
     world.begun("ann").await;
     *world.epoch.0.lock().unwrap() = None;
     assert_eq!(world.look().await, Some(Doubt::Emptied));
-    assert_eq!(world.journeys.finish(&world.person("ann")).await.unwrap(), Swept::NotYet);
+    assert_eq!(world.journeys.finish(&person("ann")).await.unwrap(), Swept::NotYet);
     assert_eq!(world.users(), 0);
 }

@@ -28,6 +28,7 @@ pub(super) enum Before {
 }
 
 #[derive(Clone, Copy, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "independent facts, each of which may be so or not")]
 pub(super) struct Setting {
     pub(super) duplicate: Duplicate,
     pub(super) before: Before,
@@ -70,6 +71,7 @@ const NEWEST: u8 = 5;
 const OLDER: u8 = 4;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[expect(clippy::struct_excessive_bools, reason = "independent facts, each of which may be so or not")]
 pub(super) struct World {
     row: Option<Entry>,
     runs: [Option<Run>; 2],
@@ -96,7 +98,7 @@ pub(super) struct Next {
 pub(super) type Broken = &'static str;
 
 impl World {
-    pub(super) fn first(setting: &Setting) -> Self {
+    pub(super) fn first(setting: Setting) -> Self {
         let named = match setting.before {
             Before::Nobody => None,
             Before::Linkable => Some(Named::Nobodys),
@@ -117,7 +119,7 @@ impl World {
     }
 
     /// Whether the person has what they can have.
-    pub(super) fn is_finished(&self, setting: &Setting) -> bool {
+    pub(super) fn is_finished(&self, setting: Setting) -> bool {
         let state = self.row.map(|row| row.state);
         match setting.before {
             Before::Stranger => matches!(state, Some(State::Conflict(_) | State::Tombstone)),
@@ -136,7 +138,7 @@ impl World {
         Ok(())
     }
 
-    pub(super) fn next(&self, setting: &Setting, asked: &mut Asked) -> Result<Vec<Next>, Broken> {
+    pub(super) fn next(&self, setting: Setting, asked: &mut Asked) -> Result<Vec<Next>, Broken> {
         let mut after = After { setting, asked, list: Vec::new() };
         for at in 0..2 {
             match self.runs[at] {
@@ -318,7 +320,7 @@ impl World {
     }
 
     /// A create arrives at Scalekit.
-    fn carries_out(&self, setting: &Setting) -> (Self, Happens) {
+    fn carries_out(&self, setting: Setting) -> (Self, Happens) {
         let mut world = *self;
         let exists = self.users.iter().position(Option::is_some);
         let free = self.users.iter().position(Option::is_none);
@@ -427,7 +429,7 @@ impl World {
 
     /// A run whose next write will be refused does nothing any more but what it is doing: to walk on with it would
     /// only multiply the worlds.
-    fn number_anew(&mut self, setting: &Setting) {
+    fn number_anew(&mut self, setting: Setting) {
         let newest = self.row.map(|row| (row.version, row.fence));
         let anew = |entry: &mut Entry| {
             let is = |current: Option<u8>, own: u8| if current == Some(own) { NEWEST } else { OLDER };
@@ -456,7 +458,7 @@ impl World {
 }
 
 struct After<'a> {
-    setting: &'a Setting,
+    setting: Setting,
     asked: &'a mut Asked,
     list: Vec<Next>,
 }
