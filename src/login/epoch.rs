@@ -115,6 +115,10 @@ pub(crate) fn judge(seen: Option<&Epoch>, there: Option<&Epoch>, tolerance: Dura
     let (seen, there) = match (seen, there) {
         (None, None) => return Judgement::New,
         (Some(_), None) => return Judgement::Doubt(Doubt::Emptied),
+        // Begun by a process that knew of no other: whoever did know does not unlearn it.
+        (Some(seen), Some(there)) if there.doubt == Some(Doubt::NotAskedYet) && there.id != seen.id => {
+            return Judgement::Doubt(Doubt::Replaced);
+        }
         (_, Some(Epoch { doubt: Some(doubt), .. })) => return Judgement::Doubted(*doubt),
         (None, Some(_)) => return Judgement::Sound,
         (Some(seen), Some(there)) => (seen, there),
@@ -231,8 +235,10 @@ impl Trust {
     /// in doubt until [`Trust::begin`].
     pub(crate) async fn look(&self) -> Result<Option<Doubt>, LedgerError> {
         for _ in 0..TRIES {
-            let there = self.store.beat(self.settings.every * 2, self.clock.now()).await?;
+            // What was seen before the store is asked: an answer that is long under way is older than what another
+            // look may have seen meanwhile, and no old copy for that.
             let seen = self.now().seen.clone();
+            let there = self.store.beat(self.settings.every * 2, self.clock.now()).await?;
             match judge(seen.as_ref(), there.as_ref(), self.settings.tolerance) {
                 Judgement::New => return Ok(self.doubt()),
                 Judgement::Sound => return Ok(self.saw(there, None).await),
@@ -247,9 +253,16 @@ impl Trust {
         Ok(self.doubt())
     }
 
-    /// Gives a new store its epoch.
+    /// Whether the store has no epoch, as far as this process knows.
+    pub(super) fn is_new(&self) -> bool {
+        self.now().seen.is_none()
+    }
+
+    /// Gives a new store its epoch, or says of one that waits for Scalekit's word what that was.
     pub(crate) async fn begin(&self, doubt: Option<Doubt>) -> Result<Option<Doubt>, LedgerError> {
-        self.put(None, doubt).await?;
+        let waits = |seen: &Epoch| seen.doubt == Some(Doubt::NotAskedYet);
+        let there = self.now().seen.clone().filter(waits);
+        self.put(there.as_ref(), doubt).await?;
         self.look().await
     }
 
@@ -320,6 +333,7 @@ mod tests {
     fn a_store_that_lost_something_is_doubted() {
         use Judgement as J;
         let doubted = Epoch { doubt: Some(Doubt::Emptied), ..epoch("b", 1) };
+        let begun = Epoch { doubt: Some(Doubt::NotAskedYet), ..epoch("c", 1) };
         let confirmed = |at| Epoch { confirmed_at: Some(Timestamp::from_seconds(at)), ..epoch("b", 1) };
         let table = [
             (None, None, J::New),
@@ -331,6 +345,10 @@ mod tests {
             (Some(epoch("a", 5)), None, J::Doubt(Doubt::Emptied)),
             (Some(epoch("a", 5)), Some(doubted.clone()), J::Doubted(Doubt::Emptied)),
             (None, Some(doubted), J::Doubted(Doubt::Emptied)),
+            // Begun by a process that has not seen the store before.
+            (None, Some(begun.clone()), J::Doubted(Doubt::NotAskedYet)),
+            (Some(begun.clone()), Some(begun.clone()), J::Doubted(Doubt::NotAskedYet)),
+            (Some(epoch("a", 5)), Some(begun), J::Doubt(Doubt::Replaced)),
             // Confirmed after this process last looked, or before.
             (Some(epoch("a", 500)), Some(confirmed(1000)), J::Sound),
             (Some(epoch("a", 500)), Some(confirmed(999)), J::Doubt(Doubt::Replaced)),
@@ -338,6 +356,57 @@ mod tests {
         for (seen, there, expected) in table {
             assert_eq!(judge(seen.as_ref(), there.as_ref(), TOLERANCE), expected, "{seen:?} {there:?}");
         }
+    }
+
+    /// A store that is used for a minute with each look, and whose first answer is long under way.
+    struct Late {
+        epoch: Mutex<Epoch>,
+        first: Mutex<Option<tokio::sync::oneshot::Receiver<()>>>,
+    }
+
+    #[async_trait]
+    impl EpochStore for Late {
+        async fn beat(&self, _: Duration, _: Timestamp) -> Result<Option<Epoch>, LedgerError> {
+            let answer = {
+                let mut epoch = self.epoch.lock().unwrap();
+                epoch.beat += 60_000;
+                epoch.clone()
+            };
+            let first = self.first.lock().unwrap().take();
+            if let Some(first) = first {
+                first.await.unwrap();
+            }
+            Ok(Some(answer))
+        }
+
+        async fn put_epoch(&self, _: Option<&Epoch>, next: Put, _: Timestamp) -> Result<(), LedgerError> {
+            self.epoch.lock().unwrap().doubt = next.doubt;
+            Ok(())
+        }
+
+        async fn remembered(&self) -> Option<Epoch> {
+            None
+        }
+
+        async fn remember(&self, _: &Epoch) {}
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_came_late_is_no_old_copy() {
+        let (arrives, first) = tokio::sync::oneshot::channel();
+        let store = Arc::new(Late { epoch: Mutex::new(epoch("a", 0)), first: Mutex::new(Some(first)) });
+        let settings = TrustSettings { tolerance: TOLERANCE, every: Duration::from_secs(1) };
+        let clock = crate::clock::TestClock::at(Timestamp::from_seconds(1000));
+        let trust = Trust::new(Arc::clone(&store) as _, settings, "test".into(), clock, None);
+        let other = async {
+            let looked = trust.look().await;
+            arrives.send(()).unwrap();
+            looked
+        };
+        let (late, other) = tokio::join!(trust.look(), other);
+        assert_eq!((late.unwrap(), other.unwrap(), trust.doubt()), (None, None, None));
+        assert_eq!(store.epoch.lock().unwrap().doubt, None);
+        assert_eq!(trust.standing().epoch.unwrap().beat, 120_000, "the later one is kept");
     }
 
     #[test]

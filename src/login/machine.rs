@@ -132,7 +132,8 @@ pub(crate) enum Creating {
     Allowed,
     /// The store may have lost people (truth 8).
     InDoubt,
-    /// Only what was begun is finished: a create was sent at some time, and nobody is here to prove anything.
+    /// Only what was begun is finished: a create was sent at some time, and nobody is here to prove anything. A user
+    /// who has the e-mail alone is not what was begun, however old the proof is that it was this person's.
     LookUpOnly,
 }
 
@@ -225,6 +226,9 @@ impl Machine {
         }
         if user.external_id.is_some() {
             return self.stop(Stop::Conflict(SetAside::ForeignUser));
+        }
+        if self.rules.creating == Creating::LookUpOnly {
+            return self.stop(Stop::Later);
         }
         let strong = self.row.proof.as_ref().is_some_and(Proof::may_link);
         let allowed = self.rules.on_existing == OnExisting::LinkVerified;

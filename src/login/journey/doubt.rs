@@ -50,9 +50,17 @@ impl Journeys {
 
     /// A store without an epoch: a first installation, or one that lost everything? Scalekit knows.
     async fn first_look(&self) -> Result<Option<Doubt>, LedgerError> {
-        // People are here, who were written before stores had epochs.
-        if !self.ledger.is_empty().await? {
-            return self.trust.begin(None).await;
+        if self.trust.is_new() {
+            // People are here, who were written before stores had epochs.
+            if !self.ledger.is_empty().await? {
+                return self.trust.begin(None).await;
+            }
+            // Said in the store before anybody signs in: the rows of those who do, until Scalekit was asked, are not
+            // taken for people of an earlier version, here or at another replica.
+            let doubt = self.trust.begin(Some(Doubt::NotAskedYet)).await?;
+            if doubt != Some(Doubt::NotAskedYet) {
+                return Ok(doubt);
+            }
         }
         let settings = self.settings.load_full();
         let is_ours = |id: &ExternalId| {

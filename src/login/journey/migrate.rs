@@ -383,9 +383,18 @@ impl Run<'_> {
     }
 
     async fn create(&self, user: &crate::login::NewUser) -> Event {
+        // The store may have been emptied since the run began: then the row with the intent is gone, too (truth 8).
+        match self.journeys.trust.look().await {
+            Ok(None) => {}
+            Ok(Some(_)) => return Event::InDoubt,
+            Err(error) => {
+                self.journeys.witness.failed("look_at_store", &error, self.machine.row());
+                return Event::CreateNotDone;
+            }
+        }
         // A process that stood still since it stored its intent may find that its lease is over: then somebody else
         // created the person, and no fence keeps Scalekit from being asked. Without time for the whole call, none is
-        // made.
+        // made. Asked last: nothing that takes time comes between.
         let migration = &self.settings.migration;
         let held = self.journeys.clock.monotonic().saturating_sub(self.claimed_at);
         if held + migration.scalekit_budget > migration.lease {
@@ -396,15 +405,6 @@ impl Run<'_> {
         let since = self.machine.row().create_sent_at.map(|sent| self.journeys.clock.now().since(sent));
         if since.is_some_and(|since| since >= self.settings.migration.outcome_budget) {
             return Event::CreateNotDone;
-        }
-        // The store may have been emptied since the run began: then the row with the intent is gone, too (truth 8).
-        match self.journeys.trust.look().await {
-            Ok(None) => {}
-            Ok(Some(_)) => return Event::InDoubt,
-            Err(error) => {
-                self.journeys.witness.failed("look_at_store", &error, self.machine.row());
-                return Event::CreateNotDone;
-            }
         }
         let deadline = Deadline::within(self.settings.migration.scalekit_budget);
         let error = match self.journeys.directory.create_user(user, deadline).await {

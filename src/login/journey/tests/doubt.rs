@@ -1,7 +1,37 @@
 //! A store in doubt (truth 8), and what is finished without the person.
 
+use async_trait::async_trait;
+
 use super::*;
-use crate::login::{Doubt, Swept};
+use crate::login::{Doubt, Epoch, EpochStore, Put, Swept, TrustSettings};
+
+const SETTINGS: TrustSettings =
+    TrustSettings { tolerance: Duration::from_secs(10), every: Duration::from_secs(1) };
+
+/// A store whose epoch takes long to read.
+struct SlowEpoch {
+    epoch: Arc<MemoryEpoch>,
+    clock: Arc<TestClock>,
+    takes: Duration,
+}
+
+#[async_trait]
+impl EpochStore for SlowEpoch {
+    async fn beat(&self, longest: Duration, now: Timestamp) -> Result<Option<Epoch>, LedgerError> {
+        self.clock.advance(self.takes);
+        self.epoch.beat(longest, now).await
+    }
+
+    async fn put_epoch(&self, known: Option<&Epoch>, next: Put, now: Timestamp) -> Result<(), LedgerError> {
+        self.epoch.put_epoch(known, next, now).await
+    }
+
+    async fn remembered(&self) -> Option<Epoch> {
+        None
+    }
+
+    async fn remember(&self, _: &Epoch) {}
+}
 
 impl World {
     /// The store is emptied, with everything in it.
@@ -13,6 +43,12 @@ impl World {
     async fn look(&self) -> Option<Doubt> {
         self.journeys.look_at_store().await.unwrap();
         self.journeys.store_standing().doubt
+    }
+
+    /// What a process thinks that began just now.
+    fn started(&self, name: &str) -> Arc<Trust> {
+        let clock = self.journeys.clock.clone();
+        Arc::new(Trust::new(Arc::clone(&self.epoch) as _, SETTINGS, name.into(), clock, None))
     }
 
     fn edit(&self, id: &str, edit: impl FnOnce(&mut Row)) {
@@ -91,11 +127,7 @@ async fn a_new_store_is_believed_unless_scalekit_has_our_people() {
         world.directory.seed("ann@example.com", external_id, true);
         *world.directory.down.lock().unwrap() = is_down;
         *world.epoch.0.lock().unwrap() = None;
-        let settings =
-            crate::login::TrustSettings { tolerance: Duration::from_secs(10), every: Duration::from_secs(1) };
-        let clock = world.journeys.clock.clone();
-        let trust = Trust::new(Arc::clone(&world.epoch) as _, settings, "new".into(), clock, None);
-        world.journeys.trust = Arc::new(trust);
+        world.journeys.trust = world.started("new");
         assert_eq!(world.look().await, expected);
         *world.directory.down.lock().unwrap() = false;
         let asked = if is_down { None } else { expected };
@@ -103,6 +135,61 @@ async fn a_new_store_is_believed_unless_scalekit_has_our_people() {
         world.journeys.confirm_store().await.unwrap();
         assert_eq!(world.look().await, None);
     }
+}
+
+#[tokio::test]
+async fn who_signs_in_before_scalekit_was_asked_makes_no_empty_store_believed() {
+    let mut world = cutover();
+    // All processes began anew, and the store came back empty: Scalekit alone knows of Ann.
+    world.directory.seed("ann@example.com", Some("ann"), true);
+    world.empty();
+    world.journeys.trust = world.started("new");
+    *world.directory.down.lock().unwrap() = true;
+    assert_eq!(world.look().await, Some(Doubt::NotAskedYet));
+    assert_eq!(world.sign_in("bob@example.com", "right").await, Outcome::Forward(WhyForward::Later));
+    assert!(!world.ledger.rows.lock().unwrap().is_empty(), "the sign-in left a row");
+    assert_eq!(world.look().await, Some(Doubt::NotAskedYet));
+    *world.directory.down.lock().unwrap() = false;
+    // Another replica, which finds the row and knows of nothing either.
+    let other = world.started("other");
+    let mine = std::mem::replace(&mut world.journeys.trust, other);
+    assert_eq!(world.look().await, Some(Doubt::PeopleAtScalekit));
+    world.journeys.trust = mine;
+    assert_eq!(world.look().await, Some(Doubt::PeopleAtScalekit));
+    assert_eq!(world.sign_in("bob@example.com", "right").await, Outcome::Forward(WhyForward::StoreInDoubt));
+    world.journeys.confirm_store().await.unwrap();
+    assert!(is_hand_over(&world.sign_in("bob@example.com", "right").await));
+}
+
+#[tokio::test]
+async fn who_knew_the_store_before_is_not_talked_out_of_it_by_one_that_did_not() {
+    let mut world = cutover();
+    assert_eq!(world.look().await, None);
+    world.empty();
+    let other = world.started("new");
+    let mine = std::mem::replace(&mut world.journeys.trust, other);
+    *world.directory.down.lock().unwrap() = true;
+    assert_eq!(world.look().await, Some(Doubt::NotAskedYet));
+    *world.directory.down.lock().unwrap() = false;
+    let new = std::mem::replace(&mut world.journeys.trust, mine);
+    assert_eq!(world.look().await, Some(Doubt::Replaced));
+    world.journeys.trust = new;
+    assert_eq!(world.look().await, Some(Doubt::Replaced));
+}
+
+#[tokio::test]
+async fn a_look_that_takes_long_leaves_a_create_no_time() {
+    let mut world = cutover();
+    let clock = TestClock::at(Timestamp::from_seconds(1_800_000_000));
+    // Within the lease, but with less of it left than a call to Scalekit may take.
+    let takes = Duration::from_secs(28);
+    let slow = SlowEpoch { epoch: Arc::clone(&world.epoch), clock: Arc::clone(&clock), takes };
+    let seen = world.epoch.0.lock().unwrap().clone();
+    let trust = Trust::new(Arc::new(slow), SETTINGS, "slow".into(), clock.clone(), seen);
+    trust.believe();
+    (world.journeys.trust, world.journeys.clock) = (Arc::new(trust), clock);
+    assert_eq!(world.sign_in("ann@example.com", "right").await, Outcome::Forward(WhyForward::Later));
+    assert_eq!((world.users(), world.row("ann").create_sent_at), (0, None));
 }
 
 #[tokio::test]
@@ -186,6 +273,23 @@ async fn a_create_that_was_sent_is_finished_at_any_age_and_by_look_ups_alone() {
     assert_eq!((world.users(), *world.directory.accepted.lock().unwrap()), (1, 0));
     assert_eq!(world.row("ann").state, RowState::Done);
     assert_eq!(world.journeys.finish(&person("ann")).await.unwrap(), Swept::Nothing);
+}
+
+#[tokio::test]
+async fn an_old_proof_links_nobody_whom_the_create_did_not_make() {
+    let world = cutover();
+    world.begun("ann").await;
+    let long_ago = Timestamp::from_seconds(1_700_000_000);
+    world.edit("ann", |row| {
+        row.create_sent_at = Some(long_ago);
+        row.proof.as_mut().unwrap().at = long_ago;
+    });
+    // The address may be somebody else's since: whoever has the mailbox now came to Scalekit by themselves.
+    world.directory.seed("ann@example.com", None, true);
+    assert_eq!(world.journeys.finish(&person("ann")).await.unwrap(), Swept::NotYet);
+    assert_eq!(world.directory.users.lock().unwrap()[0].external_id, None);
+    assert!(is_hand_over(&world.sign_in("ann@example.com", "right").await), "a new proof does");
+    assert_eq!(world.users(), 1);
 }
 
 #[tokio::test]
