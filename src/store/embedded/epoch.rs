@@ -4,6 +4,7 @@
 use std::{
     io,
     path::{Path, PathBuf},
+    sync::{Mutex, PoisonError},
     time::Duration,
 };
 
@@ -111,10 +112,45 @@ fn read(value: &[u8]) -> Result<Kept, StoreError> {
     Ok(serde_json::from_slice(value)?)
 }
 
+/// Looks of several sign-ins end at once, and there is one name for what is not in its place yet.
+static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+
 /// All of it or nothing: a half-written memory would be none.
 fn write_whole(path: &Path, kept: &Kept) -> io::Result<()> {
+    let _turn = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     let mut next = path.as_os_str().to_owned();
     next.push(".next");
     std::fs::write(&next, serde_json::to_vec(kept)?)?;
     std::fs::rename(&next, path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_many_saw_at_once_is_kept_whole() {
+        let path = std::env::temp_dir().join(format!("crossfade-seen-{}", uuid::Uuid::now_v7()));
+        std::thread::scope(|scope| {
+            let looks: Vec<_> = (0..8_u64)
+                .map(|thread| {
+                    let path = &path;
+                    scope.spawn(move || {
+                        (0..100).try_for_each(|beat| {
+                            let at = Timestamp::from_seconds(1);
+                            // Of different lengths: a mixture could not be read.
+                            let id = "x".repeat(usize::try_from(thread).unwrap() * 100);
+                            write_whole(path, &Kept { id, beat, at, doubt: None, confirmed_at: None })
+                        })
+                    })
+                })
+                .collect();
+            for look in looks {
+                look.join().unwrap().unwrap();
+            }
+        });
+        let kept: Kept = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+        assert_eq!(kept.beat, 99);
+        std::fs::remove_file(path).unwrap();
+    }
 }
