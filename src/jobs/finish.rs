@@ -26,7 +26,8 @@ const PAGE: usize = 100;
 /// Starts the loop; it ends when the process begins to stop.
 pub(crate) fn finish_people(journeys: Journeys, metrics: Metrics, clock: SharedClock, tracker: &Tracker) {
     let stopping = tracker.stopping();
-    tracker.spawn(async move {
+    // Behind sign-ins at every rate, too.
+    tracker.spawn_job(async move {
         let sweeper = Sweeper { journeys, metrics, clock: clock.clone() };
         loop {
             // A row whose process died is free once its lease has ended: sooner there is nothing to find.
@@ -71,5 +72,86 @@ impl Sweeper {
         }
         self.metrics.sweep_ended(open);
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use arc_swap::ArcSwap;
+    use tokio::{runtime::Handle, sync::mpsc};
+
+    use super::*;
+    use crate::{
+        clock::{TestClock, Timestamp},
+        config::{HandOff, HandOffs, Migration, OnExisting},
+        identity::{ExternalId, Proof, ProofKind},
+        login::{
+            Chain, Doubt, Moment, Remembering, Row, RowState, Settings, Witness,
+            tests::{FakeDirectory, MemoryEpoch, MemoryLedger, OnDuplicate, record, rules, source, trust},
+        },
+        net::Urgency,
+        rollout::{BasisPoints, Bucket, BucketSalt, Dial, RollbackMode, Rules},
+    };
+
+    /// Tells for whom a call was made that failed.
+    struct Told(mpsc::UnboundedSender<Urgency>);
+
+    impl Witness for Told {
+        fn step(&self, _: Moment, _: &'static str, _: &Row) {}
+
+        fn moved(&self, _: &RowState, _: &Row) {}
+
+        fn failed(&self, _: &'static str, _: &(dyn std::error::Error + 'static), _: &Row) {
+            let _ = self.0.send(Urgency::current());
+        }
+
+        fn unavailable(&self, _: &'static str, _: &(dyn std::error::Error + 'static)) {}
+
+        fn doubted(&self, _: Option<Doubt>) {}
+
+        fn removed_again(&self, _: usize) {}
+    }
+
+    #[tokio::test]
+    async fn its_calls_leave_sign_ins_their_share_of_every_rate() {
+        let now = Timestamp::from_seconds(1_800_000_000);
+        let (clock, directory) = (TestClock::at(now), FakeDirectory::new(OnDuplicate::Refuse));
+        *directory.down.lock().unwrap() = true;
+        let ledger = Arc::new(MemoryLedger::default());
+        let record = record("ann");
+        let fresh = Row::fresh(record.key(), Bucket::test(1), ExternalId::received("ann".into()), now);
+        let row = Row {
+            state: RowState::Claimed,
+            record: Some(record.clone()),
+            proof: Some(Proof { kind: ProofKind::Password, source: source(), at: now }),
+            create_sent_at: Some(now),
+            ..fresh
+        };
+        ledger.rows.lock().unwrap().insert(record.key(), row);
+        let settings = Settings {
+            dial: Dial::new(BasisPoints::ALL, BasisPoints::ALL, RollbackMode::Keep, Rules::default()),
+            salt: BucketSalt::new(&[7; 32]),
+            sources: [(source(), rules())].into(),
+            hand_offs: HandOffs { default: HandOff::Hosted, organizations: [].into() },
+            on_existing: OnExisting::LinkVerified,
+            migration: Migration::default(),
+        };
+        let (told, mut hear) = mpsc::unbounded_channel();
+        let journeys = Journeys {
+            settings: Arc::new(ArcSwap::from_pointee(settings)),
+            chain: Arc::new(ArcSwap::from_pointee(Chain::new(vec![]))),
+            directory,
+            ledger: Arc::new(Remembering::new(ledger)),
+            trust: trust(MemoryEpoch::used(), clock.clone()),
+            clock: clock.clone(),
+            witness: Arc::new(Told(told)),
+        };
+        let tracker = Tracker::new(Handle::current());
+        finish_people(journeys, Metrics::new(), clock, &tracker);
+        let heard = tokio::time::timeout(Duration::from_secs(10), hear.recv()).await;
+        assert_eq!(heard.unwrap(), Some(Urgency::Background));
+        assert!(tracker.finish(Duration::from_secs(10)).await);
     }
 }

@@ -50,7 +50,7 @@ pub(crate) enum Urgency {
 
 impl Urgency {
     /// That of the running task.
-    pub(super) fn current() -> Self {
+    pub(crate) fn current() -> Self {
         if BACKGROUND.try_with(|()| ()).is_ok() { Self::Background } else { Self::SignIn }
     }
 }
