@@ -216,7 +216,8 @@ impl Standing {
     ) -> Result<FlagState, ChangeRefused> {
         let mut next = self.record.clone().unwrap_or_else(|| FlagState::of_file(&self.file));
         next.change(change)?;
-        next.version += 1;
+        // One at the end of its numbers stays turnable: it is replaced by another of the same number.
+        next.version = next.version.saturating_add(1);
         (next.changed_at, next.changed_by, next.reason) = (now, by.to_owned(), reason);
         Ok(next)
     }

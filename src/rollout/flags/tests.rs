@@ -229,3 +229,12 @@ proptest! {
         prop_assert_eq!(paused.turned(Change::Resume).dial(), before);
     }
 }
+
+#[test]
+fn a_record_at_the_end_of_its_numbers_can_still_be_turned() {
+    let mut last = standing(500).turned(set(2500));
+    last.record.as_mut().unwrap().version = u64::MAX;
+    let next = last.after(Change::Pause, "ops", None, NOW).unwrap();
+    assert!(next.paused);
+    assert_eq!(last.judge(Some(&next)), Judgement::Take, "by every replica");
+}
