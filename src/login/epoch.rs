@@ -160,6 +160,8 @@ pub(crate) struct Trust {
 struct Now {
     seen: Option<Epoch>,
     doubt: Option<Doubt>,
+    /// Whether people may have been served by the store before it was seen for the first time.
+    was_blind: bool,
     /// The doubt, or that there is none, in the word that was last told to the witness.
     told: Option<&'static str>,
     names: u64,
@@ -184,7 +186,8 @@ impl Trust {
         seen: Option<Epoch>,
     ) -> Self {
         let look_ups = (clock.monotonic(), 0);
-        let now = Now { seen, doubt: Some(Doubt::NotAskedYet), told: None, names: 0, look_ups };
+        let now =
+            Now { seen, doubt: Some(Doubt::NotAskedYet), was_blind: false, told: None, names: 0, look_ups };
         Self { store, settings, own_name, clock, now: Mutex::new(now) }
     }
 
@@ -238,7 +241,8 @@ impl Trust {
             // What was seen before the store is asked: an answer that is long under way is older than what another
             // look may have seen meanwhile, and no old copy for that.
             let seen = self.now().seen.clone();
-            let there = self.store.beat(self.settings.every * 2, self.clock.now()).await?;
+            let there = self.store.beat(self.settings.every * 2, self.clock.now()).await;
+            let there = there.inspect_err(|_| self.now().was_blind |= seen.is_none())?;
             match judge(seen.as_ref(), there.as_ref(), self.settings.tolerance) {
                 Judgement::New => return Ok(self.doubt()),
                 Judgement::Sound => return Ok(self.saw(there, None).await),
@@ -256,6 +260,11 @@ impl Trust {
     /// Whether the store has no epoch, as far as this process knows.
     pub(super) fn is_new(&self) -> bool {
         self.now().seen.is_none()
+    }
+
+    /// Whether rows may be from sign-ins since this process began, before it saw that the store has no epoch.
+    pub(super) fn was_blind(&self) -> bool {
+        self.now().was_blind
     }
 
     /// Gives a new store its epoch, or says of one that waits for Scalekit's word what that was.

@@ -51,8 +51,9 @@ impl Journeys {
     /// A store without an epoch: a first installation, or one that lost everything? Scalekit knows.
     async fn first_look(&self) -> Result<Option<Doubt>, LedgerError> {
         if self.trust.is_new() {
-            // People are here, who were written before stores had epochs.
-            if !self.ledger.is_empty().await? {
+            // People are here, who were written before stores had epochs; not those who signed in while it was away and
+            // came back empty.
+            if !self.trust.was_blind() && !self.ledger.is_empty().await? {
                 return self.trust.begin(None).await;
             }
             // Said in the store before anybody signs in: the rows of those who do, until Scalekit was asked, are not

@@ -13,12 +13,17 @@ struct SlowEpoch {
     epoch: Arc<MemoryEpoch>,
     clock: Arc<TestClock>,
     takes: Duration,
+    /// So many of the next looks fail.
+    fails: AtomicUsize,
 }
 
 #[async_trait]
 impl EpochStore for SlowEpoch {
     async fn beat(&self, longest: Duration, now: Timestamp) -> Result<Option<Epoch>, LedgerError> {
         self.clock.advance(self.takes);
+        if self.fails.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_ok() {
+            return Err(LedgerError::Unavailable("made up".into(), None));
+        }
         self.epoch.beat(longest, now).await
     }
 
@@ -162,6 +167,21 @@ async fn who_signs_in_before_scalekit_was_asked_makes_no_empty_store_believed() 
 }
 
 #[tokio::test]
+async fn who_signs_in_before_the_first_look_makes_no_empty_store_believed() {
+    let mut world = cutover();
+    world.directory.seed("ann@example.com", Some("ann"), true);
+    world.empty();
+    let (clock, takes) = (TestClock::at(Timestamp::from_seconds(1_800_000_000)), Duration::ZERO);
+    let epoch = Arc::clone(&world.epoch);
+    let away = SlowEpoch { epoch, clock: Arc::clone(&clock), takes, fails: 1.into() };
+    world.journeys.trust = Arc::new(Trust::new(Arc::new(away), SETTINGS, "new".into(), clock, None));
+    assert!(world.journeys.look_at_store().await.is_err());
+    assert_eq!(world.sign_in("bob@example.com", "right").await, Outcome::Forward(WhyForward::StoreInDoubt));
+    assert!(!world.ledger.rows.lock().unwrap().is_empty(), "the sign-in left a row");
+    assert_eq!(world.look().await, Some(Doubt::PeopleAtScalekit));
+}
+
+#[tokio::test]
 async fn who_knew_the_store_before_is_not_talked_out_of_it_by_one_that_did_not() {
     let mut world = cutover();
     assert_eq!(world.look().await, None);
@@ -183,7 +203,8 @@ async fn a_look_that_takes_long_leaves_a_create_no_time() {
     let clock = TestClock::at(Timestamp::from_seconds(1_800_000_000));
     // Within the lease, but with less of it left than a call to Scalekit may take.
     let takes = Duration::from_secs(28);
-    let slow = SlowEpoch { epoch: Arc::clone(&world.epoch), clock: Arc::clone(&clock), takes };
+    let slow =
+        SlowEpoch { epoch: Arc::clone(&world.epoch), clock: Arc::clone(&clock), takes, fails: 0.into() };
     let seen = world.epoch.0.lock().unwrap().clone();
     let trust = Trust::new(Arc::new(slow), SETTINGS, "slow".into(), clock.clone(), seen);
     trust.believe();
