@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use futures_util::future::join_all;
 
-use super::{Attempt, Holders, LegacyError, LegacyStore, Presence, Rejection, StayReason, Verdict};
+use super::{Attempt, Holders, LegacyError, LegacyStore, Presence, Reached, Rejection, StayReason, Verdict};
 use crate::{
     clock::Deadline,
     identity::{CanonicalEmail, LegacyId, LegacyRecord, LoginName, PersonKey, SourceName},
@@ -128,14 +128,22 @@ async fn verify_where_known(
         return Ok(Verdict::StayOnLegacy(StayReason::Ambiguous));
     }
     let mut tried = false;
+    // That another store cannot be asked makes no guess free that one has judged (SEC-41).
+    let counted =
+        |tried, error| if tried { LegacyError { reached: Reached::Judged, ..error } } else { error };
     for (store, presence) in stores.iter().zip(asked) {
-        match presence? {
+        match presence.map_err(|error| counted(tried, error))? {
             Presence::Nobody => {}
-            Presence::Somebody => return store.verify(attempt, deadline).await,
-            Presence::CannotTell => match store.verify(attempt, deadline).await? {
-                Verdict::Rejected(Rejection::Unknown) => tried = true,
-                decided => return Ok(decided),
-            },
+            Presence::Somebody => {
+                let verdict = store.verify(attempt, deadline).await;
+                return verdict.map_err(|error| counted(tried, error));
+            }
+            Presence::CannotTell => {
+                match store.verify(attempt, deadline).await.map_err(|error| counted(tried, error))? {
+                    Verdict::Rejected(Rejection::Unknown) => tried = true,
+                    decided => return Ok(decided),
+                }
+            }
         }
     }
     match stores.first() {

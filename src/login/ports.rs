@@ -166,6 +166,8 @@ pub(crate) enum Reached {
     /// Surely not: nothing was sent.
     No,
     Perhaps,
+    /// The guess was judged already, by a store that was asked before, and was not right there.
+    Judged,
 }
 
 /// A legacy credential store.

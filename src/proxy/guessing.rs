@@ -227,7 +227,9 @@ pub(super) fn tried_by(outcome: &Outcome) -> Option<Tried> {
         Outcome::HandOver(over) if over.proven => Some(Tried::Right),
         // Nobody was asked: whoever tries again while a store is away uses up nothing.
         Outcome::Closed(Closed::Store | Closed::Legacy { reached: Reached::No, .. }) => Some(Tried::Unasked),
-        Outcome::Rejected(_) => Some(Tried::Wrong),
+        Outcome::Rejected(_) | Outcome::Closed(Closed::Legacy { reached: Reached::Judged, .. }) => {
+            Some(Tried::Wrong)
+        }
         Outcome::Closed(Closed::Legacy { reached: Reached::Perhaps, .. }) => Some(Tried::Unanswered),
         // Not before the hand-over stands: where it cannot be begun, the application is asked.
         Outcome::HandOver(_) | Outcome::Forward(_) | Outcome::AskUpstream => None,
@@ -240,5 +242,18 @@ pub(super) fn tried_by_application(said_yes: bool, status: http::StatusCode) -> 
         true => Tried::Right,
         false if status.is_server_error() => Tried::Unanswered,
         false => Tried::Wrong,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_guess_is_free_only_where_nobody_was_asked() {
+        let closed = |reached| tried_by(&Outcome::Closed(Closed::Legacy { retry_after: None, reached }));
+        assert_eq!(closed(Reached::No), Some(Tried::Unasked));
+        assert_eq!(closed(Reached::Perhaps), Some(Tried::Unanswered));
+        assert_eq!(closed(Reached::Judged), Some(Tried::Wrong), "one store said no, another was away");
     }
 }

@@ -117,6 +117,22 @@ impl LegacyStore for Scripted {
     }
 }
 
+#[tokio::test]
+async fn a_guess_that_one_store_judged_is_not_free_because_another_is_away() {
+    let attempt = Attempt {
+        name: ann(),
+        password: Arc::new(Password::unchecked(b"wrong".to_vec())),
+        client: ClientFacts { address: [127, 0, 0, 1].into(), user_agent: None },
+    };
+    let reached = async |stores: Vec<Scripted>| {
+        let chain = Chain::new(stores.into_iter().map(|store| Arc::new(store) as _).collect());
+        chain.verify(&attempt, soon()).await.unwrap_err().reached
+    };
+    assert_eq!(reached(vec![blind("first", &[]), down("second")]).await, Reached::Judged);
+    assert_eq!(reached(vec![down("first"), blind("second", &[])]).await, Reached::Perhaps, "as it says");
+    assert_eq!(reached(vec![store("first", &[]), down("second")]).await, Reached::Perhaps, "not tried");
+}
+
 /// The verdict on ann's guess, and how often each store saw it.
 async fn guess(stores: Vec<Scripted>, password: &str) -> (Result<Verdict, ()>, Vec<usize>) {
     let stores: Vec<Arc<Scripted>> = stores.into_iter().map(Arc::new).collect();
