@@ -361,7 +361,7 @@ fn the_api_keeps_what_its_document_promises() {
         "1",
         "--no-shrink",
     ]);
-    command.args(["--continue-on-failure", "--warnings", "off", "--workers", "2"]);
+    command.args(["--continue-on-failure", "--warnings", "off", "--workers", "1"]);
     let output = command.output().unwrap();
     let said = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success(), "{said}\n{}", String::from_utf8_lossy(&output.stderr));
