@@ -1,6 +1,6 @@
 //! The admin API: what operators and their tools read and change while Crossfade runs.
 //!
-//! Every route is an [`Operation`](operation::Operation) in one list, [`operations`]; requests are answered by that
+//! Every route is an [`Operation`] in one list, [`operations`]; requests are answered by that
 //! list and the OpenAPI document is written from it, so neither knows a route that the other does not. A new part of
 //! the API is a file beside these with its own `operations()`, and a line in the list. Callers show a bearer token,
 //! never a cookie (SEC-24), so no browser can be made to call for somebody. Names of people travel in bodies, not in
