@@ -4,6 +4,7 @@
 //! change is swapped whole in `reload`; everything else says that it needs a restart. Start reading at `build`.
 
 mod build;
+mod copy;
 mod doctor;
 mod lifecycle;
 mod observed;
@@ -11,5 +12,6 @@ mod pledge;
 mod reload;
 mod witness;
 
+pub(crate) use copy::{Cause, Copied, CopyFailed, Progress, copy};
 pub(crate) use doctor::{Group, examine};
 pub(crate) use lifecycle::Instance;

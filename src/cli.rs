@@ -5,6 +5,7 @@
 
 mod admin_client;
 mod check;
+mod confirmation;
 #[cfg(feature = "simulate")]
 mod demo;
 mod doctor;
@@ -17,6 +18,7 @@ mod schema;
 mod serve;
 #[cfg(feature = "simulate")]
 mod simulate;
+mod store;
 mod users;
 
 use std::process::ExitCode;
@@ -43,6 +45,7 @@ enum Command {
     Preflight(preflight::Args),
     Rollout(rollout::Args),
     Users(users::Args),
+    Store(store::Args),
     Hash(hash::Args),
     Schema(schema::Args),
     Health(health::Args),
@@ -77,6 +80,7 @@ pub fn run(args: std::env::ArgsOs) -> ExitCode {
         Command::Simulate(args) => simulate::run(args),
         Command::Rollout(args) => rollout::run(&args),
         Command::Users(args) => Ok(users::run(&args)),
+        Command::Store(args) => store::run(&args),
         Command::Preflight(args) => preflight::run(args),
         Command::Hash(args) => hash::run(args),
         Command::Schema(args) => schema::run(args),

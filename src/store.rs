@@ -17,7 +17,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 pub(crate) use counts::LocalCounts;
-pub(crate) use embedded::{Embedded, Glance, glance};
+pub(crate) use embedded::{Embedded, Glance, OpenError, Totals, glance};
 pub(crate) use redis::{Redis, SharedCounts, SharedRates, Unreached};
 pub(crate) use time::StoreClock;
 

@@ -7,6 +7,7 @@ use arc_swap::ArcSwap;
 use uuid::Uuid;
 
 use super::{
+    copy,
     observed::{ObservedDirectory, ObservedStore, Observer, Watched},
     pledge,
     witness::Recording,
@@ -31,7 +32,7 @@ use crate::{
 };
 
 /// Where the store keeps the key that signs assertions.
-const STORED_KEY: &str = "assertion_key";
+pub(super) const STORED_KEY: &str = "assertion_key";
 
 /// The pause between two attempts to reach the store at the start.
 const AGAIN: Duration = Duration::from_millis(500);
@@ -68,6 +69,8 @@ pub(super) async fn parts(
 
     let (store, counts, store_clock) = open_store(config, clock, &dependencies, tracker).await?;
     pledge::keep(&store, config).await?;
+    // A copy may have begun before the pledge was written; after it, the copy sees the pledge.
+    copy::refuse_unfinished(&*store.meta).await?;
     let keys = Arc::new(KeyRing::new(&config.session.keys).context("session.keys")?);
     let key = signing_key(&config.identity.assertion_key, &*store.meta, &keys).await?;
     let origin = config.public.url.origin().ascii_serialization();
@@ -173,6 +176,8 @@ async fn open_store(
             let place = || format!("store.{}: {} cannot be used", settings.key(), settings.urls().join(", "));
             let store_clock = StoreClock::new(clock.clone());
             reached(&redis, settings, &store_clock).await.with_context(place)?;
+            // Before this process counts as one that uses the store, which no copy goes into.
+            copy::refuse_unfinished(&redis).await?;
             let redis = redis.watched(dependencies, tracker).await;
             dependencies.share_rates(Arc::new(SharedRates::new(redis.clone(), clock.clone())));
             redis.tend(Arc::clone(&store_clock), tracker);

@@ -13,7 +13,7 @@ use std::{
 
 use tokio::{runtime::Handle, sync::mpsc::UnboundedReceiver};
 
-use super::pledge;
+use super::{copy, pledge};
 use crate::{
     clock::{Deadline, SharedClock, SystemClock},
     config::{self, Config, HandOff, Loaded, SecretFile},
@@ -211,10 +211,15 @@ impl Patient {
         let looked = async {
             let redis = Redis::new(settings, "doctor")?;
             redis.connect(settings.connect_timeout).await?;
-            anyhow::Ok((redis.people().await?, redis.meta(pledge::META).await?))
+            let unfinished = copy::unfinished(&redis).await?;
+            anyhow::Ok((redis.people().await?, redis.meta(pledge::META).await?, unfinished))
         };
         match looked.await {
-            Ok((rows, meta)) => {
+            Ok((_, _, Some(from))) => {
+                let seen = format!("a copy of {from} into it is not finished");
+                notes.fail("store", key, seen, copy::fix(&from));
+            }
+            Ok((rows, meta, None)) => {
                 notes.ok("store", key, format!("it answers; {rows} people in the ledger"));
                 self.tell_pledge(meta.as_deref(), key, notes);
             }

@@ -73,6 +73,11 @@ impl Session {
         true
     }
 
+    /// Takes away a claim whose holder is gone: what they sent may have used the token up.
+    pub(crate) fn disclaim(&mut self) {
+        self.renewal.is_unsure |= self.renewal.claimed_until.take().is_some();
+    }
+
     /// Ends the claim with this fence; `false` when another one followed it, and then nothing is changed. The record
     /// of [`Settled::Ended`] is for the store to delete.
     pub(crate) fn settle(&mut self, fence: u64, settled: &Settled) -> bool {

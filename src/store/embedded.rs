@@ -5,6 +5,7 @@
 //! waits for a lease.
 
 mod epoch;
+mod export;
 mod flags;
 mod glance;
 mod ledger;
@@ -21,6 +22,7 @@ use redb::{
     Database, ReadTransaction, ReadableDatabase as _, ReadableTable as _, TableDefinition, WriteTransaction,
 };
 
+pub(crate) use export::Totals;
 pub(crate) use glance::{Glance, glance};
 
 use super::{Meta, MetaError};
@@ -47,6 +49,23 @@ pub(crate) enum OpenError {
     Unusable(PathBuf, #[source] Box<redb::Error>),
     #[error("store folder {path}: {error}", path = .0.display(), error = .1)]
     Folder(PathBuf, #[source] std::io::Error),
+    /// Only where it is not made.
+    #[error("store file {}: there is none", .0.display())]
+    Absent(PathBuf),
+}
+
+impl OpenError {
+    fn of(path: &Path, error: redb::DatabaseError) -> Self {
+        match error {
+            redb::DatabaseError::DatabaseAlreadyOpen => Self::InUse(path.to_owned()),
+            redb::DatabaseError::Storage(redb::StorageError::Io(error))
+                if error.kind() == std::io::ErrorKind::NotFound =>
+            {
+                Self::Absent(path.to_owned())
+            }
+            other => Self::Unusable(path.to_owned(), Box::new(other.into())),
+        }
+    }
 }
 
 impl Embedded {
@@ -55,10 +74,11 @@ impl Embedded {
         if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
             std::fs::create_dir_all(folder).map_err(|error| OpenError::Folder(folder.to_owned(), error))?;
         }
-        let database = Database::create(path).map_err(|error| match error {
-            redb::DatabaseError::DatabaseAlreadyOpen => OpenError::InUse(path.to_owned()),
-            other => OpenError::Unusable(path.to_owned(), Box::new(other.into())),
-        })?;
+        let database = Database::create(path).map_err(|error| OpenError::of(path, error))?;
+        Self::of(database, path, holder)
+    }
+
+    fn of(database: Database, path: &Path, holder: &str) -> Result<Self, OpenError> {
         let store = Self { database: Arc::new(database), holder: holder.into(), path: path.into() };
         store.make_tables().map_err(|error| OpenError::Unusable(path.to_owned(), Box::new(error)))?;
         Ok(store)

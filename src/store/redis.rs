@@ -13,6 +13,7 @@ mod connection;
 mod counts;
 mod epoch;
 mod flags;
+mod import;
 mod ledger;
 mod link;
 mod meta;

@@ -280,9 +280,15 @@ impl Audit {
         warn!(target: AUDIT, event = "removed_again", store.people = people, "lost tombstones written back");
     }
 
-    /// An operator took the store as it is.
-    pub(crate) fn store_confirmed(self, who: &str) {
-        warn!(target: AUDIT, event = "store_confirmed", store.who = who, "the store was confirmed by {who}");
+    /// An operator took the store as it is, for a reason of their own words.
+    pub(crate) fn store_confirmed(self, who: &str, reason: Option<&str>) {
+        warn!(
+            target: AUDIT,
+            event = "store_confirmed",
+            store.who = who,
+            store.reason = reason,
+            "the store was confirmed by {who}",
+        );
     }
 
     /// A call of the admin API was refused; `why` is `wrong_token`, or `limit` when the address is not listened to for
@@ -382,7 +388,7 @@ mod tests {
             audit.store_doubted(Some("emptied"));
             audit.store_doubted(None);
             audit.removed_again(3);
-            audit.store_confirmed("ops");
+            audit.store_confirmed("ops", Some("no backup"));
             audit.admin_refused("wrong_token", client);
             audit.admin_changed("on-call", "tombstone", Some(&subject));
             audit.admin_changed("on-call", "end_all_sessions", None);

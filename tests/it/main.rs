@@ -39,6 +39,7 @@ mod replicas;
 mod sdk;
 mod sessions;
 mod simulate;
+mod store_copy;
 mod stores;
 mod support;
 mod sweeper;

@@ -2,7 +2,7 @@
 
 use axum::http::Method;
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::{
     operation::{Call, Nothing, Operation, change, read},
@@ -39,6 +39,16 @@ impl From<StoreStanding> for Store {
     }
 }
 
+/// An operator's word.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Confirm {
+    /// Why, for the audit file; at most 200 characters.
+    #[serde(default)]
+    #[schemars(length(max = 200))]
+    reason: Option<String>,
+}
+
 pub(super) fn operations() -> Vec<Operation> {
     vec![
         read("/store", "store", "Whether the store is believed to have everybody", standing),
@@ -56,12 +66,16 @@ async fn standing(call: Call<Nothing>) -> Result<Store, Problem> {
     Ok(call.control.gate.journeys.store_standing().into())
 }
 
-async fn confirm(call: Call<Nothing>) -> Result<Store, Problem> {
+async fn confirm(call: Call<Confirm>) -> Result<Store, Problem> {
+    let reason = call.input.reason;
+    if reason.as_ref().is_some_and(|reason| reason.chars().count() > 200) {
+        return Err(Problem::invalid("reason: is longer than 200 characters"));
+    }
     let confirmed = call.control.gate.journeys.confirm_store().await;
     let standing = confirmed.map_err(|error| {
         tracing::warn!(error = %crate::telemetry::with_causes(&error), "the store cannot be confirmed");
         Problem::unavailable("the store")
     })?;
-    call.api.audit.store_confirmed(&call.caller.name);
+    call.api.audit.store_confirmed(&call.caller.name, reason.as_deref());
     Ok(standing.into())
 }

@@ -1,7 +1,5 @@
 //! `crossfade users retry|pin|hold|release|tombstone`: changing what is to happen to one person.
 
-use std::io::{BufRead as _, IsTerminal as _};
-
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -9,7 +7,7 @@ use super::{Who, key, print, text};
 use crate::cli::{
     Exit,
     admin_client::{AdminArgs, AdminClient, AdminFailure},
-    output,
+    confirmation, output,
 };
 
 /// How often a pin is sent anew when somebody else turned the dial in between.
@@ -140,17 +138,8 @@ pub(super) fn tombstone(args: &Tombstone) -> Result<Exit, AdminFailure> {
     Ok(Exit::Done)
 }
 
-/// Asks at a terminal; elsewhere nobody can answer, and nothing is done by mistake.
 fn is_confirmed(who: &str) -> Result<bool, AdminFailure> {
-    let stdin = std::io::stdin();
-    if !stdin.is_terminal() {
-        return Err(AdminFailure::BadInput(
-            "a removal cannot be taken back: say --yes where nobody can be asked".into(),
-        ));
-    }
     let who = text(&Value::from(who));
-    output::note(&format!("{who} will be removed for good, and signed out. Type yes to go on:"));
-    let mut line = String::new();
-    let read = stdin.lock().read_line(&mut line);
-    Ok(read.is_ok() && line.trim() == "yes")
+    let warning = format!("{who} will be removed for good, and signed out.");
+    confirmation::is_given(&warning, "a removal cannot be taken back")
 }

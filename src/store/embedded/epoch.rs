@@ -19,11 +19,11 @@ use crate::{
 };
 
 /// The name under which the store keeps it.
-const EPOCH: &str = "epoch";
+pub(super) const EPOCH: &str = "epoch";
 
 /// An epoch as it is written down.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-struct Kept {
+pub(super) struct Kept {
     id: String,
     beat: u64,
     at: Timestamp,
@@ -108,7 +108,7 @@ impl EpochStore for Embedded {
     }
 }
 
-fn read(value: &[u8]) -> Result<Kept, StoreError> {
+pub(super) fn read(value: &[u8]) -> Result<Kept, StoreError> {
     Ok(serde_json::from_slice(value)?)
 }
 

@@ -10,12 +10,12 @@ use crate::{
     telemetry::with_causes,
 };
 
-const STATE: &str = "flags";
+pub(super) const STATE: &str = "flags";
 /// Kept apart, so that a record that cannot be read can still be replaced.
-const VERSION: &str = "flags_version";
+pub(super) const VERSION: &str = "flags_version";
 
 /// Eight bytes, the largest first.
-fn version(bytes: Option<&[u8]>) -> u64 {
+pub(super) fn version(bytes: Option<&[u8]>) -> u64 {
     bytes.and_then(|bytes| bytes.try_into().ok()).map_or(0, u64::from_be_bytes)
 }
 

@@ -14,7 +14,7 @@ use crate::{
 };
 
 pub(super) const ROWS: TableDefinition<&str, &[u8]> = TableDefinition::new("rows");
-const ALIASES: TableDefinition<&str, &str> = TableDefinition::new("aliases");
+pub(super) const ALIASES: TableDefinition<&str, &str> = TableDefinition::new("aliases");
 const OPEN: TableDefinition<&str, ()> = TableDefinition::new("open");
 const REMOVED: TableDefinition<&str, ()> = TableDefinition::new("removed");
 

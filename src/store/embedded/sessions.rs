@@ -15,8 +15,8 @@ use crate::{
     store::whose_key,
 };
 
-const SESSIONS: TableDefinition<&str, &[u8]> = TableDefinition::new("sessions");
-const FLOWS: TableDefinition<&str, &[u8]> = TableDefinition::new("flows");
+pub(super) const SESSIONS: TableDefinition<&str, &[u8]> = TableDefinition::new("sessions");
+pub(super) const FLOWS: TableDefinition<&str, &[u8]> = TableDefinition::new("flows");
 
 /// The sessions of each person, by both of their names.
 const SESSIONS_OF: MultimapTableDefinition<&str, &str> = MultimapTableDefinition::new("sessions_of");

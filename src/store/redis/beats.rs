@@ -11,8 +11,13 @@ use std::{
     time::Duration,
 };
 
+use redis::AsyncCommands as _;
+
 use super::{Failure, Redis, connection::Connection, script::Script};
-use crate::net::{Dependencies, Probes, Tracker};
+use crate::{
+    net::{Dependencies, Probes, Tracker},
+    store::MetaError,
+};
 
 /// How this store is called among the dependencies.
 const NAME: &str = "store";
@@ -92,6 +97,17 @@ impl Redis {
 
     fn beat_of(&self) -> (String, Arc<str>) {
         (self.key("replicas"), Arc::clone(&self.holder))
+    }
+
+    /// How many processes use the store now; unlike a beat, the question counts nobody.
+    pub(crate) async fn in_use_by(&self) -> Result<u64, MetaError> {
+        let (key, _) = self.beat_of();
+        let asked = self.run(|mut connection| async move {
+            let (seconds, micros): (u64, u64) = redis::cmd("TIME").query_async(&mut connection).await?;
+            let silent = (seconds * 1000 + micros / 1000).saturating_sub(SILENCE_MS);
+            Ok(connection.zcount(key, silent, "+inf").await?)
+        });
+        Ok(asked.await?)
     }
 
     /// The others need not wait for the silence.

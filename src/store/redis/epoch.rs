@@ -12,7 +12,7 @@ use async_trait::async_trait;
 static BEAT: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("beat_epoch.lua")));
 static PUT: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("epoch.lua")));
 
-const EPOCH: &str = "{ledger}:epoch";
+pub(super) const EPOCH: &str = "{ledger}:epoch";
 
 /// Name, beat, last use, doubt, confirmation.
 type Fields = (Option<String>, Option<u64>, Option<u64>, Option<String>, Option<u64>);

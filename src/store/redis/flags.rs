@@ -14,7 +14,7 @@ use crate::{
 
 static REPLACE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("replace_flags.lua")));
 
-const FLAGS: &str = "flags";
+pub(super) const FLAGS: &str = "flags";
 
 #[async_trait]
 impl Flags for Redis {

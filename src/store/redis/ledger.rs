@@ -24,7 +24,7 @@ static FIND: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("find.
 
 pub(super) const ROWS: &str = "{ledger}:rows";
 const ROW: &str = "{ledger}:row:";
-const ALIAS: &str = "{ledger}:alias:";
+pub(super) const ALIAS: &str = "{ledger}:alias:";
 
 /// A row's fields, in the order of [`FIELDS`].
 pub(super) type Fields = (Option<Vec<u8>>, Option<u64>, Option<u64>, Option<String>, Option<u64>);
@@ -45,7 +45,7 @@ impl Redis {
     }
 
     /// Sorted by name, so that one can go on from any of them.
-    fn mark_key(&self, mark: Mark) -> String {
+    pub(super) fn mark_key(&self, mark: Mark) -> String {
         self.key(match mark {
             Mark::Open => "{ledger}:open",
             Mark::Removed => "{ledger}:removed",

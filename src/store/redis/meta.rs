@@ -11,7 +11,7 @@ use crate::store::{Meta, MetaError};
 static SWAP: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("swap.lua")));
 
 impl Redis {
-    fn meta_key(&self, name: &str) -> String {
+    pub(super) fn meta_key(&self, name: &str) -> String {
         format!("{}meta:{name}", self.prefix)
     }
 }

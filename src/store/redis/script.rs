@@ -46,12 +46,17 @@ impl Invocation<'_> {
         &self,
         connection: &mut Connection,
     ) -> RedisResult<T> {
-        match self.command("EVALSHA", &self.script.digest).query_async(connection).await {
+        match self.by_digest().query_async(connection).await {
             Err(error) if error.kind() == ErrorKind::Server(ServerErrorKind::NoScript) => {
                 self.command("EVAL", self.script.text).query_async(connection).await
             }
             answer => answer,
         }
+    }
+
+    /// The call as a command, for a pipeline: it fails where a server does not know the script.
+    pub(super) fn by_digest(&self) -> redis::Cmd {
+        self.command("EVALSHA", &self.script.digest)
     }
 
     fn command(&self, name: &str, script: &str) -> redis::Cmd {

@@ -26,7 +26,7 @@ const MARGIN: Duration = Duration::from_mins(15);
 const FLOW_KEPT: Duration = Duration::from_mins(15);
 
 /// How many sessions one operation looks at.
-const BATCH: usize = 100;
+pub(super) const BATCH: usize = 100;
 
 fn millis(span: Duration) -> u64 {
     u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
@@ -51,12 +51,12 @@ impl Redis {
         format!("{}session:{{{id}}}", self.prefix)
     }
 
-    fn flow_key(&self, state: &Digest) -> String {
+    pub(super) fn flow_key(&self, state: &Digest) -> String {
         format!("{}flow:{{{}}}", self.prefix, state.as_str())
     }
 
     /// All sessions, by their end.
-    fn ends_key(&self) -> String {
+    pub(super) fn ends_key(&self) -> String {
         self.key("sessions")
     }
 
@@ -112,7 +112,7 @@ impl Redis {
     }
 
     /// Ends sessions, and gives those that were there.
-    async fn take(&self, ids: Vec<Digest>) -> Result<Vec<(Digest, Option<Session>)>, Failure> {
+    pub(super) async fn take(&self, ids: Vec<Digest>) -> Result<Vec<(Digest, Option<Session>)>, Failure> {
         let mut gone = Vec::new();
         for ids in ids.chunks(BATCH) {
             let commands: Vec<Cmd> =
