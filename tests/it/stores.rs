@@ -6,6 +6,7 @@ mod stage;
 use serde_json::{Value, json};
 
 use crate::support::{
+    crossfade::Crossfade,
     http::Answer,
     scene::{PASSWORD, Scene},
     wait,
@@ -267,8 +268,12 @@ fn faults() -> Vec<Value> {
 
 /// Each fault at one door of one store: closed, and not a word about the password.
 fn closes(stage: &Stage, email: &str, door: &str, method: &str) {
-    // A fresh breaker: each of these has to reach the store.
-    let _crossfade = stage.start();
+    let mut crossfade = Some(stage.start());
+    // A store that asked to be left alone is: each of these has to reach it.
+    let start_again = |crossfade: &mut Option<Crossfade>| {
+        drop(crossfade.take());
+        *crossfade = Some(stage.start());
+    };
     let (simulator, checks_before) = match door {
         ATTEMPTS | ACCOUNTS => (&stage.storm, stage.checks().0),
         _ => (&stage.endpoint, stage.checks().1),
@@ -277,6 +282,9 @@ fn closes(stage: &Stage, email: &str, door: &str, method: &str) {
         let wait = fault["reset_after_secs"].as_u64().map(|wait| wait.min(60).to_string());
         fault["path"] = door.into();
         fault["method"] = method.into();
+        if fault["kind"] == "rate_limited" {
+            start_again(&mut crossfade);
+        }
         simulator.set_faults(&fault);
         let struck = || -> usize {
             let journal = simulator.journal();
@@ -306,6 +314,7 @@ fn closes(stage: &Stage, email: &str, door: &str, method: &str) {
         let checks = if door == ACCOUNTS { stage.checks().0 } else { stage.checks().1 };
         assert_eq!(checks, checks_before, "a password was sent before the name was found");
     }
+    start_again(&mut crossfade);
     let again = wait::within(wait::PATIENCE, || {
         let answer = stage.sign_in(email, PASSWORD);
         stage.scene.is_handed_over(&answer).then_some(())
