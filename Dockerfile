@@ -10,10 +10,13 @@
 #
 #   docker build --build-context build=FOLDER -t crossfade .
 
+# More of what Crossfade can do goes in by a cargo feature, such as --build-arg FEATURES=openfeature (the dial from flagd).
+
 ARG BUILD_IMAGE=docker.io/library/rust:1.95-bookworm
 ARG BASE_IMAGE=gcr.io/distroless/cc-debian12:nonroot
 
 FROM ${BUILD_IMAGE} AS build
+ARG FEATURES=
 WORKDIR /src
 COPY Cargo.toml Cargo.lock ./
 COPY src src
@@ -22,7 +25,7 @@ COPY src src
 RUN --mount=type=cache,id=crossfade-registry,target=/usr/local/cargo/registry \
     --mount=type=cache,id=crossfade-target,target=/src/target,sharing=locked \
     touch src/lib.rs src/main.rs && \
-    cargo build --release --locked --no-default-features && \
+    cargo build --release --locked --no-default-features --features "${FEATURES}" && \
     install -D target/release/crossfade /out/crossfade && \
     mkdir /out/state
 

@@ -46,7 +46,7 @@ pub(crate) use network::{
 };
 pub(crate) use pages::{LABELS, PAGES, PageText, Pages, Waits, Wording};
 pub(crate) use problem::{Problem, Problems, Warning};
-pub(crate) use rollout::{Migration, RolloutStart};
+pub(crate) use rollout::{FlagNames, Flagd, Migration, RolloutStart};
 pub(crate) use scalekit::{HandOff, HandOffs, OnExisting, Organization, Scalekit};
 pub(crate) use schema::schema;
 pub(crate) use services::{

@@ -9,6 +9,8 @@ mod index;
 mod sweep;
 mod watch;
 
+#[cfg(feature = "openfeature")]
+pub(crate) use dial::Flagd;
 pub(crate) use dial::{Dialing, Stands, TurnRefused};
 pub(crate) use finish::finish_people;
 pub(crate) use index::index_people;

@@ -11,7 +11,11 @@ pub(crate) use bucket::{Bucket, BucketSalt};
 #[cfg(test)]
 pub(crate) use decide::decide;
 pub(crate) use decide::{Decision, Facts, Forced, Known, Reason, weigh};
-pub(crate) use flags::{Change, ChangeRefused, DialSource, FlagState, Judgement, NamedPerson, Standing};
+#[cfg(feature = "openfeature")]
+pub(crate) use flags::DialFlag;
+pub(crate) use flags::{
+    Change, ChangeRefused, DialSource, FlagState, Flagged, Judgement, NamedPerson, Standing,
+};
 
 use serde::{Deserialize, Serialize};
 

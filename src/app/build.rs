@@ -109,6 +109,8 @@ pub(super) async fn parts(
         }
         Err(error) => return Err(anyhow!(error).context("the dial cannot be read from the store")),
     }
+    #[cfg(feature = "openfeature")]
+    dialing.heed(crate::jobs::Flagd::of(&config.rollout, &dependencies)?).await;
     let pages = Pages::new(&config.public.prefix).worded(&config.pages);
     let gate = Gate {
         rules: ArcSwap::from_pointee(Rules::of(config)),

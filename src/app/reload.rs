@@ -91,7 +91,11 @@ impl Instance {
         let chain = build::chain(&new.legacy, &parts.hashes, &parts.observer, &parts.dependencies).await?;
         // A source that comes back after a reload without it is still bound to its external ids.
         pledge::keep(&self.parts.store, &new).await?;
+        #[cfg(feature = "openfeature")]
+        let flagd = crate::jobs::Flagd::of(&new.rollout, &parts.dependencies)?;
         self.rotate(&new).await?;
+        #[cfg(feature = "openfeature")]
+        parts.dialing.heed(flagd).await;
         for (section, print) in NEEDS_RESTART {
             if print(&old) != print(&new) {
                 tracing::warn!(

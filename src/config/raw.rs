@@ -25,7 +25,7 @@ pub(super) use legacy::{
 };
 pub(super) use network::{Cluster, Embedded, Limits, Public, Redis, Sentinel, Store, Telemetry, Upstream};
 pub(super) use pages::{PageText, Pages, Translation};
-pub(super) use rollout::{DialSource, Migration, RollbackMode, Rollout, Rule, Rules};
+pub(super) use rollout::{DialSource, FlagNames, Flagd, Migration, RollbackMode, Rollout, Rule, Rules};
 pub(super) use scalar::{Percent, Size, Span};
 pub(super) use scalekit::{AppHandOff, HandOff, HandOffs, OnExisting, Organization, Scalekit};
 pub(super) use secret::SecretRef;

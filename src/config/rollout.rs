@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use url::Url;
+
 use crate::{
     identity::Secret,
     rollout::{BucketSalt, Dial, DialSource},
@@ -17,6 +19,30 @@ pub(crate) struct RolloutStart {
     pub(crate) salt: BucketSalt,
     /// Key of force tokens; at least 32 bytes. Without it there are none.
     pub(crate) force_key: Option<Secret>,
+    /// Where the feature flags are, if they say where the dial stands or could.
+    pub(crate) flagd: Option<Flagd>,
+}
+
+/// Section `rollout.flagd`: the feature flags that say where the dial stands.
+#[derive(Clone, Debug)]
+pub(crate) struct Flagd {
+    /// Where flags are evaluated (OFREP).
+    pub(crate) url: Url,
+    /// Sent as a bearer token.
+    #[cfg_attr(not(feature = "openfeature"), expect(dead_code, reason = "only who asks flagd sends it"))]
+    pub(crate) token: Option<Secret>,
+    /// All that one evaluation may take; at most a second, so that a change is seen within two (REL-09).
+    pub(crate) timeout: Duration,
+    pub(crate) flags: FlagNames,
+}
+
+/// The names of the flags.
+#[derive(Clone, Debug)]
+pub(crate) struct FlagNames {
+    pub(crate) cutover: String,
+    pub(crate) migrate: String,
+    pub(crate) rollback_mode: String,
+    pub(crate) paused: String,
 }
 
 /// Section `migration`: time budgets and accepted risks.

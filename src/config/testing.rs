@@ -54,6 +54,10 @@ pub(crate) fn environment_with(more: &[(&str, &str)]) -> Environment {
         ("SESSION_KEY", key),
         ("SUBJECT_KEY", key),
         ("DEMO_KEY", key),
+        ("VIEWER_TOKEN", "canary-viewer-token-canary-viewer-token"),
+        ("OPERATOR_TOKEN", "canary-operator-token-canary-operator"),
+        ("SENTINEL_PASSWORD", "canary"),
+        ("REDIS_PASSWORD", "canary"),
     ];
     let pairs = known.iter().chain(more);
     Environment::new(pairs.map(|(name, value)| ((*name).to_owned(), (*value).to_owned())))

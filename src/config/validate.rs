@@ -46,6 +46,8 @@ pub(super) struct Check<'a> {
     base: &'a Path,
     /// `public.development`: rules for a developer's own machine apply.
     development: bool,
+    /// Whether this build can ask flagd; a field, so that the tests of one build see the other.
+    pub(super) flagd_is_built_in: bool,
     /// All names under `legacy.sources`, also of sources that are not in order.
     source_names: Vec<String>,
     pub(super) problems: Vec<Problem>,
@@ -64,6 +66,7 @@ impl<'a> Check<'a> {
             environment,
             base,
             development: false,
+            flagd_is_built_in: cfg!(feature = "openfeature"),
             source_names: Vec::new(),
             problems: Vec::new(),
             warnings: Vec::new(),
@@ -234,6 +237,16 @@ impl<'a> Check<'a> {
             return None;
         }
         Some(url)
+    }
+
+    /// An origin that gets a secret and may well be a neighbour: https, except on this machine.
+    fn https_or_own_machine(&mut self, at: &At, value: String) -> Option<Url> {
+        let url = self.origin(at, Some(value))?;
+        if url.scheme() == "https" || is_loopback(&url) {
+            return Some(url);
+        }
+        self.problem(at, "must be https: a token travels there");
+        None
     }
 
     /// An origin of somebody else that gets secrets: https, except on a developer's own machine.

@@ -1,8 +1,15 @@
-//! The dial of this replica: it follows the record that all replicas share, and turns it.
+//! The dial of this replica: it follows the record that all replicas share, and turns it; or it follows feature flags.
 //!
 //! Whatever the store does, the percentage stays what was set last (REL-20): while the store is away the record as
 //! last seen counts, and a store that lost it, or came back with an older one, is given it again.
 
+#[cfg(feature = "openfeature")]
+mod flagged;
+#[cfg(feature = "openfeature")]
+mod ofrep;
+
+#[cfg(feature = "openfeature")]
+pub(crate) use ofrep::Flagd;
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
@@ -16,7 +23,7 @@ use crate::{
     identity::LoginName,
     login::{Decided, Flags, FlagsError, Journeys, LedgerError, Replaced, Settings},
     net::Tracker,
-    rollout::{Change, ChangeRefused, Dial, DialSource, FlagState, Judgement, Standing},
+    rollout::{Change, ChangeRefused, Dial, DialSource, FlagState, Flagged, Judgement, Standing},
     telemetry::{Audit, Metrics, with_causes},
 };
 
@@ -32,12 +39,19 @@ pub(crate) struct Dialing {
     audit: Audit,
     metrics: Metrics,
     known: Mutex<Known>,
+    /// Whom to ask for feature flags, where they say how the dial stands.
+    #[cfg(feature = "openfeature")]
+    flagd: arc_swap::ArcSwapOption<Flagd>,
 }
 
 struct Known {
     standing: Standing,
     store_answers: bool,
+    flag_troubles: FlagTroubles,
 }
+
+/// Which feature flags are not followed now, and why.
+pub(crate) type FlagTroubles = Vec<(&'static str, &'static str)>;
 
 /// How the dial stands here at one moment.
 #[derive(Clone, Debug)]
@@ -45,6 +59,8 @@ pub(crate) struct Stands {
     pub(crate) standing: Standing,
     /// Whether the record was read at the last look; if not, the one from before counts.
     pub(crate) store_answers: bool,
+    /// The feature flags whose last good value counts, because of what they say now.
+    pub(crate) flag_troubles: FlagTroubles,
 }
 
 /// A turn that was not made.
@@ -52,6 +68,8 @@ pub(crate) struct Stands {
 pub(crate) enum TurnRefused {
     #[error("the configuration file alone says where the dial stands (rollout.source: file)")]
     FileRules,
+    #[error("feature flags alone say where the dial stands (rollout.source: flagd)")]
+    FlagsRule,
     /// Somebody else was faster; how it stands now.
     #[error("the dial was turned since that version")]
     Stale(Box<Stands>),
@@ -80,14 +98,20 @@ impl Dialing {
             clock,
             audit,
             metrics,
-            known: Mutex::new(Known { standing, store_answers: true }),
+            known: Mutex::new(Known { standing, store_answers: true, flag_troubles: Vec::new() }),
+            #[cfg(feature = "openfeature")]
+            flagd: arc_swap::ArcSwapOption::empty(),
         }
     }
 
     /// How the dial stands here.
     pub(crate) fn stands(&self) -> Stands {
         let known = self.known();
-        Stands { standing: known.standing.clone(), store_answers: known.store_answers }
+        Stands {
+            standing: known.standing.clone(),
+            store_answers: known.store_answers,
+            flag_troubles: known.flag_troubles.clone(),
+        }
     }
 
     /// How a sign-in by this name would be decided now, by the very function that decides sign-ins.
@@ -104,8 +128,11 @@ impl Dialing {
         by: &str,
         reason: Option<String>,
     ) -> Result<Stands, TurnRefused> {
-        if self.known().standing.source == DialSource::File {
-            return Err(TurnRefused::FileRules);
+        let source = self.known().standing.source;
+        match source {
+            DialSource::Store => {}
+            DialSource::File => return Err(TurnRefused::FileRules),
+            DialSource::Flagd => return Err(TurnRefused::FlagsRule),
         }
         match self.follow().await {
             // A record that cannot be read is mended by writing over it.
@@ -167,7 +194,7 @@ impl Dialing {
     fn take_or_forget(&self, stored: Option<FlagState>) {
         match stored {
             Some(stored) => self.take(stored, "turned at another replica"),
-            // Only where the file rules: elsewhere a lost record is written back.
+            // Only where the record does not count: elsewhere a lost record is written back.
             None => self.known().standing.record = None,
         }
     }
@@ -203,6 +230,10 @@ impl Dialing {
         let before = (known.standing.file.clone(), known.standing.source);
         known.standing.file = config.rollout.dial.clone();
         known.standing.source = config.rollout.source;
+        if known.standing.source != DialSource::Flagd {
+            known.standing.flagged = Flagged::default();
+            known.flag_troubles.clear();
+        }
         let new = known.standing.dial();
         let settings = Settings { dial: new.clone(), ..Settings::of(config) };
         self.journeys.settings.store(Arc::new(settings));
@@ -242,6 +273,8 @@ impl Dialing {
 
     /// Looks at the record again and again until the process stops.
     pub(crate) fn watch(self: Arc<Self>, tracker: &Tracker) {
+        #[cfg(feature = "openfeature")]
+        Arc::clone(&self).watch_flags(tracker);
         let stopping = tracker.stopping();
         tracker.spawn(async move {
             loop {
@@ -265,8 +298,12 @@ fn say_if_they_disagree(standing: &Standing) {
         rollout.cutover.file = %standing.file.cutover,
         rollout.cutover.store = %record.cutover,
         rollout.version = record.version,
-        "rollout: the configuration file and the store's record differ; in force is the one of the {}",
-        standing.in_force().as_str(),
+        "rollout: the configuration file and the store's record differ; in force is {}",
+        match standing.in_force() {
+            DialSource::Store => "the one of the store",
+            DialSource::File => "the one of the file",
+            DialSource::Flagd => "neither: feature flags are",
+        },
     );
 }
 

@@ -1,5 +1,10 @@
 //! Flag state: how far the dial was turned while Crossfade runs, as one record for all replicas.
 
+mod flagged;
+
+#[cfg(feature = "openfeature")]
+pub(crate) use flagged::DialFlag;
+pub(crate) use flagged::Flagged;
 use serde::{Deserialize, Serialize};
 
 use super::{BasisPoints, Dial, Lane, RollbackMode, RuleSubject, Rules};
@@ -121,7 +126,7 @@ impl FlagState {
     }
 }
 
-/// Which of the two says where the dial stands.
+/// Who says where the dial stands.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum DialSource {
@@ -130,6 +135,9 @@ pub(crate) enum DialSource {
     Store,
     /// The file alone: the record is ignored and changes are refused.
     File,
+    /// Feature flags of flagd: the record is ignored and changes are refused; the file gives the rules, and what no
+    /// flag says.
+    Flagd,
 }
 
 impl DialSource {
@@ -137,16 +145,18 @@ impl DialSource {
         match self {
             Self::Store => "store",
             Self::File => "file",
+            Self::Flagd => "flagd",
         }
     }
 }
 
-/// All that is known of the dial here: the file's value and the record as last seen.
+/// All that is known of the dial here: the file's value, and the record and the feature flags as last seen.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Standing {
     pub(crate) file: Dial,
     pub(crate) source: DialSource,
     pub(crate) record: Option<FlagState>,
+    pub(crate) flagged: Flagged,
 }
 
 /// What to do about the record that the store holds.
@@ -163,22 +173,24 @@ pub(crate) enum Judgement {
 
 impl Standing {
     /// What counts before the store was asked.
-    pub(crate) const fn of_file(file: Dial, source: DialSource) -> Self {
-        Self { file, source, record: None }
+    pub(crate) fn of_file(file: Dial, source: DialSource) -> Self {
+        Self { file, source, record: None, flagged: Flagged::default() }
     }
 
     /// The dial in force.
     pub(crate) fn dial(&self) -> Dial {
         match (self.in_force(), &self.record) {
             (DialSource::Store, Some(record)) => record.dial(&self.file.rules),
+            (DialSource::Flagd, _) => self.flagged.dial(&self.file),
             _ => self.file.clone(),
         }
     }
 
     /// Where the dial in force comes from.
-    pub(crate) const fn in_force(&self) -> DialSource {
+    pub(crate) fn in_force(&self) -> DialSource {
         match (self.source, &self.record) {
             (DialSource::Store, Some(_)) => DialSource::Store,
+            (DialSource::Flagd, _) if self.flagged.says_something() => DialSource::Flagd,
             _ => DialSource::File,
         }
     }
@@ -202,7 +214,7 @@ impl Standing {
         let over = stored.map_or(0, |stored| stored.version);
         match self.source {
             DialSource::Store if over < self.version() => Judgement::WriteBack { over },
-            DialSource::Store | DialSource::File => Judgement::Take,
+            DialSource::Store | DialSource::File | DialSource::Flagd => Judgement::Take,
         }
     }
 

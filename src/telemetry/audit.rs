@@ -158,7 +158,8 @@ impl Audit {
         info!(target: AUDIT, event = "born_new", login.subject = %subject, "person began at Scalekit");
     }
 
-    /// The dial was turned. Rules name people and are counted only; `who` is an operator or `configuration`.
+    /// The dial was turned. Rules name people and are counted only; `who` is an operator,
+    /// `configuration` or `flagd`.
     pub(crate) fn rollout_changed(self, who: &str, old: &Dial, new: &Dial) {
         info!(
             target: AUDIT,

@@ -62,6 +62,7 @@ struct Catalogue {
     session_refreshes: Family<OutcomeLabel, Counter>,
     cutover: Gauge<f64, std::sync::atomic::AtomicU64>,
     migrate: Gauge<f64, std::sync::atomic::AtomicU64>,
+    flag_looks: Family<FlagLabels, Counter>,
     config_reloads: Family<ResultLabel, Counter>,
     handshake_failures: Family<KindLabel, Counter>,
     certificate_not_after: Family<CertificateLabel, Gauge>,
@@ -89,6 +90,7 @@ labels! {
     ProblemLabel { problem: &'static str }
     KindLabel { kind: &'static str }
     ReasonLabel { reason: &'static str }
+    FlagLabels { flag: &'static str, outcome: &'static str }
     ResultLabel { result: &'static str }
     CertificateLabel { certificate: String }
 }
@@ -213,6 +215,12 @@ impl Metrics {
                 list,
                 ("rollout_migrate", "Share of people who are created when they sign in", ratio),
                 Gauge::default(),
+            ),
+            flag_looks: add(
+                list,
+                "rollout_flag_looks",
+                "Looks at the feature flags of the dial: taken, absent, refused or failed",
+                Family::default(),
             ),
             config_reloads: add(list, "config_reloads", "Changed configurations met", Family::default()),
             handshake_failures: add(
@@ -402,6 +410,15 @@ impl Metrics {
         self.0.migrate.set(share(dial.migrate()));
     }
 
+    /// A feature flag of the dial was looked at: its value was `taken` or `refused`, it is `absent`, or the look `failed`.
+    #[cfg_attr(
+        not(any(test, feature = "openfeature")),
+        expect(dead_code, reason = "only flagd is looked at")
+    )]
+    pub(crate) fn flag_looked_at(&self, flag: &'static str, outcome: &'static str) {
+        self.0.flag_looks.get_or_create(&FlagLabels { flag, outcome }).inc();
+    }
+
     /// A handshake came to nothing: `timeout`, `gone`, `incompatible`, …
     pub(crate) fn handshake_failed(&self, kind: &'static str) {
         self.0.handshake_failures.get_or_create(&KindLabel { kind }).inc();
@@ -501,6 +518,7 @@ mod tests {
         metrics.session_refreshed("renewed");
         let half = BasisPoints::new(5000).unwrap();
         metrics.dial_stands(&Dial::new(BasisPoints::NONE, half, RollbackMode::Keep, Rules::default()));
+        metrics.flag_looked_at("cutover", "taken");
         metrics.config_reloaded();
         metrics.config_refused();
         metrics.handshake_failed("timeout");
@@ -541,6 +559,7 @@ mod tests {
         crossfade_request_panics counter
         crossfade_request_retries counter
         crossfade_rollout_cutover_ratio gauge
+        crossfade_rollout_flag_looks counter
         crossfade_rollout_migrate_ratio gauge
         crossfade_scalekit_call_duration_seconds histogram
         crossfade_scalekit_calls counter

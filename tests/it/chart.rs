@@ -111,7 +111,7 @@ fn the_chart_is_of_the_same_version_as_the_program() {
 }
 
 /// Cases whose configuration this Crossfade knows.
-const CHECKED: [&str; 3] = ["embedded", "everything", "tls"];
+const CHECKED: [&str; 4] = ["embedded", "everything", "replicas", "tls"];
 
 #[test]
 fn the_rendered_configuration_is_the_given_one_and_passes_the_programs_own_check() {
@@ -133,7 +133,11 @@ fn the_rendered_configuration_is_the_given_one_and_passes_the_programs_own_check
         };
         default(["public", "listen"], json!("0.0.0.0:8080"));
         default(["admin", "listen"], json!("0.0.0.0:9090"));
-        default(["store", "embedded"], json!({ "path": "/var/lib/crossfade/crossfade.redb" }));
+        if case == "replicas" {
+            expected["store"]["redis"]["replicas"] = json!(3);
+        } else {
+            default(["store", "embedded"], json!({ "path": "/var/lib/crossfade/crossfade.redb" }));
+        }
         assert_eq!(config, expected, "{case}");
 
         // As it is mounted: beside its secrets, and a certificate where extraVolumeMounts put it.
@@ -145,7 +149,7 @@ fn the_rendered_configuration_is_the_given_one_and_passes_the_programs_own_check
         folder.write("tls/tls.crt", include_str!("../fixtures/tls/localhost.pem"));
         folder.write("tls/tls.key", include_str!("../fixtures/tls/localhost.key"));
         fs::create_dir(folder.path().join("secrets")).unwrap();
-        let canary = "only for tests, and long enough for a key: ";
+        let canary = "only-for-tests-and-long-enough-for-a-key-";
         let mut variables = Vec::new();
         for given in values["secrets"].as_array().unwrap() {
             match (given["file"].as_str(), given["env"].as_str()) {
@@ -302,9 +306,76 @@ fn the_embedded_store_gets_one_pod_with_a_volume() {
         deployment["spec"]["strategy"]["rollingUpdate"],
         json!({ "maxSurge": 1, "maxUnavailable": 0 })
     );
-    assert!(container(&manifests)["volumeMounts"].as_array().unwrap().len() == 1);
+    let mounts: Vec<&str> = container(&manifests)["volumeMounts"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|mount| mount["name"].as_str().unwrap())
+        .collect();
+    assert_eq!(mounts, ["config", "authorities"], "no volume for a store");
     assert_eq!(manifests.get("PodDisruptionBudget", "r-crossfade")["spec"]["maxUnavailable"], "34%");
     assert_eq!(manifests.pod()["topologySpreadConstraints"][0]["topologyKey"], "kubernetes.io/hostname");
+}
+
+#[test]
+fn replicas_are_told_how_many_they_are_unless_somebody_says_otherwise() {
+    for (options, expected) in [
+        ("replicaCount=5", json!(5)),
+        ("replicaCount=5,config.store.redis.replicas=4", json!(4)),
+        ("replicaCount=0", Value::Null),
+    ] {
+        for helm in BOTH {
+            let manifests = helm.render(CHART, &[&case_file("replicas")], &["--set", options]).unwrap();
+            let config: Value = serde_saphyr::from_str(manifests.configuration()).unwrap();
+            assert_eq!(config["store"]["redis"]["replicas"], expected, "{options}");
+        }
+    }
+    // A Cluster, and a single Redis, are handed on as they are.
+    for (shape, at) in
+        [("cluster.urls={rediss://a.example.com}", "cluster"), ("url=rediss://a.example.com", "url")]
+    {
+        let options = format!("config.store.redis.sentinel=null,config.store.redis.{shape}");
+        let manifests = BOTH[0].render(CHART, &[&case_file("replicas")], &["--set", &options]).unwrap();
+        let config: Value = serde_saphyr::from_str(manifests.configuration()).unwrap();
+        let redis = &config["store"]["redis"];
+        assert!(redis["sentinel"].is_null() && !redis[at].is_null(), "{redis}");
+        assert_eq!(manifests.workload()["kind"], "Deployment");
+    }
+}
+
+/// What Helm prints at the end. It does that with a cluster only: here the notes are made a part of a resource.
+fn notes(helm: Helm, case: &str, options: &str) -> String {
+    let folder = Scratch::new();
+    let mut copy = Command::new("cp");
+    copy.args(["-r", CHART]).arg(folder.path());
+    process::run(copy, "");
+    let templates = folder.path().join("crossfade/templates");
+    let text = fs::read_to_string(templates.join("NOTES.txt")).unwrap();
+    fs::write(templates.join("_notes.tpl"), format!("{{{{- define \"notes\" -}}}}\n{text}{{{{- end -}}}}"))
+        .unwrap();
+    let map = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: the-notes}\n\
+               data:\n  notes: |-\n    {{- include \"notes\" . | nindent 4 }}\n";
+    fs::write(templates.join("the-notes.yaml"), map).unwrap();
+    let chart = folder.path().join("crossfade");
+    let manifests = helm.render(chart.to_str().unwrap(), &[&case_file(case)], &["--set", options]).unwrap();
+    manifests.get("ConfigMap", "the-notes")["data"]["notes"].as_str().unwrap().to_owned()
+}
+
+#[test]
+fn the_notes_say_how_the_dial_is_turned_here() {
+    let by_helm = "--reuse-values --set config.rollout.migrate=5%";
+    for (case, options, expected) in [
+        ("embedded", "tls.secretName=", by_helm),
+        ("replicas", "tls.secretName=", "--token-file /etc/crossfade/secrets/operator-token"),
+        ("replicas", "config.rollout.source=file", by_helm),
+        ("replicas", "config.rollout.source=flagd", "by its feature flags at flagd"),
+    ] {
+        for helm in BOTH {
+            let notes = notes(helm, case, options);
+            assert!(notes.contains(expected), "{case} {options}:\n{notes}");
+            assert_eq!(notes.matches("\n\n3. Turn the dial").count(), 1, "{notes}");
+        }
+    }
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! The dial of running processes: turned by the commands, seen by all replicas, kept whatever the store does.
 
+#[cfg(feature = "openfeature")]
+mod flags;
 mod there_and_back;
 
 use std::{

@@ -16,6 +16,8 @@ pub(crate) mod certificates;
 pub(crate) mod crossfade;
 pub(crate) mod django;
 pub(crate) mod draft;
+#[cfg(feature = "openfeature")]
+pub(crate) mod flagd;
 pub(crate) mod fleet;
 pub(crate) mod helm;
 pub(crate) mod http;

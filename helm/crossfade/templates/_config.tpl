@@ -3,11 +3,16 @@ check` judges it, and a running pod refuses what it cannot use. */}}
 
 {{- define "crossfade.storePath" -}}/var/lib/crossfade/crossfade.redb{{- end -}}
 
-{{/* As given, with the embedded store in the volume where no store is chosen. */}}
+{{/* As given, with the embedded store in the volume where no store is chosen, and the number of replicas where they
+share one: what each may do alone while Redis is away. */}}
 {{- define "crossfade.config" -}}
 {{- $config := deepCopy .Values.config -}}
 {{- if not $config.store -}}
 {{- $_ := set $config "store" (dict "embedded" (dict "path" (include "crossfade.storePath" .))) -}}
+{{- end -}}
+{{- $redis := $config.store.redis -}}
+{{- if and (kindIs "map" $redis) (not (hasKey $redis "replicas")) (gt (int .Values.replicaCount) 0) -}}
+{{- $_ := set $redis "replicas" (int .Values.replicaCount) -}}
 {{- end -}}
 {{- toYaml $config -}}
 {{- end -}}

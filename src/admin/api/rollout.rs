@@ -22,7 +22,7 @@ pub(super) fn operations() -> Vec<Operation> {
     let stale = |operation: Operation| {
         operation.may_answer(
             StatusCode::CONFLICT,
-            "Turned since that version (it comes with how it stands), or the file rules",
+            "Turned since that version (it comes with how it stands), or the file or feature flags rule",
         )
     };
     let nameless = |operation: Operation| {
@@ -141,6 +141,8 @@ pub(super) fn told(refused: TurnRefused, named: u64) -> Problem {
     match refused {
         TurnRefused::FileRules => Problem::conflict("file_rules", refused.to_string())
             .fix("change rollout in the configuration file, or set rollout.source: store"),
+        TurnRefused::FlagsRule => Problem::conflict("flags_rule", refused.to_string())
+            .fix("change the flags at flagd, or set rollout.source: store"),
         TurnRefused::Stale(stands) => {
             let problem = Problem::conflict("stale_version", stale(&stands, named));
             problem.fix("look at how it stands now and name that version").with_current(&Rollout::of(&stands))

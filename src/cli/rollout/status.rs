@@ -51,11 +51,19 @@ pub(super) fn show(state: &Value) -> String {
         format!("cutover {}, migrate {}, {rules}", text(&file["cutover"]), text(&file["migrate"])),
     ));
     if state["differs"] == true {
-        let other = if in_force["from"] == "store" { "the file" } else { "the store's record" };
-        rows.push(("", format!("{other} says something else and is not in force")));
+        let other = match in_force["from"].as_str() {
+            Some("store") => "the file says something else and is not in force",
+            Some("flagd") => "the store's record says something else than the file; neither is in force",
+            _ => "the store's record says something else and is not in force",
+        };
+        rows.push(("", other.into()));
     }
     if state["store_answers"] == false {
         rows.push(("store", "does not answer; the last known value counts".into()));
+    }
+    for trouble in state["flags_not_followed"].as_array().into_iter().flatten() {
+        let (flag, why) = (text(&trouble["flag"]), text(&trouble["why"]));
+        rows.push(("flagd", format!("{flag}: {why}; the last good value counts")));
     }
     rows.extend(people(&state["people"]));
     table(&rows)
@@ -64,6 +72,10 @@ pub(super) fn show(state: &Value) -> String {
 fn in_force_from(state: &Value) -> String {
     match (state["in_force"]["from"].as_str(), state["source"].as_str()) {
         (Some("store"), _) => format!("the store's record, version {}", state["version"]),
+        (Some("flagd"), _) => "feature flags of flagd (rollout.source: flagd)".into(),
+        (_, Some("flagd")) => {
+            "the configuration file, until flagd says something (rollout.source: flagd)".into()
+        }
         (_, Some("file")) => "the configuration file (rollout.source: file)".into(),
         _ => "the configuration file; nobody has turned the dial yet (version 0)".into(),
     }

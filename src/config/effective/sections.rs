@@ -225,6 +225,7 @@ pub(super) fn rollout(rollout: &RolloutStart, raw: Option<&raw::Rollout>, base: 
         source: Some(match rollout.source {
             DialSource::Store => raw::DialSource::Store,
             DialSource::File => raw::DialSource::File,
+            DialSource::Flagd => raw::DialSource::Flagd,
         }),
         cutover: Some(Percent(dial.cutover)),
         migrate: Some(Percent(dial.migrate())),
@@ -237,6 +238,20 @@ pub(super) fn rollout(rollout: &RolloutStart, raw: Option<&raw::Rollout>, base: 
         rules: Some(raw::Rules {
             deny: Some(dial.rules.deny.iter().map(rule).collect()),
             allow: Some(dial.rules.allow.iter().map(rule).collect()),
+        }),
+        flagd: rollout.flagd.as_ref().map(|flagd| {
+            let raw = raw.and_then(|raw| raw.flagd.as_ref());
+            raw::Flagd {
+                url: Some(origin(&flagd.url)),
+                token: whole(raw.and_then(|raw| raw.token.as_ref()), base),
+                timeout: Some(Span(flagd.timeout)),
+                flags: Some(raw::FlagNames {
+                    cutover: Some(flagd.flags.cutover.clone()),
+                    migrate: Some(flagd.flags.migrate.clone()),
+                    rollback_mode: Some(flagd.flags.rollback_mode.clone()),
+                    paused: Some(flagd.flags.paused.clone()),
+                }),
+            }
         }),
     }
 }

@@ -25,6 +25,36 @@ pub(in crate::config) struct Rollout {
     pub(in crate::config) force_key: Option<SecretRef>,
     /// Come before the percentage.
     pub(in crate::config) rules: Option<Rules>,
+    /// The feature flags that count with `source: flagd`.
+    pub(in crate::config) flagd: Option<Flagd>,
+}
+
+/// Where flagd, or whatever else speaks the remote evaluation protocol of feature flags (OFREP), evaluates them, and
+/// what they are called.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(in crate::config) struct Flagd {
+    /// Scheme, host and port. Default `http://localhost:8016`, flagd beside this process.
+    pub(in crate::config) url: Option<String>,
+    /// Sent as a bearer token. Default: none is sent.
+    pub(in crate::config) token: Option<SecretRef>,
+    /// For one evaluation; at most a second. Default `500ms`.
+    pub(in crate::config) timeout: Option<Span>,
+    /// The names of the flags. A flag that is not there leaves it to the values of this section.
+    pub(in crate::config) flags: Option<FlagNames>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(in crate::config) struct FlagNames {
+    /// A number from 0 to 100. Default `crossfade-cutover-percent`.
+    pub(in crate::config) cutover: Option<String>,
+    /// A number from 0 to 100. Default `crossfade-migrate-percent`.
+    pub(in crate::config) migrate: Option<String>,
+    /// `keep` or `legacy`. Default `crossfade-rollback-mode`.
+    pub(in crate::config) rollback_mode: Option<String>,
+    /// `true` or `false`. Default `crossfade-paused`.
+    pub(in crate::config) paused: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
@@ -34,6 +64,9 @@ pub(in crate::config) enum DialSource {
     Store,
     /// This file alone: what the store holds is ignored, and the admin API refuses changes.
     File,
+    /// Feature flags of flagd: what the store holds is ignored, and the admin API refuses changes; this file gives the
+    /// rules and what no flag says. Only in builds with the cargo feature `openfeature`.
+    Flagd,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]

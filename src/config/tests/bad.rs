@@ -566,3 +566,30 @@ fn words_of_pages_are_plain_bounded_and_for_pages_that_there_are() {
         ],
     );
 }
+
+#[test]
+fn flagd_is_asked_quickly_and_gets_a_token_over_tls_alone() {
+    let flagd = "  source: store
+  flagd:
+    url: http://flagd.example.com
+    token: {env: KEY}
+    timeout: 1500ms
+    flags: {paused: ''}
+";
+    expect_changed(
+        "  cutover: 0%\n",
+        flagd,
+        &[
+            "rollout.flagd.url: must be https: a token travels there",
+            "rollout.flagd.timeout: must be at most 1s",
+            "rollout.flagd.flags.paused: is empty",
+        ],
+    );
+    expect_changed("  cutover: 0%\n", "  flagd: {url: 'http://flagd.example.com'}\n", &[]);
+    expect_changed("  cutover: 0%\n", "  flagd: {url: 'http://[::1]:8016', token: {env: KEY}}\n", &[]);
+    expect_changed(
+        "  cutover: 0%\n",
+        "  flagd: {url: 'http://flagd.example.com/ofrep'}\n",
+        &["rollout.flagd.url: must be scheme, host and port only"],
+    );
+}

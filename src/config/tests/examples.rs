@@ -34,7 +34,7 @@ fn loaded(path: &Path) -> Loaded {
 
 #[test]
 fn every_example_can_be_used_and_shown() {
-    assert_eq!(examples().len(), 9);
+    assert_eq!(examples().len(), 10);
     for path in examples() {
         let loaded = loaded(&path);
         let shown = loaded.effective();

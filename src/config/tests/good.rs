@@ -222,3 +222,20 @@ fn words_of_pages_are_taken_and_shown() {
     assert_eq!(shown["pages"]["texts"]["overloaded"]["text"], "Bitte in {retry_after} Sekunden noch einmal.");
     assert_eq!(shown["pages"]["support_url"], "mailto:help@example.com");
 }
+
+#[cfg(feature = "openfeature")]
+#[test]
+fn feature_flags_have_names_and_a_neighbour_by_default() {
+    let loaded = good(&MINIMAL.replace("  cutover: 0%", "  source: flagd"));
+    assert_eq!(loaded.config.rollout.source, DialSource::Flagd);
+    let flagd = loaded.config.rollout.flagd.clone().unwrap();
+    assert_eq!(flagd.url.as_str(), "http://localhost:8016/");
+    assert_eq!(flagd.timeout.as_millis(), 500);
+    assert!(flagd.token.is_none());
+    let names = &flagd.flags;
+    let names = [&names.cutover, &names.migrate, &names.rollback_mode, &names.paused];
+    let expected = ["cutover-percent", "migrate-percent", "rollback-mode", "paused"]
+        .map(|name| format!("crossfade-{name}"));
+    assert_eq!(names, expected.each_ref());
+    assert!(loaded.effective().contains("paused: crossfade-paused"), "{}", loaded.effective());
+}

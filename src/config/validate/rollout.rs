@@ -1,11 +1,16 @@
 //! Sections `rollout` and `migration`.
 
+use std::time::Duration;
+
 use super::Check;
 use crate::{
-    config::{Migration, RolloutStart, problem::At, raw},
+    config::{FlagNames, Flagd, Migration, RolloutStart, problem::At, raw},
     identity::LoginName,
     rollout::{BasisPoints, BucketSalt, Dial, DialSource, RollbackMode, RuleSubject, Rules},
 };
+
+/// With the pause between two looks, a change is seen within the two seconds of REL-09.
+const FLAGD_LONGEST: Duration = Duration::from_secs(1);
 
 impl Check<'_> {
     pub(super) fn rollout(&mut self, raw: Option<raw::Rollout>) -> Option<RolloutStart> {
@@ -47,12 +52,57 @@ impl Check<'_> {
         let source = match raw.source {
             Some(raw::DialSource::Store) | None => DialSource::Store,
             Some(raw::DialSource::File) => DialSource::File,
+            Some(raw::DialSource::Flagd) => DialSource::Flagd,
         };
+        if source == DialSource::Flagd && !self.flagd_is_built_in {
+            self.problem(
+                &at.key("source"),
+                "flagd is not part of this build: build with `cargo build --release --features openfeature`, or \
+                 write store or file",
+            );
+        }
+        let asks_flagd = raw.flagd.is_some() || source == DialSource::Flagd;
+        let flagd = asks_flagd.then(|| self.flagd(&at.key("flagd"), raw.flagd.unwrap_or_default()));
         Some(RolloutStart {
             source,
+            flagd: flagd.flatten(),
             dial: Dial::new(cutover, migrate, rollback, Rules { deny, allow }),
             salt: BucketSalt::new(salt?.expose().as_bytes()),
             force_key: force_key.flatten(),
+        })
+    }
+
+    fn flagd(&mut self, at: &At, raw: raw::Flagd) -> Option<Flagd> {
+        let url = raw.url.unwrap_or_else(|| "http://localhost:8016".to_owned());
+        // Without a secret, flagd in the cluster is commonly asked without TLS.
+        let url = match &raw.token {
+            Some(_) => self.https_or_own_machine(&at.key("url"), url),
+            None => self.origin(&at.key("url"), Some(url)),
+        };
+        let token = raw.token.map(|token| self.secret(&at.key("token"), Some(token)));
+        let timeout = self.span(&at.key("timeout"), raw.timeout, Duration::from_millis(500));
+        if timeout > FLAGD_LONGEST {
+            self.problem(&at.key("timeout"), "must be at most 1s: a change is seen within two seconds");
+        }
+        let names = raw.flags.unwrap_or_default();
+        let names_at = at.key("flags");
+        let mut name = |key: &str, given: Option<String>, default: &str| {
+            self.text(&names_at.key(key), Some(given.unwrap_or_else(|| default.to_owned())))
+        };
+        let cutover = name("cutover", names.cutover, "crossfade-cutover-percent");
+        let migrate = name("migrate", names.migrate, "crossfade-migrate-percent");
+        let rollback_mode = name("rollback_mode", names.rollback_mode, "crossfade-rollback-mode");
+        let paused = name("paused", names.paused, "crossfade-paused");
+        Some(Flagd {
+            url: url?,
+            token: token.flatten(),
+            timeout,
+            flags: FlagNames {
+                cutover: cutover?,
+                migrate: migrate?,
+                rollback_mode: rollback_mode?,
+                paused: paused?,
+            },
         })
     }
 
@@ -103,6 +153,32 @@ impl Check<'_> {
             lease,
             claim_wait,
             mfa_accepted_organizations,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::config::testing::environment;
+
+    #[test]
+    fn a_build_that_cannot_ask_flagd_says_how_to_make_one_that_can() {
+        let environment = environment();
+        let tried = |flagd_is_built_in, source| {
+            let mut check = Check { flagd_is_built_in, ..Check::new(&environment, Path::new("/base")) };
+            let salt = Some(raw::SecretRef::Env("KEY".to_owned()));
+            check.rollout(Some(raw::Rollout { source: Some(source), salt, ..raw::Rollout::default() }));
+            check.problems.into_iter().map(|problem| format!("{}: {}", problem.path, problem.text)).collect()
+        };
+        let refused: Vec<String> = tried(false, raw::DialSource::Flagd);
+        assert_eq!(refused.len(), 1, "{refused:?}");
+        assert!(refused[0].starts_with("rollout.source: flagd is not part of this build"), "{refused:?}");
+        assert!(refused[0].contains("--features openfeature"), "{refused:?}");
+        for (built_in, source) in [(true, raw::DialSource::Flagd), (false, raw::DialSource::File)] {
+            assert_eq!(tried(built_in, source), Vec::<String>::new());
         }
     }
 }

@@ -238,3 +238,22 @@ fn a_record_at_the_end_of_its_numbers_can_still_be_turned() {
     assert!(next.paused);
     assert_eq!(last.judge(Some(&next)), Judgement::Take, "by every replica");
 }
+
+#[test]
+fn feature_flags_count_where_they_say_something_and_the_file_elsewhere() {
+    let flagged = Flagged { cutover: BasisPoints::new(2500), paused: Some(true), ..Flagged::default() };
+    let rules = Rules { deny: vec![RuleSubject::Domain("example.org".into())], allow: Vec::new() };
+    let start = Standing::of_file(file(100, rules.clone()), DialSource::Flagd);
+    assert_eq!((start.dial(), start.in_force()), (start.file.clone(), DialSource::File));
+
+    // What the store holds does not count, and is not written back.
+    let record = standing(0).turned(set(10_000)).record;
+    let standing = Standing { record, flagged, ..start };
+    let dial = standing.dial();
+    assert_eq!((dial.cutover.get(), dial.paused, standing.in_force()), (2500, true, DialSource::Flagd));
+    assert_eq!((dial.rollback, dial.rules), (standing.file.rollback, rules));
+    assert_eq!(standing.judge(None), Judgement::Take);
+
+    let by_file = Standing { source: DialSource::File, ..standing };
+    assert_eq!(by_file.dial(), by_file.file);
+}

@@ -84,6 +84,8 @@ pub(super) enum Source {
     Store,
     /// The configuration file.
     File,
+    /// Feature flags of flagd.
+    Flagd,
 }
 
 impl From<DialSource> for Source {
@@ -91,6 +93,7 @@ impl From<DialSource> for Source {
         match source {
             DialSource::Store => Self::Store,
             DialSource::File => Self::File,
+            DialSource::Flagd => Self::Flagd,
         }
     }
 }
@@ -109,11 +112,22 @@ pub(super) struct Rollout {
     differs: bool,
     /// Whether the store's record was read at the last look; if not, the one from before counts.
     store_answers: bool,
+    /// With `source: flagd`, the feature flags that are not followed now: their last good value counts, or the file's.
+    flags_not_followed: Vec<FlagTrouble>,
     file: OfFile,
     /// What was set last through this API.
     record: Option<Record>,
     /// How far people are; null while the ledger cannot be asked.
     people: Option<People>,
+}
+
+/// A feature flag that is not followed, and why.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct FlagTrouble {
+    /// What it stands for: `cutover`, `migrate`, `rollback_mode` or `paused`.
+    flag: &'static str,
+    why: &'static str,
 }
 
 /// How far the people are whom the ledger knows. Rules of organisations, domains and persons are left out of it.
@@ -193,6 +207,11 @@ impl Rollout {
             source: standing.source.into(),
             differs: standing.disagrees(),
             store_answers: stands.store_answers,
+            flags_not_followed: stands
+                .flag_troubles
+                .iter()
+                .map(|&(flag, why)| FlagTrouble { flag, why })
+                .collect(),
             file: OfFile {
                 cutover: Percent(file.cutover),
                 migrate: Percent(file.migrate()),
