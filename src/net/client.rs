@@ -148,12 +148,33 @@ impl ApiClient {
 
     /// Sends a request once and reads the whole answer, within the lesser of the client's limit and `deadline`.
     ///
-    /// Any status is an answer. Never retries what the other side may have seen.
+    /// Any status is an answer. Never retries what the other side may have seen. A 429 holds back everybody.
     pub(crate) async fn send(
         &self,
         request: RequestBuilder,
         deadline: Deadline,
     ) -> Result<Answer, CallError> {
+        let result = self.send_once(request, deadline).await;
+        if let Ok(answer) = &result
+            && answer.status == StatusCode::TOO_MANY_REQUESTS
+        {
+            self.turnstile.refused(retry_after(&answer.headers).unwrap_or(UNNAMED_PAUSE)).await;
+        }
+        result
+    }
+
+    /// As [`ApiClient::send`], for a guess at somebody's password. Services limit guesses by account as well as in all
+    /// and answer 429 to both: whoever guesses at one account must not be able to hold back everybody else, so here a
+    /// 429 is this caller's alone.
+    pub(crate) async fn send_guess(
+        &self,
+        request: RequestBuilder,
+        deadline: Deadline,
+    ) -> Result<Answer, CallError> {
+        self.send_once(request, deadline).await
+    }
+
+    async fn send_once(&self, request: RequestBuilder, deadline: Deadline) -> Result<Answer, CallError> {
         // Written first: a request that cannot be written says nothing about the dependency.
         let request = request.build().map_err(|error| self.unwritable(error))?;
         let deadline = deadline.at_most(self.timeout);
@@ -164,11 +185,6 @@ impl ApiClient {
             Ok(answer) => !answer.status.is_server_error(),
             Err(_) => false,
         });
-        if let Ok(answer) = &result
-            && answer.status == StatusCode::TOO_MANY_REQUESTS
-        {
-            self.turnstile.refused(retry_after(&answer.headers).unwrap_or(UNNAMED_PAUSE)).await;
-        }
         result
     }
 
@@ -298,6 +314,31 @@ mod tests {
             assert_eq!(error.problem(), "the request cannot be written");
         }
         assert!(client.turnstile.breaker.admit().is_ok());
+    }
+
+    #[tokio::test]
+    async fn a_service_that_limits_one_account_holds_back_nobody_else() {
+        use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+        let (listener, url) = silent().await;
+        let tracker = Tracker::new(Handle::current());
+        drop(tracker.spawn(async move {
+            loop {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                let _request = stream.read(&mut [0; 4096]).await.unwrap();
+                let head =
+                    "HTTP/1.1 429 No\r\nConnection: close\r\nRetry-After: 30\r\nContent-Length: 0\r\n\r\n";
+                drop(stream.write_all(head.as_bytes()).await);
+            }
+        }));
+        let (client, soon) = (client(Duration::from_secs(5)), || Deadline::within(Duration::from_secs(5)));
+        for _ in 0..3 {
+            let guess = client.send_guess(client.request(Method::POST, url.clone()), soon()).await;
+            assert_eq!(guess.unwrap().status, StatusCode::TOO_MANY_REQUESTS);
+        }
+        let look_up = client.send(client.request(Method::GET, url.clone()), soon()).await;
+        assert_eq!(look_up.unwrap().status, StatusCode::TOO_MANY_REQUESTS);
+        let held = client.send(client.request(Method::GET, url), soon()).await;
+        assert!(matches!(held, Err(CallError::HeldBack { .. })), "what limits us all is kept");
     }
 
     /// REL-30, row "dependency answer size": garbage, and nobody knows whether it was done.

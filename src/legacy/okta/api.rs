@@ -72,7 +72,8 @@ impl Api {
         if let Some(address) = forwarded_for {
             request = request.header("x-forwarded-for", address.to_canonical().to_string());
         }
-        self.send(request, deadline).await
+        let answer = self.client.send_guess(request, deadline).await;
+        answer.map_err(|error| unanswered(&self.source, error))
     }
 
     /// Reads one thing; `None` when Okta says that it is not there.

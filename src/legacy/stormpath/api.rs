@@ -150,7 +150,8 @@ impl Api {
             Some(AccountStore::NameKey(key)) => body["accountStore"] = json!({ "nameKey": key }),
             None => {}
         }
-        let answer = self.send(self.request(Method::POST, url).json(&body), deadline).await?;
+        let answer = self.client.send_guess(self.request(Method::POST, url).json(&body), deadline).await;
+        let answer = answer.map_err(|error| unanswered(&self.source, error))?;
         Ok(content::<Attempted>(&answer).map(|attempted| attempted.account))
     }
 
