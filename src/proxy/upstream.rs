@@ -37,7 +37,7 @@ const SETTLE: Duration = Duration::from_secs(1);
 
 /// The most that is read ahead of an answer, and the largest head of one. hyper's own 400 KiB, held for each client
 /// that reads slowly, would let a few hundred of them fill the memory (REL-31).
-const READ_BYTES: usize = 96 * 1024;
+const READ_BYTES: usize = 64 * 1024;
 
 /// Where the application is; made once, shared by all threads.
 #[derive(Clone, Debug)]
