@@ -11,7 +11,7 @@ pub(crate) struct Admin {
     pub(crate) listen: SocketAddr,
     /// Who may use the API; without any there is no API.
     pub(crate) tokens: Vec<AdminToken>,
-    /// How many wrong tokens one address may send before it is not listened to for a while.
+    /// How many wrong tokens one address may send before further wrong ones are refused for a while.
     pub(crate) wrong_tokens: Rate,
 }
 

@@ -292,8 +292,8 @@ impl Audit {
         );
     }
 
-    /// A call of the admin API was refused; `why` is `wrong_token`, or `limit` when the address is not listened to for
-    /// a while.
+    /// A call of the admin API was refused; `why` is `wrong_token`, or `limit` for the last of an address that is on
+    /// record until its wait is over.
     pub(crate) fn admin_refused(self, why: &'static str, client: IpAddr) {
         warn!(
             target: AUDIT,

@@ -17,6 +17,7 @@ use super::{
     access::Shown,
     operation::{Given, Operation},
     problem::Problem,
+    wrong::Counted,
 };
 use crate::admin::Peer;
 
@@ -54,30 +55,27 @@ fn admit(api: &Api, head: &Parts) -> Result<Caller, Problem> {
             "add admin.tokens: [{name: NAME, role: operator, token: {file: PATH}}] to the configuration",
         ));
     }
-    // Every connection has one; without it all would be one address.
-    let address = head.extensions.get::<Peer>().map_or(IpAddr::from([0, 0, 0, 0]), |peer| peer.0);
-    if let Some(wait) = api.wrong.wait(address) {
-        let why = "too many wrong tokens came from this address";
-        return Err(Problem::new(StatusCode::TOO_MANY_REQUESTS, "too_many_wrong_tokens", why)
-            .fix("wait, then call with a token of admin.tokens")
-            .retry_after(wait));
-    }
-    let caller = match Shown::of(&head.headers) {
-        Shown::Token(token) => {
-            let caller = tokens.caller(token);
-            if caller.is_none() {
-                let is_last = api.wrong.count(address);
-                api.audit.admin_refused(if is_last { "limit" } else { "wrong_token" }, address);
-            }
-            caller
+    if let Shown::Token(token) = Shown::of(&head.headers) {
+        // Before anything is said of the address: whoever shares it with a guesser is not shut out.
+        if let Some(caller) = tokens.caller(token) {
+            return Ok(caller);
         }
-        Shown::Nothing => None,
-    };
+        // Every connection has one; without it all would be one address.
+        let address = head.extensions.get::<Peer>().map_or(IpAddr::from([0, 0, 0, 0]), |peer| peer.0);
+        match api.wrong.count(address) {
+            Counted::Wrong => api.audit.admin_refused("wrong_token", address),
+            Counted::Last => api.audit.admin_refused("limit", address),
+            Counted::TooMany { wait } => {
+                let why = "too many wrong tokens came from this address, and this is another one";
+                return Err(Problem::new(StatusCode::TOO_MANY_REQUESTS, "too_many_wrong_tokens", why)
+                    .fix("call with a token of admin.tokens")
+                    .retry_after(wait));
+            }
+        }
+    }
     // One text for no token and a wrong one.
-    caller.ok_or_else(|| {
-        Problem::new(StatusCode::UNAUTHORIZED, "unauthorized", "a bearer token of admin.tokens is needed")
-            .fix("send the header: Authorization: Bearer TOKEN")
-    })
+    Err(Problem::new(StatusCode::UNAUTHORIZED, "unauthorized", "a bearer token of admin.tokens is needed")
+        .fix("send the header: Authorization: Bearer TOKEN"))
 }
 
 async fn operate(api: &Arc<Api>, head: &Parts, body: Body, caller: Caller) -> Result<Vec<u8>, Problem> {

@@ -104,22 +104,43 @@ async fn whoever_has_no_right_token_learns_nothing() {
 }
 
 #[tokio::test]
-async fn an_address_that_guesses_is_not_listened_to_even_when_it_is_right() {
+async fn an_address_that_guesses_waits_and_a_right_token_from_it_never_does() {
     let api = with_tokens();
     for _ in 0..3 {
         let wrong = ask(&api, HERE, Method::GET, DOCUMENT, "wrong").await;
         assert_eq!(wrong.status, StatusCode::UNAUTHORIZED);
     }
-    for token in ["wrong", OPERATOR, ""] {
-        let limited = ask(&api, HERE, Method::GET, DOCUMENT, token).await;
-        assert_eq!(limited.status, StatusCode::TOO_MANY_REQUESTS);
+    // Nothing tells one wrong token from another: not how much of it is right, not the path, not the method.
+    let (near, long) = (OPERATOR.replace("rator", "rators"), "w".repeat(9000));
+    let mut limited = Vec::new();
+    for (method, path, token) in [
+        (Method::GET, DOCUMENT, "wrong"),
+        (Method::GET, DOCUMENT, near.as_str()),
+        (Method::GET, DOCUMENT, &VIEWER[1..]),
+        (Method::PUT, "/api/v1/rollout", "wrong"),
+        (Method::GET, "/api/v1/nothing", "wrong"),
+    ] {
+        let answered = ask(&api, HERE, method, path, token).await;
+        assert_eq!(answered.status, StatusCode::TOO_MANY_REQUESTS, "{token} {path}");
         assert_eq!(
-            (limited.code(), &limited.headers[header::RETRY_AFTER]),
+            (answered.code(), &answered.headers[header::RETRY_AFTER]),
             ("too_many_wrong_tokens", &"60".parse().unwrap())
         );
+        limited.push(answered.body);
     }
-    let elsewhere = ask(&api, "192.0.2.2", Method::GET, DOCUMENT, VIEWER).await;
-    assert_eq!(elsewhere.status, StatusCode::SERVICE_UNAVAILABLE, "heard, and not open yet");
+    assert!(limited.iter().all(|body| *body == limited[0]));
+    // What is no guess is no secret either.
+    for nothing in ["", long.as_str()] {
+        assert_eq!(ask(&api, HERE, Method::GET, DOCUMENT, nothing).await.status, StatusCode::UNAUTHORIZED);
+    }
+    for (place, token) in [(HERE, VIEWER), (HERE, OPERATOR), ("192.0.2.2", VIEWER)] {
+        let heard = ask(&api, place, Method::GET, DOCUMENT, token).await;
+        assert_eq!(heard.status, StatusCode::SERVICE_UNAVAILABLE, "heard, and not open yet");
+    }
+    let after = ask(&api, HERE, Method::GET, DOCUMENT, "wrong").await;
+    assert_eq!(after.status, StatusCode::TOO_MANY_REQUESTS, "a right token frees no wrong one");
+    let elsewhere = ask(&api, "192.0.2.2", Method::GET, DOCUMENT, "wrong").await;
+    assert_eq!(elsewhere.status, StatusCode::UNAUTHORIZED);
 }
 
 #[tokio::test]

@@ -1,4 +1,8 @@
-//! Wrong tokens, counted for each address: whoever guesses is not listened to.
+//! Wrong tokens, counted for each address: whoever guesses has to wait.
+//!
+//! Only wrong tokens are. Whoever holds a right one is let in from any address, so that nobody who shares an operator's
+//! (a proxy, a cluster's network, a tool with an old token) shuts them out. What keeps tokens from being guessed is
+//! that they have 32 bytes or more; the limit keeps guesses from filling the audit log and makes them noticed.
 
 use std::{
     collections::HashMap,
@@ -31,26 +35,8 @@ impl WrongTokens {
         Self { rate, clock, counts: Mutex::default() }
     }
 
-    /// How long an address is not listened to; `None` when it is. Asked before a token is compared: a right one
-    /// among many wrong ones must look like them.
-    pub(super) fn wait(&self, address: IpAddr) -> Option<Duration> {
-        let now = self.clock.monotonic();
-        let counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
-        let spent = |place: &IpAddr| {
-            let count = counts.get(place).filter(|count| count.wrong >= self.rate.tries)?;
-            (count.since + self.rate.per).checked_sub(now).filter(|wait| !wait.is_zero())
-        };
-        // What shares one count waits with it, unless it has its own.
-        let place = narrowed(address);
-        if counts.contains_key(&place) || counts.len() < MOST_ADDRESSES {
-            spent(&place)
-        } else {
-            spent(&SHARED)
-        }
-    }
-
-    /// Counts a wrong token; `true` when it is the last that is listened to.
-    pub(super) fn count(&self, address: IpAddr) -> bool {
+    /// Counts a wrong token, unless there were too many. Those beyond do not make the wait longer.
+    pub(super) fn count(&self, address: IpAddr) -> Counted {
         let now = self.clock.monotonic();
         let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
         let mut place = narrowed(address);
@@ -64,9 +50,24 @@ impl WrongTokens {
         if count.since + self.rate.per <= now {
             *count = Count { wrong: 0, since: now };
         }
-        count.wrong = count.wrong.saturating_add(1);
-        count.wrong == self.rate.tries
+        if count.wrong >= self.rate.tries {
+            return Counted::TooMany { wait: (count.since + self.rate.per).saturating_sub(now) };
+        }
+        count.wrong += 1;
+        if count.wrong == self.rate.tries { Counted::Last } else { Counted::Wrong }
     }
+}
+
+/// What becomes of a wrong token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Counted {
+    /// It is refused as one without a token is.
+    Wrong,
+    /// The same, and those that follow from this address have to wait.
+    Last,
+    TooMany {
+        wait: Duration,
+    },
 }
 
 /// Nobody's address: the count of those that found no room.
@@ -93,20 +94,21 @@ mod tests {
     }
 
     #[test]
-    fn an_address_is_not_listened_to_after_its_wrong_tokens_and_others_are() {
+    fn an_address_waits_after_its_wrong_tokens_and_others_do_not() {
         let clock = TestClock::at(Timestamp::from_seconds(1_800_000_000));
         let minute = Duration::from_mins(1);
         let wrong = WrongTokens::new(Rate { tries: 3, per: minute }, clock.clone());
         let (guesser, other) = (address("2001:db8::1"), address("192.0.2.1"));
-        assert_eq!([wrong.count(guesser), wrong.count(guesser)], [false, false]);
-        assert_eq!(wrong.wait(guesser), None);
+        assert_eq!([wrong.count(guesser), wrong.count(guesser)], [Counted::Wrong, Counted::Wrong]);
         clock.advance(Duration::from_secs(20));
-        assert!(wrong.count(address("2001:db8::2")), "the same /64");
-        assert_eq!(wrong.wait(guesser), Some(Duration::from_secs(40)));
-        assert_eq!(wrong.wait(other), None);
-        clock.advance(Duration::from_secs(40));
-        assert_eq!(wrong.wait(guesser), None);
-        assert!(!wrong.count(guesser), "counted anew");
+        assert_eq!(wrong.count(address("2001:db8::2")), Counted::Last, "the same /64");
+        assert_eq!(wrong.count(guesser), Counted::TooMany { wait: Duration::from_secs(40) });
+        assert_eq!(wrong.count(other), Counted::Wrong);
+        clock.advance(Duration::from_secs(39));
+        let wait = Duration::from_secs(1);
+        assert_eq!(wrong.count(guesser), Counted::TooMany { wait }, "not longer for having been asked");
+        clock.advance(wait);
+        assert_eq!(wrong.count(guesser), Counted::Wrong, "counted anew");
     }
 
     #[test]
@@ -120,7 +122,8 @@ mod tests {
             wrong.count(IpAddr::V4((0x0a00_0000 + n).into()));
         }
         assert!(wrong.counts.lock().unwrap().len() <= MOST_ADDRESSES + 1);
-        assert!(wrong.wait(first).is_some());
-        assert!(wrong.wait(address("10.0.250.250")).is_some(), "those that found no room wait together");
+        assert!(matches!(wrong.count(first), Counted::TooMany { .. }));
+        let beyond = wrong.count(address("10.0.250.250"));
+        assert!(matches!(beyond, Counted::TooMany { .. }), "those that found no room wait together");
     }
 }

@@ -16,7 +16,8 @@ pub(in crate::config) struct Admin {
     pub(in crate::config) listen: Option<SocketAddr>,
     /// Who may use the admin API. Default nobody, and then there is none.
     pub(in crate::config) tokens: Option<Vec<AdminToken>>,
-    /// How many wrong tokens one address (IPv6: one /64) may send before it is refused unheard. Default 10 in `1m`.
+    /// How many wrong tokens one address (IPv6: one /64) may send before further wrong ones have to wait; a right one
+    /// never does. Default 10 in `1m`.
     pub(in crate::config) wrong_tokens: Option<Rate>,
 }
 
