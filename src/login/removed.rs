@@ -90,30 +90,39 @@ impl Remembering {
         let rows: Vec<Row> = self.removed().rows.values().cloned().collect();
         let mut written = 0;
         for row in rows {
-            let stored = self.ledger.row(&row.key).await?;
-            if stored.is_some_and(|stored| stored.state == RowState::Tombstone) {
-                continue;
-            }
-            let fresh = Row { claim: None, ..row };
-            // Whoever holds a claim may go on until it ends, and is told of the tombstone meanwhile; tried again then.
-            let ClaimAnswer::Granted(claimed) =
-                self.ledger.claim(&fresh, Duration::from_secs(1), now).await?
-            else {
-                continue;
-            };
-            let tombstone = Row { version: claimed.version, fence: claimed.fence, claim: None, ..fresh };
-            match self.ledger.write(&tombstone).await {
-                Ok(_) => written += 1,
-                // A name leads to somebody else by now: the person's own row is what must not come back.
-                Err(LedgerError::AliasTaken) => {
-                    self.ledger.write(&Row { aliases: Vec::new(), ..tombstone }).await?;
-                    written += 1;
-                }
+            match self.write_back_one(row, now).await {
+                Ok(is_written) => written += usize::from(is_written),
+                // Somebody else writes this row just now; the next look tries again, and the other rows do not wait.
                 Err(LedgerError::Overtaken) => {}
                 Err(error) => return Err(error),
             }
         }
         Ok(written)
+    }
+
+    /// Writes one tombstone back, where the store lost it and nobody holds the row.
+    async fn write_back_one(&self, row: Row, now: Timestamp) -> Result<bool, LedgerError> {
+        let stored = self.ledger.row(&row.key).await?;
+        if stored.is_some_and(|stored| stored.state == RowState::Tombstone) {
+            return Ok(false);
+        }
+        let fresh = Row { claim: None, ..row };
+        // Whoever holds a claim may go on until it ends, and is told of the tombstone meanwhile; tried again then.
+        let ClaimAnswer::Granted(claimed) = self.ledger.claim(&fresh, Duration::from_secs(1), now).await?
+        else {
+            return Ok(false);
+        };
+        let tombstone = Row { version: claimed.version, fence: claimed.fence, claim: None, ..fresh };
+        match self.ledger.write(&tombstone).await {
+            // A name leads to somebody else by now: the person's own row is what must not come back.
+            Err(LedgerError::AliasTaken) => {
+                self.ledger.write(&Row { aliases: Vec::new(), ..tombstone }).await?;
+            }
+            written => {
+                written?;
+            }
+        }
+        Ok(true)
     }
 }
 

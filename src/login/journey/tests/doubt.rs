@@ -275,6 +275,26 @@ async fn a_lost_tombstone_is_written_back_and_nobody_is_brought_back_meanwhile()
 }
 
 #[tokio::test]
+async fn a_row_that_others_keep_writing_does_not_keep_other_tombstones_from_the_store() {
+    let world = cutover();
+    for id in ["ann", "bob"] {
+        assert!(is_hand_over(&world.sign_in(&format!("{id}@example.com"), "right").await));
+        world.edit(id, |row| row.state = RowState::Tombstone);
+    }
+    world.journeys.learn_removed().await.unwrap();
+    // Ann's names lead to somebody else in the store that came back, and her row is written by others.
+    let other = Row { key: person("other"), state: RowState::None, claim: None, ..world.row("ann") };
+    world.empty();
+    world.ledger.rows.lock().unwrap().insert(other.key.clone(), other);
+    *world.ledger.contended.lock().unwrap() = Some(person("ann"));
+    assert_eq!(world.look().await, Some(Doubt::Emptied));
+    assert_eq!(world.row("bob").state, RowState::Tombstone);
+    // Hers is none that anybody could be brought back by either, and the operator's word is taken.
+    assert_eq!(world.row("ann").state, RowState::Tombstone);
+    assert_eq!(world.journeys.confirm_store().await.unwrap().doubt, None);
+}
+
+#[tokio::test]
 async fn a_create_that_was_sent_is_finished_at_any_age_and_by_look_ups_alone() {
     let world = cutover();
     for (id, exists) in [("ann", true), ("bob", false)] {
