@@ -1,7 +1,8 @@
 //! Talking to a running instance over its admin API.
 //!
-//! Commands add [`AdminArgs`] to their own arguments, make an [`AdminClient`] of them and ask. What fails has been
-//! said in words for a person by [`AdminFailure::told`], which also knows the exit code.
+//! Commands add [`AdminArgs`] to their own arguments and ask and print with [`AdminArgs::answer`]; those that ask more
+//! than once make an [`AdminClient`] of them. What fails has been said in words for a person by [`AdminFailure::told`],
+//! which also knows the exit code.
 
 use std::{path::PathBuf, time::Duration};
 
@@ -36,6 +37,24 @@ pub(super) struct AdminArgs {
     /// Print the answer as JSON
     #[arg(long)]
     pub(super) json: bool,
+}
+
+impl AdminArgs {
+    /// Asks with what the arguments say, and prints the answer.
+    pub(super) fn answer(
+        &self,
+        ask: impl FnOnce(&AdminClient) -> Result<Value, AdminFailure>,
+        written: impl FnOnce(&Value) -> String,
+    ) -> Result<Exit, AdminFailure> {
+        let answer = ask(&AdminClient::new(self)?)?;
+        self.print(&answer, written);
+        Ok(Exit::Done)
+    }
+
+    /// Prints an answer as JSON, or as it is written for people.
+    pub(super) fn print(&self, answer: &Value, written: impl FnOnce(&Value) -> String) {
+        output::line(&if self.json { format!("{answer:#}") } else { written(answer) });
+    }
 }
 
 /// A connection to the admin API of one instance.

@@ -9,13 +9,8 @@ mod status;
 mod turn;
 
 use clap::Subcommand;
-use serde_json::Value;
 
-use super::{
-    Exit,
-    admin_client::{AdminArgs, AdminClient, AdminFailure},
-    output,
-};
+use super::Exit;
 
 /// Look at the dial, turn it, and go back
 #[derive(Debug, clap::Args)]
@@ -50,27 +45,3 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
 
 /// Where the dial is on the API.
 const PLACE: &str = "rollout";
-
-/// Asks with what the arguments say, and prints the answer as JSON or as `show` writes it.
-fn answer(
-    admin: &AdminArgs,
-    ask: impl FnOnce(&AdminClient) -> Result<Value, AdminFailure>,
-    show: impl FnOnce(&Value) -> String,
-) -> Result<Exit, AdminFailure> {
-    let answer = ask(&AdminClient::new(admin)?)?;
-    output::line(&if admin.json { format!("{answer:#}") } else { show(&answer) });
-    Ok(Exit::Done)
-}
-
-/// A text of the answer as one line of a terminal: what others typed must not move its cursor.
-fn text(value: &Value) -> String {
-    let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
-}
-
-/// Names and values in two columns.
-fn table(rows: &[(&str, String)]) -> String {
-    let width = rows.iter().map(|(name, _)| name.len()).max().unwrap_or_default();
-    let lines: Vec<String> = rows.iter().map(|(name, value)| format!("{name:width$}  {value}")).collect();
-    lines.join("\n")
-}

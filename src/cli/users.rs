@@ -9,11 +9,7 @@ mod show;
 use clap::Subcommand;
 use serde_json::{Value, json};
 
-use super::{
-    Exit,
-    admin_client::{AdminArgs, AdminFailure},
-    output,
-};
+use super::{Exit, admin_client::AdminFailure, output::text};
 
 /// Look at people and where they stand, and change what is to happen to one of them
 #[derive(Debug, clap::Args)]
@@ -80,60 +76,14 @@ impl Who {
     }
 }
 
-/// Prints an answer as JSON, or as it is written for people.
-fn print(admin: &AdminArgs, answer: &Value, written: impl FnOnce(&Value) -> String) {
-    output::line(&if admin.json { format!("{answer:#}") } else { written(answer) });
-}
-
-/// A value as one line of a terminal: what others typed must not move its cursor.
-fn text(value: &Value) -> String {
-    let text = match value {
-        Value::Null => "-".to_owned(),
-        Value::Bool(true) => "yes".to_owned(),
-        Value::Bool(false) => "no".to_owned(),
-        Value::String(text) => text.clone(),
-        other => other.to_string(),
-    };
-    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
-}
-
 /// A person's key as one word.
 fn key(person: &Value) -> String {
     format!("{}:{}", text(&person["key"]["source"]), text(&person["key"]["id"]))
 }
 
-/// Rows in columns, as wide as they need to be.
-fn columns(rows: &[Vec<String>]) -> String {
-    let count = rows.iter().map(Vec::len).max().unwrap_or_default();
-    let width = |column: usize| {
-        rows.iter()
-            .filter_map(|row| row.get(column))
-            .map(|cell| cell.chars().count())
-            .max()
-            .unwrap_or_default()
-    };
-    let widths: Vec<usize> = (0..count).map(width).collect();
-    let line = |row: &Vec<String>| {
-        let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}"));
-        cells.collect::<Vec<_>>().join("  ").trim_end().to_owned()
-    };
-    rows.iter().map(line).collect::<Vec<_>>().join("\n")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn columns_are_as_wide_as_their_widest_cell_and_hold_no_control_characters() {
-        let row = |cells: [&str; 2]| cells.map(str::to_owned).to_vec();
-        assert_eq!(
-            columns(&[row(["KEY", "STATE"]), row(["app:123", "done"])]),
-            "KEY      STATE\napp:123  done"
-        );
-        assert_eq!(text(&json!("a\u{1b}[2J")), "a\u{fffd}[2J");
-        assert_eq!((text(&Value::Null), text(&json!(true))), ("-".to_owned(), "yes".to_owned()));
-    }
 
     #[test]
     fn a_key_may_hold_colons_in_its_id_and_has_to_have_one() {

@@ -3,10 +3,10 @@
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use super::{answer, table, text};
 use crate::cli::{
     Exit,
     admin_client::{AdminArgs, AdminFailure},
+    output::{table, text},
 };
 
 /// Say which lane a sign-in by a name would take now, and why
@@ -27,7 +27,7 @@ pub(super) struct Args {
 
 pub(super) fn run(args: &Args) -> Result<Exit, AdminFailure> {
     let asked = json!({ "name": args.name });
-    answer(&args.admin, |client| client.send(Method::POST, "rollout/explain", &asked), show)
+    args.admin.answer(|client| client.send(Method::POST, "rollout/explain", &asked), show)
 }
 
 fn show(explained: &Value) -> String {

@@ -2,10 +2,11 @@
 
 use serde_json::Value;
 
-use super::{PLACE, answer, table, text};
+use super::PLACE;
 use crate::cli::{
     Exit,
     admin_client::{AdminArgs, AdminFailure},
+    output::{table, text},
 };
 
 /// Show where the dial stands, how many people are pinned, and the real share
@@ -22,7 +23,7 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args) -> Result<Exit, AdminFailure> {
-    answer(&args.admin, |client| client.get(PLACE), show)
+    args.admin.answer(|client| client.get(PLACE), show)
 }
 
 /// The state as a table.

@@ -3,12 +3,12 @@
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use super::{PLACE, answer, status, text};
+use super::{PLACE, status};
 use crate::{
     cli::{
         Exit,
         admin_client::{AdminArgs, AdminClient, AdminFailure},
-        output,
+        output::{self, text},
     },
     rollout::BasisPoints,
 };
@@ -134,8 +134,7 @@ fn turn(
     tries: usize,
 ) -> Result<Exit, AdminFailure> {
     let mut before = None;
-    let ended = answer(
-        &common.admin,
+    let ended = common.admin.answer(
         |client| {
             let stood = client.get(PLACE)?;
             let version = common.if_version.or(stood["version"].as_u64());

@@ -6,7 +6,8 @@ use serde_json::{Value, json};
 use super::{
     Exit,
     admin_client::{AdminArgs, AdminClient, AdminFailure},
-    confirmation, output,
+    confirmation,
+    output::{self, table, text},
 };
 
 /// Where the store is on the API.
@@ -45,8 +46,7 @@ pub(super) struct Confirm {
 }
 
 pub(super) fn status(args: &Status) -> Result<Exit, AdminFailure> {
-    print(&args.admin, &AdminClient::new(&args.admin)?.get(PLACE)?);
-    Ok(Exit::Done)
+    args.admin.answer(|client| client.get(PLACE), written)
 }
 
 pub(super) fn confirm(args: &Confirm) -> Result<Exit, AdminFailure> {
@@ -54,7 +54,7 @@ pub(super) fn confirm(args: &Confirm) -> Result<Exit, AdminFailure> {
     let stands = client.get(PLACE)?;
     if stands["in_doubt"] != true {
         output::note("the store is not in doubt; there was nothing to confirm");
-        print(&args.admin, &stands);
+        args.admin.print(&stands, written);
         return Ok(Exit::Done);
     }
     let why = reason(&stands).unwrap_or_else(|| text(&stands["doubt"]));
@@ -65,15 +65,11 @@ pub(super) fn confirm(args: &Confirm) -> Result<Exit, AdminFailure> {
     }
     let body = args.reason.as_ref().map_or_else(|| json!({}), |reason| json!({ "reason": reason }));
     let answer = client.send(Method::POST, "store/confirm", &body)?;
-    print(&args.admin, &answer);
+    args.admin.print(&answer, written);
     Ok(Exit::Done)
 }
 
-fn print(admin: &AdminArgs, answer: &Value) {
-    output::line(&if admin.json { format!("{answer:#}") } else { table(answer) });
-}
-
-fn table(store: &Value) -> String {
+fn written(store: &Value) -> String {
     let believed = if store["in_doubt"] == true { "no: nobody is created" } else { "yes" };
     let mut rows = vec![("believed", believed.to_owned())];
     if !store["doubt"].is_null() {
@@ -85,9 +81,7 @@ fn table(store: &Value) -> String {
     let used = store["used_seconds"].as_u64();
     rows.push(("used for", used.map_or_else(|| "-".to_owned(), span)));
     rows.push(("confirmed", text(&store["confirmed_at"])));
-    let width = rows.iter().map(|(name, _)| name.len()).max().unwrap_or_default();
-    let lines: Vec<String> = rows.iter().map(|(name, value)| format!("{name:width$}  {value}")).collect();
-    lines.join("\n")
+    table(&rows)
 }
 
 /// A doubt as a sentence.
@@ -112,11 +106,6 @@ fn span(seconds: u64) -> String {
     }
 }
 
-fn text(value: &Value) -> String {
-    let text = value.as_str().unwrap_or("-");
-    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -132,8 +121,8 @@ doubt      emptied: what was seen in it before is gone
 epoch      0198\u{fffd}[2J
 used for   1 d 2 h
 confirmed  -";
-        assert_eq!(table(&doubted), expected);
+        assert_eq!(written(&doubted), expected);
         let sound = json!({ "in_doubt": false, "doubt": null, "epoch": "a", "used_seconds": 61, "confirmed_at": "2026" });
-        assert_eq!(table(&sound), "believed   yes\nepoch      a\nused for   1 min 1 s\nconfirmed  2026");
+        assert_eq!(written(&sound), "believed   yes\nepoch      a\nused for   1 min 1 s\nconfirmed  2026");
     }
 }

@@ -3,11 +3,12 @@
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use super::{Who, key, print, text};
+use super::{Who, key};
 use crate::cli::{
     Exit,
     admin_client::{AdminArgs, AdminClient, AdminFailure},
-    confirmation, output,
+    confirmation,
+    output::{self, text},
 };
 
 /// How often a pin is sent anew when somebody else turned the dial in between.
@@ -78,11 +79,10 @@ pub(super) struct Tombstone {
 }
 
 pub(super) fn retry(args: &Retry) -> Result<Exit, AdminFailure> {
-    let answer = AdminClient::new(&args.admin)?.send(Method::POST, "people/retry", &args.who.body()?)?;
-    print(&args.admin, &answer, |answer| {
-        format!("{} is judged anew at their next sign-in", key(&answer["person"]))
-    });
-    Ok(Exit::Done)
+    args.admin.answer(
+        |client| client.send(Method::POST, "people/retry", &args.who.body()?),
+        |answer| format!("{} is judged anew at their next sign-in", key(&answer["person"])),
+    )
 }
 
 pub(super) fn pin(args: &Pin) -> Result<Exit, AdminFailure> {
@@ -114,9 +114,8 @@ fn name(args: &Named, rule: &str, so: &str) -> Result<Exit, AdminFailure> {
             Err(failure) => return Err(failure),
             Ok(answer) => {
                 let who = text(&Value::from(args.name.as_str()));
-                print(&args.admin, &answer, |answer| {
-                    format!("{who} {so} (dial version {})", answer["version"])
-                });
+                args.admin
+                    .print(&answer, |answer| format!("{who} {so} (dial version {})", answer["version"]));
                 return Ok(Exit::Done);
             }
         }
@@ -131,7 +130,7 @@ pub(super) fn tombstone(args: &Tombstone) -> Result<Exit, AdminFailure> {
         return Ok(Exit::Failed);
     }
     let answer = client.send(Method::POST, "people/tombstone", &body)?;
-    print(&args.admin, &answer, |answer| {
+    args.admin.print(&answer, |answer| {
         let so = if answer["changed"] == true { "is removed" } else { "had been removed before" };
         format!("{} {so}; {} sessions ended", key(&answer["person"]), answer["sessions_ended"])
     });

@@ -3,11 +3,11 @@
 use serde_json::{Value, json};
 use url::form_urlencoded::Serializer;
 
-use super::{columns, key, print, text};
+use super::key;
 use crate::cli::{
     Exit,
     admin_client::{AdminArgs, AdminClient, AdminFailure},
-    output,
+    output::{self, columns, text},
 };
 
 /// List people and where they stand, in the order of their keys
@@ -87,7 +87,7 @@ pub(super) fn run(args: &Args) -> Result<Exit, AdminFailure> {
         Some(cursor) => json!({ "people": people, "next": cursor }),
         None => json!({ "people": people }),
     };
-    print(&args.admin, &answer, table);
+    args.admin.print(&answer, table);
     if let Some(cursor) = cursor.filter(|_| !args.admin.json) {
         output::note(&format!("there may be more: --cursor {cursor}, or --all"));
     }

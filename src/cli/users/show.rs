@@ -4,10 +4,11 @@ use reqwest::Method;
 use serde_json::Value;
 use url::form_urlencoded::Serializer;
 
-use super::{Who, columns, key, print, text};
+use super::{Who, key};
 use crate::cli::{
     Exit,
-    admin_client::{AdminArgs, AdminClient, AdminFailure},
+    admin_client::{AdminArgs, AdminFailure},
+    output::{columns, text},
 };
 
 /// Show one person's row and what happened to them
@@ -26,17 +27,17 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args) -> Result<Exit, AdminFailure> {
-    let client = AdminClient::new(&args.admin)?;
-    let answer = match args.who.source_and_id()? {
-        Some((source, id)) => {
-            let query =
-                Serializer::new(String::new()).append_pair("source", source).append_pair("id", id).finish();
-            client.get(&format!("person?{query}"))?
-        }
-        None => client.send(Method::POST, "people/find", &args.who.body()?)?,
-    };
-    print(&args.admin, &answer, written);
-    Ok(Exit::Done)
+    args.admin.answer(
+        |client| match args.who.source_and_id()? {
+            Some((source, id)) => {
+                let mut query = Serializer::new(String::new());
+                query.append_pair("source", source).append_pair("id", id);
+                client.get(&format!("person?{}", query.finish()))
+            }
+            None => client.send(Method::POST, "people/find", &args.who.body()?),
+        },
+        written,
+    )
 }
 
 fn written(answer: &Value) -> String {
