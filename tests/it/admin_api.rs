@@ -407,6 +407,16 @@ fn people_are_looked_at_and_removed_from_a_terminal() {
     let (code, _, said) = users(&crossfade, &["show", "--key", "no-colon"]);
     assert_eq!(code, Some(2), "{said}");
 
+    // By name a viewer learns a lane and what it rests on, and not which row is the person's.
+    let asked = json!({ "name": people[2].email });
+    let told = |token| post(&crossfade.admin_visitor(), "/rollout/explain", token, &asked).json();
+    let (operator, mut viewer) = (told(OPERATOR), told(VIEWER));
+    assert_eq!((&operator["row"]["source"], &operator["row"]["id"]), (&json!("app"), &json!("person-002")));
+    assert!(!viewer.to_string().contains("person-002"), "{viewer}");
+    viewer["row"]["source"] = operator["row"]["source"].clone();
+    viewer["row"]["id"] = operator["row"]["id"].clone();
+    assert_eq!(viewer, operator, "and nothing else is different");
+
     // Nobody is removed by mistake.
     let (code, _, said) = users(&crossfade, &["tombstone", "--key", "app:person-001"]);
     assert_eq!(code, Some(2), "{said}");

@@ -52,8 +52,9 @@ fn show(explained: &Value) -> String {
     ));
     if row.is_object() {
         let why = row["why"].as_str().map(|why| format!(" ({why})")).unwrap_or_default();
-        let person = format!("{}:{}", text(&row["source"]), text(&row["id"]));
-        rows.push(("person", person));
+        let key = format!("{}:{}", text(&row["source"]), text(&row["id"]));
+        let to_viewers = "known; only an operator's token shows their key";
+        rows.push(("person", if row["id"].is_string() { key } else { to_viewers.into() }));
         rows.push(("state", format!("{}{why}", text(&row["state"]))));
         let crossed = row["crossed_at"].as_str().unwrap_or("no");
         rows.push(("crossed", if row["born_new"] == true { "born new".into() } else { crossed.to_owned() }));
@@ -70,7 +71,7 @@ mod tests {
 
     #[test]
     fn an_explanation_names_lane_reason_rule_bucket_and_state() {
-        let explained = json!({
+        let mut explained = json!({
             "lane": "legacy", "reason": "deny_rule", "because": "a rule names the person",
             "rule": {"from": "store", "kind": "person", "value": "ann@example.com"},
             "bucket": 17, "bucket_from": "row", "creates": false, "version": 3,
@@ -88,5 +89,8 @@ state         ineligible (mfa)
 crossed       no
 dial version  3";
         assert_eq!(show(&explained), expected);
+        explained["row"].as_object_mut().unwrap().retain(|name, _| name != "source" && name != "id");
+        let to_viewers = "known; only an operator's token shows their key";
+        assert_eq!(show(&explained), expected.replace("crm:7", to_viewers));
     }
 }

@@ -100,9 +100,12 @@ enum RuleKind {
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "ExplainedRow")]
 struct RowSeen {
-    source: String,
-    /// The legacy store's immutable id.
-    id: String,
+    /// For operators only, as is the id: by name, a viewer may not learn which row is a person's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    source: Option<String>,
+    /// The legacy store's immutable id; for operators only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    id: Option<String>,
     /// `claimed`, `created`, `done`, `conflict`, `ineligible`, `tombstone`, or `none`.
     state: &'static str,
     /// Why the person was set aside, where they were.
@@ -120,7 +123,13 @@ async fn explain(call: Call<Asked>) -> Result<Explained, Problem> {
         tracing::warn!(error = %crate::telemetry::with_causes(&error), "a sign-in cannot be explained");
         Problem::unavailable("the ledger")
     })?;
-    Ok(Explained::of(&decided, standing.record.as_ref(), standing.version()))
+    let mut explained = Explained::of(&decided, standing.record.as_ref(), standing.version());
+    if call.caller.role < AdminRole::Operator
+        && let Some(row) = &mut explained.row
+    {
+        (row.source, row.id) = (None, None);
+    }
+    Ok(explained)
 }
 
 impl Explained {
@@ -166,8 +175,8 @@ impl RowSeen {
             _ => None,
         };
         Self {
-            source: row.key.source.to_string(),
-            id: row.key.id.as_str().to_owned(),
+            source: Some(row.key.source.to_string()),
+            id: Some(row.key.id.as_str().to_owned()),
             state: row.state.as_str(),
             why,
             born_new: row.origin == Origin::BornNew,
