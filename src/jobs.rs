@@ -11,7 +11,7 @@ mod watch;
 
 #[cfg(feature = "openfeature")]
 pub(crate) use dial::Flagd;
-pub(crate) use dial::{Dialing, Stands, TurnRefused};
+pub(crate) use dial::{Dialing, Over, Stands, Turn, TurnRefused};
 pub(crate) use finish::finish_people;
 pub(crate) use index::index_people;
 pub(crate) use sweep::sweep_sessions;

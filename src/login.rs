@@ -20,7 +20,7 @@ mod settings;
 
 pub(crate) use chain::Chain;
 pub(crate) use epoch::{Doubt, Epoch, EpochStore, Put, StoreStanding, Trust, TrustSettings};
-pub(crate) use flags::{Flags, FlagsError, Replaced};
+pub(crate) use flags::{Damaged, Flags, FlagsError, Replaced, StoredFlags, Why};
 pub(crate) use guessing::{
     Allowance, Count, CountKey, CountKeys, Failures, Guess, Limit, Limited, Settled, Spent, Tally, Ticket,
     Tried, TryCounter,

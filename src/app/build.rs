@@ -101,12 +101,13 @@ pub(super) async fn parts(
     // Before the first sign-in: a new replica that went by its file for a moment would send people back.
     match dialing.follow().await {
         Ok(()) => {}
-        Err(FlagsError::Unreadable(why)) => {
-            tracing::error!(
-                why,
-                "the store's flag state cannot be read; the file's dial counts until it is set anew"
-            );
-        }
+        Err(FlagsError::Unreadable(damaged)) => tracing::error!(
+            rollout.version.stored = damaged.version,
+            rollout.cutover = %config.rollout.dial.cutover,
+            "the store's flag state {}; the configuration file's dial is in force until an operator has it written \
+             over (crossfade rollout set PERCENT --overwrite-unreadable)",
+            damaged.why
+        ),
         Err(error) => return Err(anyhow!(error).context("the dial cannot be read from the store")),
     }
     #[cfg(feature = "openfeature")]

@@ -7,6 +7,7 @@
 mod flagged;
 #[cfg(feature = "openfeature")]
 mod ofrep;
+mod turn;
 
 #[cfg(feature = "openfeature")]
 pub(crate) use ofrep::Flagd;
@@ -17,13 +18,15 @@ use std::{
 
 use tracing::{info, warn};
 
+use self::turn::Unsettled;
+pub(crate) use self::turn::{Over, Turn, TurnRefused};
 use crate::{
     clock::SharedClock,
     config::Config,
     identity::LoginName,
-    login::{Decided, Flags, FlagsError, Journeys, LedgerError, Replaced, Settings},
+    login::{Damaged, Decided, Flags, FlagsError, Journeys, LedgerError, Replaced, Settings, Why},
     net::Tracker,
-    rollout::{Change, ChangeRefused, Dial, DialSource, FlagState, Flagged, Judgement, Standing},
+    rollout::{Dial, DialSource, FlagState, Flagged, Judgement, Standing},
     telemetry::{Audit, Metrics, with_causes},
 };
 
@@ -47,11 +50,21 @@ pub(crate) struct Dialing {
 struct Known {
     standing: Standing,
     store_answers: bool,
+    unreadable: Option<Unreadable>,
     flag_troubles: FlagTroubles,
+    unsettled: Vec<Unsettled>,
 }
 
 /// Which feature flags are not followed now, and why.
 pub(crate) type FlagTroubles = Vec<(&'static str, &'static str)>;
+
+/// The store's record, where it is there and cannot be understood.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Unreadable {
+    /// 0 where it cannot be known.
+    pub(crate) version: u64,
+    pub(crate) why: Why,
+}
 
 /// How the dial stands here at one moment.
 #[derive(Clone, Debug)]
@@ -59,25 +72,17 @@ pub(crate) struct Stands {
     pub(crate) standing: Standing,
     /// Whether the record was read at the last look; if not, the one from before counts.
     pub(crate) store_answers: bool,
+    /// Why not, where the store answered and its record cannot be understood.
+    pub(crate) unreadable: Option<Unreadable>,
     /// The feature flags whose last good value counts, because of what they say now.
     pub(crate) flag_troubles: FlagTroubles,
 }
 
-/// A turn that was not made.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum TurnRefused {
-    #[error("the configuration file alone says where the dial stands (rollout.source: file)")]
-    FileRules,
-    #[error("feature flags alone say where the dial stands (rollout.source: flagd)")]
-    FlagsRule,
-    /// Somebody else was faster; how it stands now.
-    #[error("the dial was turned since that version")]
-    Stale(Box<Stands>),
-    #[error(transparent)]
-    Change(#[from] ChangeRefused),
-    /// Whether the change was stored is not known.
-    #[error("the change may not have been stored: {0}")]
-    Store(#[source] FlagsError),
+impl Stands {
+    /// The version that a change has to name: that of the record, whether or not it can be read; 0 without one.
+    pub(crate) fn version(&self) -> u64 {
+        self.unreadable.map_or(self.standing.version(), |record| record.version)
+    }
 }
 
 impl Dialing {
@@ -98,7 +103,13 @@ impl Dialing {
             clock,
             audit,
             metrics,
-            known: Mutex::new(Known { standing, store_answers: true, flag_troubles: Vec::new() }),
+            known: Mutex::new(Known {
+                standing,
+                store_answers: true,
+                unreadable: None,
+                flag_troubles: Vec::new(),
+                unsettled: Vec::new(),
+            }),
             #[cfg(feature = "openfeature")]
             flagd: arc_swap::ArcSwapOption::empty(),
         }
@@ -110,6 +121,7 @@ impl Dialing {
         Stands {
             standing: known.standing.clone(),
             store_answers: known.store_answers,
+            unreadable: known.unreadable,
             flag_troubles: known.flag_troubles.clone(),
         }
     }
@@ -119,56 +131,18 @@ impl Dialing {
         self.journeys.decide(name, None).await
     }
 
-    /// Turns the dial, for all replicas: `version` is the one that the change was made from (REL-09). Told to the
-    /// audit log once, here.
-    pub(crate) async fn turn(
-        &self,
-        change: Change,
-        version: u64,
-        by: &str,
-        reason: Option<String>,
-    ) -> Result<Stands, TurnRefused> {
-        let source = self.known().standing.source;
-        match source {
-            DialSource::Store => {}
-            DialSource::File => return Err(TurnRefused::FileRules),
-            DialSource::Flagd => return Err(TurnRefused::FlagsRule),
-        }
-        match self.follow().await {
-            // A record that cannot be read is mended by writing over it.
-            Ok(()) | Err(FlagsError::Unreadable(_)) => {}
-            Err(error) => return Err(TurnRefused::Store(error)),
-        }
-        let standing = self.known().standing.clone();
-        if standing.version() != version {
-            return Err(TurnRefused::Stale(Box::new(self.stands())));
-        }
-        let next = standing.after(change, by, reason, self.clock.now())?;
-        match self.flags.replace_flags(version, &next).await {
-            Ok(Replaced::Done) => {
-                let (old, new) = (standing.dial(), next.dial(&standing.file.rules));
-                self.audit.rollout_changed(by, &old, &new);
-                self.take(next, "turned here");
-                Ok(self.stands())
-            }
-            Ok(Replaced::Stale) => match self.follow().await {
-                Ok(()) => Err(TurnRefused::Stale(Box::new(self.stands()))),
-                Err(error) => Err(TurnRefused::Store(error)),
-            },
-            Err(error) => Err(TurnRefused::Store(error)),
-        }
-    }
-
     /// Looks at the record once. A failure is said once, and changes nothing.
     pub(crate) async fn follow(&self) -> Result<(), FlagsError> {
         let stored = match self.flags.flags().await {
             Ok(stored) => stored,
+            Err(FlagsError::Unreadable(damaged)) => return self.mend(damaged).await,
             Err(error) => {
-                self.saw(false, Some(&error));
+                self.saw(false, None, Some(&error));
                 return Err(error);
             }
         };
-        self.saw(true, None);
+        self.saw(true, None, None);
+        self.settle(stored.as_ref());
         let (judgement, ours) = {
             let known = self.known();
             (known.standing.judge(stored.as_ref()), known.standing.record.clone())
@@ -189,6 +163,32 @@ impl Dialing {
             (Judgement::Take | Judgement::WriteBack { .. }, _) => self.take_or_forget(stored),
         }
         Ok(())
+    }
+
+    /// Puts the record that is known here in the place of one that cannot be read, if that says nothing newer. What a
+    /// newer Crossfade wrote, or somebody set since we last looked, is left to an operator.
+    async fn mend(&self, damaged: Box<Damaged>) -> Result<(), FlagsError> {
+        let ours = {
+            let known = self.known();
+            let gives_way =
+                !matches!(damaged.why, Why::Newer { .. }) && known.standing.outlives(damaged.version);
+            known.standing.record.clone().filter(|_| gives_way)
+        };
+        if let Some(ours) = ours
+            && self.flags.overwrite_flags(&damaged, &ours).await? == Replaced::Done
+        {
+            warn!(
+                rollout.version = ours.version,
+                rollout.version.stored = damaged.version,
+                "the store's flag state {}; the last known one was written over it",
+                damaged.why
+            );
+            return Ok(());
+        }
+        let unreadable = Unreadable { version: damaged.version, why: damaged.why };
+        let error = FlagsError::Unreadable(damaged);
+        self.saw(false, Some(unreadable), Some(&error));
+        Err(error)
     }
 
     fn take_or_forget(&self, stored: Option<FlagState>) {
@@ -254,14 +254,19 @@ impl Dialing {
         dial
     }
 
-    /// Says once that the store stopped answering, and once that it answers again.
-    fn saw(&self, answers: bool, error: Option<&FlagsError>) {
-        let before = std::mem::replace(&mut self.known().store_answers, answers);
+    /// Says once that the record cannot be read, anew where the reason is another, and once that it can again.
+    fn saw(&self, answers: bool, unreadable: Option<Unreadable>, error: Option<&FlagsError>) {
+        let before = {
+            let mut known = self.known();
+            let before = (known.store_answers, known.unreadable);
+            (known.store_answers, known.unreadable) = (answers, unreadable);
+            before
+        };
         match error {
-            Some(error) if before => {
+            Some(error) if before.0 || (unreadable.is_some() && before.1 != unreadable) => {
                 warn!(error = %with_causes(error), "the flag state cannot be read; the last known one stays in force");
             }
-            None if !before => info!("the flag state can be read again"),
+            None if !before.0 => info!("the flag state can be read again"),
             _ => {}
         }
     }

@@ -6,6 +6,7 @@ mod flagged;
 pub(crate) use flagged::DialFlag;
 pub(crate) use flagged::Flagged;
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
 use super::{BasisPoints, Dial, Lane, RollbackMode, RuleSubject, Rules};
 use crate::clock::Timestamp;
@@ -16,6 +17,9 @@ const PEOPLE_MAX: usize = 1_000;
 /// What was set last, and by whom. There is none before the first change: until then the file's values count.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct FlagState {
+    /// How it is to be understood; the records of the first releases do not say it.
+    #[serde(default = "FlagState::first_format")]
+    pub(crate) format: u32,
     /// Grows by one with each change; a change names the version that it was made from (REL-09).
     pub(crate) version: u64,
     pub(crate) cutover: BasisPoints,
@@ -28,6 +32,9 @@ pub(crate) struct FlagState {
     /// The name of the token that made the change.
     pub(crate) changed_by: String,
     pub(crate) reason: Option<String>,
+    /// What a newer Crossfade keeps here beside, kept through our changes as it is.
+    #[serde(flatten)]
+    pub(crate) others: Map<String, Value>,
 }
 
 /// A person whom an operator pinned to the new lane or held in legacy; counts as a person rule of the file does.
@@ -68,9 +75,18 @@ pub(crate) enum ChangeRefused {
 }
 
 impl FlagState {
+    /// The newest format that is understood here. It grows only when a field changes its meaning, or when one comes
+    /// that an older Crossfade must not leave as it is while it changes the others; any other field is just added.
+    pub(crate) const FORMAT: u32 = 1;
+
+    const fn first_format() -> u32 {
+        1
+    }
+
     /// What a first change starts from: the file's values, as version 0.
     fn of_file(file: &Dial) -> Self {
         Self {
+            format: Self::FORMAT,
             version: 0,
             cutover: file.cutover,
             migrate: file.migrate,
@@ -80,6 +96,7 @@ impl FlagState {
             changed_at: Timestamp::default(),
             changed_by: String::new(),
             reason: None,
+            others: Map::new(),
         }
     }
 
@@ -218,10 +235,17 @@ impl Standing {
         }
     }
 
-    /// The record that a change makes of this one.
+    /// Whether a record of this version that nobody can read says nothing newer than ours, which then may take its
+    /// place: it is the one we have, or an older one.
+    pub(crate) fn outlives(&self, version: u64) -> bool {
+        self.source == DialSource::Store && self.record.as_ref().is_some_and(|ours| version <= ours.version)
+    }
+
+    /// The record that a change makes of this one, to be stored over version `over`.
     pub(crate) fn after(
         &self,
         change: Change,
+        over: u64,
         by: &str,
         reason: Option<String>,
         now: Timestamp,
@@ -229,7 +253,7 @@ impl Standing {
         let mut next = self.record.clone().unwrap_or_else(|| FlagState::of_file(&self.file));
         next.change(change)?;
         // One at the end of its numbers stays turnable: it is replaced by another of the same number.
-        next.version = next.version.saturating_add(1);
+        next.version = next.version.max(over).saturating_add(1);
         (next.changed_at, next.changed_by, next.reason) = (now, by.to_owned(), reason);
         Ok(next)
     }

@@ -344,6 +344,9 @@ async fn the_embedded_store_keeps_the_refresh_contract() {
 async fn the_embedded_store_keeps_the_flags_contract() {
     let path = file("flags");
     flags::flags(&Embedded::open(&path, "one").unwrap()).await;
+    let store = Embedded::open(&path, "two").unwrap();
+    flags::damaged_flags(&store, async |version, record| store.put_raw_flags(version, record).await).await;
+    drop(store);
     assert!(Embedded::open(&path, "two").unwrap().flags().await.unwrap().is_some(), "a restart keeps it");
     std::fs::remove_file(&path).unwrap();
 }

@@ -33,6 +33,18 @@ pub(crate) struct SignInEnd<'a> {
     pub(crate) client: IpAddr,
 }
 
+/// What is known of a turn of the dial.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Turned {
+    Made,
+    /// The store's answer was lost: it may count everywhere, or nowhere.
+    Unknown,
+    /// It was unknown, and the store has it.
+    Confirmed,
+    /// It was unknown, and the store does not have it.
+    NotMade,
+}
+
 #[expect(clippy::unused_self, reason = "one value is the one door: whoever holds it may write events")]
 impl Audit {
     pub(crate) fn new(addresses: AddressPolicy) -> Self {
@@ -158,13 +170,25 @@ impl Audit {
         info!(target: AUDIT, event = "born_new", login.subject = %subject, "person began at Scalekit");
     }
 
-    /// The dial was turned. Rules name people and are counted only; `who` is an operator,
-    /// `configuration` or `flagd`.
+    /// The dial was turned. `who` is an operator, `configuration` or `flagd`.
     pub(crate) fn rollout_changed(self, who: &str, old: &Dial, new: &Dial) {
+        self.rollout_turned(who, old, new, Turned::Made);
+    }
+
+    /// What is known of a turn of the dial, by an operator's token of this name. Rules name people and are counted
+    /// only.
+    pub(crate) fn rollout_turned(self, who: &str, old: &Dial, new: &Dial, turned: Turned) {
+        let (event, outcome, so) = match turned {
+            Turned::Made => ("rollout_changed", "made", "changed"),
+            Turned::Confirmed => ("rollout_changed", "confirmed", "changed, as is known now,"),
+            Turned::Unknown => ("rollout_unsettled", "unknown", "may have changed"),
+            Turned::NotMade => ("rollout_unsettled", "not_made", "did not change after all"),
+        };
         info!(
             target: AUDIT,
-            event = "rollout_changed",
+            event = event,
             rollout.who = who,
+            rollout.outcome = outcome,
             rollout.cutover.old = %old.cutover,
             rollout.cutover.new = %new.cutover,
             rollout.migrate.old = %old.migrate(),
@@ -176,7 +200,7 @@ impl Audit {
             rollout.rules.old = old.rules.deny.len() + old.rules.allow.len(),
             rollout.rules.new = new.rules.deny.len() + new.rules.allow.len(),
             rollout.rules.changed = old.rules != new.rules,
-            "rollout changed from {} to {}{}", old.cutover, new.cutover, if new.paused { ", paused" } else { "" },
+            "rollout {so} from {} to {}{}", old.cutover, new.cutover, if new.paused { ", paused" } else { "" },
         );
     }
 
@@ -378,6 +402,9 @@ mod tests {
             audit.ineligible(&subject, &source, "mfa");
             audit.born_new(&subject);
             audit.rollout_changed("ops\n{\"event\":\"forged\"}", &old, &new);
+            for turned in [Turned::Unknown, Turned::Confirmed, Turned::NotMade] {
+                audit.rollout_turned("ops", &old, &new, turned);
+            }
             audit.request_refused("smuggling", Some("0123"), client);
             audit.dependency_changed("scalekit", "up", "down");
             audit.session_begun(&subject, client);
@@ -401,7 +428,7 @@ mod tests {
     #[test]
     fn no_event_shows_a_person_or_a_whole_address() {
         let text = every_event(AddressPolicy::Network);
-        assert_eq!(text.lines().count(), 28);
+        assert_eq!(text.lines().count(), 31);
         assert!(!text.contains("canary") && !text.contains("203.0.113.77"), "{text}");
         assert!(!text.contains('@'), "{text}");
         assert!(text.contains("203.0.113.0/24"));
@@ -432,5 +459,12 @@ mod tests {
         assert_eq!(event["rollout.cutover.new"], "100%");
         assert_eq!(event["rollout.rollback.new"], "legacy");
         assert_eq!(event["rollout.rules.new"], 1);
+        let told = |event: &str, outcome: &str| {
+            let both = [format!("\"event\":\"{event}\""), format!("\"rollout.outcome\":\"{outcome}\"")];
+            text.lines().filter(|line| both.iter().all(|one| line.contains(one))).count()
+        };
+        // Whoever counts the changes counts none that was not made.
+        assert_eq!(["made", "confirmed"].map(|outcome| told("rollout_changed", outcome)), [1, 1]);
+        assert_eq!(["unknown", "not_made"].map(|outcome| told("rollout_unsettled", outcome)), [1, 1]);
     }
 }

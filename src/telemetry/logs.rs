@@ -100,7 +100,7 @@ fn panic_line(format: Format, clock: &SharedClock, location: Option<&Location<'_
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+pub(crate) mod tests {
     use std::sync::Mutex;
 
     use tracing::subscriber::with_default;
@@ -109,7 +109,7 @@ pub(super) mod tests {
     use crate::clock::{TestClock, Timestamp};
 
     /// What `work` logs under this filter.
-    pub(in crate::telemetry) fn logged(filter: &str, format: Format, work: impl FnOnce()) -> String {
+    pub(crate) fn logged(filter: &str, format: Format, work: impl FnOnce()) -> String {
         let written = Arc::new(Mutex::new(Vec::new()));
         let sink: Sink = {
             let written = written.clone();

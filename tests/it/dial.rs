@@ -247,6 +247,57 @@ fn a_lost_store_changes_no_percentage() {
 }
 
 #[test]
+fn a_record_that_cannot_be_read_changes_no_percentage_and_is_written_over_by_a_command() {
+    let mut trio = Trio::start(&Cast { people: vec![Person::new("ann")], ..Cast::default() }, &[]);
+    turned(&trio.replicas[0], &["set", "25%"]);
+    trio.all_within(now(), |replica| status(replica)["version"] == 1);
+
+    // Spoilt in place: whoever knows it puts it right.
+    trio.redis.put_dial("1", "{");
+    wait::until("the record is put right", || {
+        let mended = |replica: &Crossfade| replica.process.said().contains("was written over it");
+        trio.replicas.iter().any(mended).then_some(())
+    });
+    trio.all_within(now(), |replica| status(replica)["store_answers"] == true);
+
+    // A newer release turned it: the last known one counts, and the start value where nobody knows one.
+    trio.redis
+        .put_dial("5", r#"{"format":2,"version":5,"cutover":{"by":"hour"},"people":["ann@example.com"]}"#);
+    trio.all_within(now(), |replica| status(replica)["unreadable"]["version"] == 5);
+    trio.replicas[2].start_again();
+    for (replica, cutover) in trio.replicas.iter().zip(["25%", "25%", "0%"]) {
+        let state = status(replica);
+        assert_eq!((&state["in_force"]["cutover"], &state["version"]), (&json!(cutover), &json!(5)));
+        assert_eq!(state["unreadable"]["is_newer"], true);
+    }
+    let fresh = &trio.replicas[2];
+    let shown = turned(fresh, &["status"]);
+    assert!(shown.contains("version 5 was written by a newer Crossfade"), "{shown}");
+    let (exit, out, said) = rollout(fresh, &["set", "50%"]);
+    assert_eq!((exit, out.as_str()), (Some(1), ""), "{said}");
+    for part in
+        ["unreadable_record", "start value of the configuration file: cutover 0%", "--overwrite-unreadable"]
+    {
+        assert!(said.contains(part), "{said}");
+    }
+    let refused = api(fresh, Method::POST, "rollout/pause", &json!({ "version": 5 }));
+    assert_eq!((refused.status, &refused.json()["error"]["code"]), (409, &json!("unreadable_record")));
+    assert_eq!(refused.json()["current"]["version"], 5);
+    let (exit, _, said) = rollout(fresh, &["set", "50%", "--overwrite-unreadable", "--if-version", "4"]);
+    assert_eq!(exit, Some(1));
+    assert!(said.contains("stale_version") && said.contains("is version 5"), "{said}");
+
+    turned(fresh, &["set", "50%", "--overwrite-unreadable", "--reason", "back to the old release"]);
+    trio.all_within(now(), |replica| {
+        let state = status(replica);
+        state["in_force"]["cutover"] == "50%" && state["version"] == 6 && state["unreadable"].is_null()
+    });
+    for replica in &trio.replicas {
+        replica.assert_never_said(&["ann@example.com"]);
+    }
+}
+
+#[test]
 fn the_commands_turn_the_dial_say_who_was_faster_and_why_somebody_takes_a_lane() {
     let scene = Scene::set(&Cast { people: vec![Person::new("ann")], ..Cast::default() });
     let one = Scene::start_as(&with_api(scene.configuration()), &[&AT_ZERO[..], &TOKENS].concat());

@@ -14,15 +14,23 @@ use super::{
     problem::Problem,
 };
 use crate::{
-    jobs::{Stands, TurnRefused},
+    jobs::{Over, Stands, Turn, TurnRefused},
+    login::Why,
     rollout::{Change, RollbackMode},
+    telemetry::with_causes,
 };
 
 pub(super) fn operations() -> Vec<Operation> {
     let stale = |operation: Operation| {
         operation.may_answer(
             StatusCode::CONFLICT,
-            "Turned since that version (it comes with how it stands), or the file or feature flags rule",
+            "Turned since that version (`stale_version`), or the store's record cannot be read (`unreadable_record`: \
+             send `overwrite_unreadable` to lose it); both come with how it stands. Or the file or feature flags rule",
+        )
+        .may_answer(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "Starting, or the store cannot be asked (`unavailable`: nothing was changed), or its answer was lost \
+             (`outcome_unknown`: look before you turn again)",
         )
     };
     let nameless = |operation: Operation| {
@@ -38,14 +46,14 @@ pub(super) fn operations() -> Vec<Operation> {
             "/rollout/pause",
             "pause_rollout",
             "Let nobody cross or be created for now; whoever crossed stays",
-            |call: Call<Turn>| turn(call, Change::Pause),
+            |call: Call<Asked>| turn(call, Change::Pause),
         )),
         stale(change(
             Method::POST,
             "/rollout/resume",
             "resume_rollout",
             "End a pause",
-            |call: Call<Turn>| turn(call, Change::Resume),
+            |call: Call<Asked>| turn(call, Change::Resume),
         )),
         stale(change(
             Method::POST,
@@ -62,13 +70,18 @@ pub(super) fn operations() -> Vec<Operation> {
 /// A turn that needs no more than the version it was made from.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct Turn {
+#[schemars(rename = "Turn")]
+struct Asked {
     /// The version that was looked at before; 0 before the first change.
     #[schemars(range(max = 9_007_199_254_740_991_u64))]
     version: u64,
     /// Why, for whoever looks next.
     #[schemars(length(max = 200))]
     reason: Option<String>,
+    /// Also over a record that cannot be read. The change is made from what is in force; what only that record had,
+    /// such as pins and holds, is lost.
+    #[serde(default)]
+    overwrite_unreadable: bool,
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -87,6 +100,9 @@ struct Set {
     /// Why, for whoever looks next.
     #[schemars(length(max = 200))]
     reason: Option<String>,
+    /// Also over a record that cannot be read; see `Turn`.
+    #[serde(default)]
+    overwrite_unreadable: bool,
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -101,36 +117,37 @@ struct RollBack {
     /// Why, for whoever looks next.
     #[schemars(length(max = 200))]
     reason: Option<String>,
+    /// Also over a record that cannot be read; see `Turn`.
+    #[serde(default)]
+    overwrite_unreadable: bool,
 }
 
 async fn set(call: Call<Set>) -> Result<Rollout, Problem> {
-    let Set { version, cutover, migrate, rollback, reason } = call.input;
+    let Set { version, cutover, migrate, rollback, reason, overwrite_unreadable } = call.input;
     let change = Change::Set {
         cutover: cutover.0,
         migrate: migrate.map(|migrate| migrate.0),
         rollback: rollback.map_or(RollbackMode::Keep, RollbackMode::from),
     };
-    turn(
-        Call { input: Turn { version, reason }, api: call.api, control: call.control, caller: call.caller },
-        change,
-    )
-    .await
+    let input = Asked { version, reason, overwrite_unreadable };
+    turn(Call { input, api: call.api, control: call.control, caller: call.caller }, change).await
 }
 
 async fn roll_back(call: Call<RollBack>) -> Result<Rollout, Problem> {
-    let RollBack { version, mode, reason } = call.input;
-    let input = Turn { version, reason };
+    let RollBack { version, mode, reason, overwrite_unreadable } = call.input;
+    let input = Asked { version, reason, overwrite_unreadable };
     let call = Call { input, api: call.api, control: call.control, caller: call.caller };
     turn(call, Change::Rollback(mode.into())).await
 }
 
-async fn turn(call: Call<Turn>, change: Change) -> Result<Rollout, Problem> {
-    let Turn { version, reason } = call.input;
+async fn turn(call: Call<Asked>, change: Change) -> Result<Rollout, Problem> {
+    let Asked { version, reason, overwrite_unreadable } = call.input;
     if reason.as_ref().is_some_and(|reason| reason.chars().count() > 200) {
         return Err(Problem::invalid("reason: is longer than 200 characters"));
     }
     let dialing = &call.control.dialing;
-    match dialing.turn(change, version, &call.caller.name, reason).await {
+    let over = if overwrite_unreadable { Over::Unreadable } else { Over::Readable };
+    match dialing.turn(change, Turn { version, over, by: &call.caller.name, reason }).await {
         Ok(_) => Ok(Rollout::seen(&call.control).await),
         Err(refused) => Err(told(refused, version)),
     }
@@ -149,14 +166,54 @@ pub(super) fn told(refused: TurnRefused, named: u64) -> Problem {
         }
         TurnRefused::Change(refused) => Problem::conflict("too_many_people", refused.to_string())
             .fix("let some of them go, or write rules by domain or organization into the file"),
-        TurnRefused::Store(error) => {
-            tracing::warn!(error = %crate::telemetry::with_causes(&error), "the dial was not turned");
+        TurnRefused::Unreadable(stands) => {
+            let fix = "upgrade this replica, or turn the dial at one that runs the newer release";
+            let lose = format!(
+                "send \"overwrite_unreadable\": true and version {} (crossfade rollout … --overwrite-unreadable): \
+                 the change is made from what is in force, and pins and holds that only the record has are lost",
+                stands.version()
+            );
+            let is_newer = stands.unreadable.is_some_and(|record| matches!(record.why, Why::Newer { .. }));
+            let fix = if is_newer { format!("{fix}; to lose its record, {lose}") } else { lose };
+            Problem::conflict("unreadable_record", unreadable(&stands))
+                .fix(fix)
+                .with_current(&Rollout::of(&stands))
+        }
+        TurnRefused::NotAsked(error) => {
+            tracing::warn!(error = %with_causes(&error), "the dial was not turned");
             Problem::unavailable("the store")
+        }
+        TurnRefused::Unknown(error) => {
+            tracing::warn!(error = %with_causes(&error), "it is not known whether the dial was turned");
+            let message = "the store's answer was lost: the change may have been made, or not";
+            Problem::new(StatusCode::SERVICE_UNAVAILABLE, "outcome_unknown", message)
+                .fix("look at how the dial stands once the store answers (crossfade rollout status), then decide")
+                .retry_after(std::time::Duration::from_secs(1))
         }
     }
 }
 
+/// Why nobody can read the record, and what is in force meanwhile.
+fn unreadable(stands: &Stands) -> String {
+    let standing = &stands.standing;
+    let why = stands.unreadable.map_or_else(String::new, |record| {
+        let version = if record.version == 0 { "not known".into() } else { record.version.to_string() };
+        format!("the store's record of the dial (version {version}) {}; ", record.why)
+    });
+    let in_force = match &standing.record {
+        Some(record) => format!("the last one that could be read, version {}", record.version),
+        None => "the start value of the configuration file".into(),
+    };
+    format!("{why}in force here is {in_force}: cutover {}", standing.dial().cutover)
+}
+
 fn stale(stands: &Stands, named: u64) -> String {
+    if let Some(record) = stands.unreadable {
+        return format!(
+            "version {named} was named, and the record that cannot be read is version {}",
+            record.version
+        );
+    }
     let Some(record) = &stands.standing.record else {
         return format!("version {named} was named, and nobody has turned the dial yet (version 0)");
     };

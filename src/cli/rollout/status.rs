@@ -59,7 +59,13 @@ pub(super) fn show(state: &Value) -> String {
         };
         rows.push(("", other.into()));
     }
-    if state["store_answers"] == false {
+    let unreadable = &state["unreadable"];
+    if unreadable.is_object() {
+        let why =
+            format!("version {} {}; it does not count", unreadable["version"], text(&unreadable["why"]));
+        rows.push(("record", why));
+        rows.push(("", "a turn with --overwrite-unreadable takes its place".into()));
+    } else if state["store_answers"] == false {
         rows.push(("store", "does not answer; the last known value counts".into()));
     }
     for trouble in state["flags_not_followed"].as_array().into_iter().flatten() {
@@ -72,12 +78,16 @@ pub(super) fn show(state: &Value) -> String {
 
 fn in_force_from(state: &Value) -> String {
     match (state["in_force"]["from"].as_str(), state["source"].as_str()) {
+        (Some("store"), _) if state["unreadable"].is_object() => {
+            "the last record of the store that could be read".into()
+        }
         (Some("store"), _) => format!("the store's record, version {}", state["version"]),
         (Some("flagd"), _) => "feature flags of flagd (rollout.source: flagd)".into(),
         (_, Some("flagd")) => {
             "the configuration file, until flagd says something (rollout.source: flagd)".into()
         }
         (_, Some("file")) => "the configuration file (rollout.source: file)".into(),
+        _ if state["unreadable"].is_object() => "the configuration file, for want of a record".into(),
         _ => "the configuration file; nobody has turned the dial yet (version 0)".into(),
     }
 }
@@ -133,5 +143,15 @@ pinned           30 crossed or began at Scalekit
 real share       36.5% of the people known take the new lane
 not pinned       25.29% of those not pinned take the new lane";
         assert_eq!(show(&state), expected);
+        let mut unreadable = state;
+        unreadable["unreadable"] = json!({"version": 9, "why": "cannot be read: only its version is there"});
+        let shown = show(&unreadable);
+        assert!(
+            shown.contains("in force         the last record of the store that could be read\n"),
+            "{shown}"
+        );
+        let record =
+            "record           version 9 cannot be read: only its version is there; it does not count\n";
+        assert!(shown.contains(record) && !shown.contains("does not answer"), "{shown}");
     }
 }

@@ -27,6 +27,9 @@ struct Common {
     /// Turn only if the dial is still at this version (see `crossfade rollout status`)
     #[arg(long, value_name = "VERSION")]
     if_version: Option<u64>,
+    /// Also over a record that nobody can read, from what is in force; pins and holds that only it has are lost
+    #[arg(long)]
+    overwrite_unreadable: bool,
 }
 
 /// Turn the dial to a percentage
@@ -140,7 +143,7 @@ fn turn(
             let version = common.if_version.or(stood["version"].as_u64());
             before = Some(stood);
             let tries = if common.if_version.is_some() { 1 } else { tries };
-            send(client, method, place, &with(body, version, common.reason.as_deref()), tries)
+            send(client, method, place, &with(body, version, common), tries)
         },
         status::show,
     );
@@ -152,11 +155,14 @@ fn turn(
     ended
 }
 
-fn with(body: &Value, version: Option<u64>, reason: Option<&str>) -> Value {
+fn with(body: &Value, version: Option<u64>, common: &Common) -> Value {
     let mut body = body.clone();
     body["version"] = version.into();
-    if let Some(reason) = reason {
-        body["reason"] = reason.into();
+    if let Some(reason) = &common.reason {
+        body["reason"] = reason.as_str().into();
+    }
+    if common.overwrite_unreadable {
+        body["overwrite_unreadable"] = true.into();
     }
     body
 }

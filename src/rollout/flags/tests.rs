@@ -19,7 +19,7 @@ fn standing(cutover: u16) -> Standing {
 
 impl Standing {
     fn turned(mut self, change: Change) -> Self {
-        self.record = Some(self.after(change, "ops", None, NOW).unwrap());
+        self.record = Some(self.after(change, self.version(), "ops", None, NOW).unwrap());
         self
     }
 }
@@ -85,7 +85,7 @@ fn each_change_changes_what_it_names_and_nothing_else() {
         (Change::Unname { person: "bob".into() }, FlagState { people: vec![], ..before.clone() }),
     ];
     for (change, expected) in table {
-        let after = start.after(change.clone(), "ops", Some("because".into()), NOW).unwrap();
+        let after = start.after(change.clone(), 1, "ops", Some("because".into()), NOW).unwrap();
         let reason = Some("because".to_owned());
         assert_eq!(after, FlagState { version: 2, reason, ..expected }, "{change:?}");
     }
@@ -99,9 +99,9 @@ fn a_record_names_so_many_people_and_no_more() {
     let mut full = standing(0);
     let people = (0..PEOPLE_MAX).map(|n| NamedPerson { person: format!("p{n}"), lane: Lane::New });
     full.record = Some(FlagState { people: people.collect(), ..FlagState::of_file(&full.file) });
-    assert_eq!(full.after(name("q", Lane::New), "ops", None, NOW), Err(ChangeRefused::TooManyPeople));
+    assert_eq!(full.after(name("q", Lane::New), 0, "ops", None, NOW), Err(ChangeRefused::TooManyPeople));
     // Whoever is in it may still change sides.
-    assert!(full.after(name("p7", Lane::Legacy), "ops", None, NOW).is_ok());
+    assert!(full.after(name("p7", Lane::Legacy), 0, "ops", None, NOW).is_ok());
 }
 
 #[test]
@@ -175,6 +175,30 @@ fn a_stored_percentage_is_within_its_bounds_or_cannot_be_read() {
     assert!(serde_json::from_str::<FlagState>(&text.replace("10000", "10001")).is_err());
 }
 
+#[test]
+fn a_change_keeps_what_a_newer_release_added_and_outnumbers_what_it_replaces() {
+    let mut start = standing(500).turned(set(2500));
+    let record = start.record.as_mut().unwrap();
+    let mut text = serde_json::to_value(&*record).unwrap();
+    text["ramp"] = serde_json::json!({ "steps": [1, 5] });
+    *record = serde_json::from_value(text.clone()).unwrap();
+    let next = start.after(Change::Pause, 7, "ops", None, NOW).unwrap();
+    assert_eq!(next.version, 8);
+    let kept = serde_json::to_value(&next).unwrap();
+    assert_eq!((&kept["ramp"], &kept["cutover"]), (&text["ramp"], &text["cutover"]));
+    // The first releases wrote no format.
+    text.as_object_mut().unwrap().remove("format");
+    assert_eq!(serde_json::from_value::<FlagState>(text).unwrap().format, 1);
+}
+
+#[test]
+fn only_a_record_that_is_not_newer_than_ours_gives_way_unread() {
+    let ours = standing(500).turned(set(2500)).turned(Change::Pause);
+    assert_eq!([0, 1, 2, 3].map(|version| ours.outlives(version)), [true, true, true, false]);
+    assert!(!standing(500).outlives(0), "there is nothing to put in its place");
+    assert!(!Standing { source: DialSource::File, ..ours }.outlives(1));
+}
+
 fn any_known() -> impl Strategy<Value = Known> {
     prop_oneof![
         Just(Known::Nothing),
@@ -234,7 +258,7 @@ proptest! {
 fn a_record_at_the_end_of_its_numbers_can_still_be_turned() {
     let mut last = standing(500).turned(set(2500));
     last.record.as_mut().unwrap().version = u64::MAX;
-    let next = last.after(Change::Pause, "ops", None, NOW).unwrap();
+    let next = last.after(Change::Pause, u64::MAX, "ops", None, NOW).unwrap();
     assert!(next.paused);
     assert_eq!(last.judge(Some(&next)), Judgement::Take, "by every replica");
 }

@@ -17,7 +17,7 @@ use crate::{
     clock::{Deadline, SystemClock, TestClock, Timestamp},
     config::{AccountLimit, CallRate, Guessing, RedisAddress, RedisShape, RedisStore},
     login::{
-        Alias, ClaimAnswer, Flags as _, FlagsError, Ledger as _, LedgerError, Limit, Replaced, Row, Tried,
+        Alias, ClaimAnswer, Flags as _, FlagsError, Ledger as _, LedgerError, Limit, Row, Tried,
         TryCounter as _,
     },
     net::{Dependencies, Rates as _, Tracker, Urgency},
@@ -80,10 +80,14 @@ impl Server {
     }
 
     /// What Redis says to a command.
-    async fn ask<T: redis::FromRedisValue>(&self, words: &[&str]) -> T {
+    async fn ask<T: redis::FromRedisValue>(&self, words: &[impl AsRef<[u8]>]) -> T {
         let client = redis::Client::open(format!("redis://127.0.0.1:{}", self.port)).unwrap();
         let mut connection = client.get_multiplexed_async_connection().await.unwrap();
-        redis::cmd(words[0]).arg(&words[1..]).query_async(&mut connection).await.unwrap()
+        let mut command = redis::Cmd::new();
+        for word in words {
+            command.arg(word.as_ref());
+        }
+        command.query_async(&mut connection).await.unwrap()
     }
 }
 
@@ -199,13 +203,22 @@ async fn redis_keeps_the_flags_contract() {
     let server = Server::start();
     let store = server.store("one").await;
     flags::flags(&store).await;
-
-    // What cannot be read is no record, and is mended by the next change over its version.
-    let kept = store.flags().await.unwrap().unwrap();
-    let _: i64 = server.ask(&["HSET", "test:flags", "state", "{"]).await;
-    assert!(matches!(store.flags().await, Err(FlagsError::Unreadable(_))));
-    assert_eq!(store.replace_flags(kept.version, &kept).await.unwrap(), Replaced::Done);
-    assert_eq!(store.flags().await.unwrap(), Some(kept));
+    flags::damaged_flags(&store, async |version, record| {
+        let _: i64 = server.ask(&["DEL", "test:flags"]).await;
+        let version = version.map(|version| version.to_string().into_bytes());
+        for (name, value) in [("version", version.as_deref()), ("state", record)] {
+            if let Some(value) = value {
+                let _: i64 = server.ask(&[b"HSET".as_slice(), b"test:flags", name.as_bytes(), value]).await;
+            }
+        }
+    })
+    .await;
+    // Not even the version can be read.
+    for (version, record, expected) in [("seven", "{", 0), ("07", "{}", 0), ("7.", r#"{"version":7}"#, 7)] {
+        let _: i64 = server.ask(&["HSET", "test:flags", "version", version, "state", record]).await;
+        let Err(FlagsError::Unreadable(damaged)) = store.flags().await else { panic!("read {version}") };
+        assert_eq!(damaged.version, expected, "{version}");
+    }
 }
 
 /// Unlike with a file: another process may live, whatever its name.

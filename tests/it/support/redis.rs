@@ -73,6 +73,13 @@ impl Redis {
         redis::cmd("HINCRBY").arg(&key).arg("version").arg(1).exec(&mut connection).unwrap();
     }
 
+    /// Puts a version and a record of the dial in place as they are, whatever they are.
+    pub(crate) fn put_dial(&self, version: &str, record: &str) {
+        let mut put = redis::cmd("HSET");
+        put.arg("crossfade:flags").arg("version").arg(version).arg("state").arg(record);
+        put.exec(&mut self.connect()).unwrap();
+    }
+
     /// A connection of the test's own.
     fn connect(&self) -> redis::Connection {
         // Another test may have been first.

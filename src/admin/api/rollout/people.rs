@@ -4,7 +4,7 @@ use axum::http::Method;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::{Turn, turn, words::Rollout};
+use super::{Asked, turn, words::Rollout};
 use crate::{
     admin::api::{
         operation::{Call, Operation, change},
@@ -38,6 +38,9 @@ struct Named {
     /// Why, for whoever looks next.
     #[schemars(length(max = 200))]
     reason: Option<String>,
+    /// Also over a record that cannot be read; see `Turn`.
+    #[serde(default)]
+    overwrite_unreadable: bool,
 }
 
 /// What is to hold for a person; read as a person rule of the file, a `hold` before every `pin`.
@@ -54,7 +57,7 @@ enum Rule {
 }
 
 async fn name(call: Call<Named>) -> Result<Rollout, Problem> {
-    let Named { version, name, rule, reason } = call.input;
+    let Named { version, name, rule, reason, overwrite_unreadable } = call.input;
     let name = LoginName::parse(&name)
         .ok_or_else(|| Problem::not_found("that is no name anybody could sign in by"))?;
     let person = name.canonical().to_owned();
@@ -63,6 +66,6 @@ async fn name(call: Call<Named>) -> Result<Rollout, Problem> {
         Rule::Hold => Change::Name(NamedPerson { person, lane: Lane::Legacy }),
         Rule::None => Change::Unname { person },
     };
-    let input = Turn { version, reason };
+    let input = Asked { version, reason, overwrite_unreadable };
     turn(Call { input, api: call.api, control: call.control, caller: call.caller }, change).await
 }

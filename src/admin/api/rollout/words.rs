@@ -8,7 +8,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 use crate::{
     admin::api::Control,
     jobs::Stands,
-    login::{Counts, Ledger as _},
+    login::{Counts, Ledger as _, Why},
     rollout::{BasisPoints, Dial, DialSource, FlagState, Lane, RollbackMode},
 };
 
@@ -112,6 +112,8 @@ pub(super) struct Rollout {
     differs: bool,
     /// Whether the store's record was read at the last look; if not, the one from before counts.
     store_answers: bool,
+    /// The store's record, where it is there and cannot be read; a change over it has to say `overwrite_unreadable`.
+    unreadable: Option<UnreadableRecord>,
     /// With `source: flagd`, the feature flags that are not followed now: their last good value counts, or the file's.
     flags_not_followed: Vec<FlagTrouble>,
     file: OfFile,
@@ -119,6 +121,18 @@ pub(super) struct Rollout {
     record: Option<Record>,
     /// How far people are; null while the ledger cannot be asked.
     people: Option<People>,
+}
+
+/// A record that nobody can read here, and that counts for nothing meanwhile.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct UnreadableRecord {
+    /// 0 where not even that can be known.
+    version: u64,
+    /// Goes on from "the record".
+    why: String,
+    /// A newer Crossfade wrote it: there is nothing wrong with it, and a replica of that release reads it.
+    is_newer: bool,
 }
 
 /// A feature flag that is not followed, and why.
@@ -202,11 +216,16 @@ impl Rollout {
         let standing = &stands.standing;
         let (dial, file) = (standing.dial(), &standing.file);
         Self {
-            version: standing.version(),
+            version: stands.version(),
             in_force: InForce::of(&dial, standing.in_force()),
             source: standing.source.into(),
             differs: standing.disagrees(),
             store_answers: stands.store_answers,
+            unreadable: stands.unreadable.map(|record| UnreadableRecord {
+                version: record.version,
+                why: record.why.to_string(),
+                is_newer: matches!(record.why, Why::Newer { .. }),
+            }),
             flags_not_followed: stands
                 .flag_troubles
                 .iter()
