@@ -21,7 +21,7 @@ use crate::{
     clock::SharedClock,
     config::Config,
     identity::LoginName,
-    login::{Decided, Flags, FlagsError, Journeys, LedgerError, Replaced, Settings},
+    login::{Asker, Decided, Flags, FlagsError, Journeys, LedgerError, Replaced, Settings},
     net::Tracker,
     rollout::{Change, ChangeRefused, Dial, DialSource, FlagState, Flagged, Judgement, Standing},
     telemetry::{Audit, Metrics, with_causes},
@@ -116,7 +116,7 @@ impl Dialing {
 
     /// How a sign-in by this name would be decided now, by the very function that decides sign-ins.
     pub(crate) async fn explain(&self, name: LoginName) -> Result<Decided, LedgerError> {
-        self.journeys.decide(name, None).await
+        self.journeys.decide(name, None, Asker::Operator).await
     }
 
     /// Turns the dial, for all replicas: `version` is the one that the change was made from (REL-09). Told to the

@@ -82,8 +82,9 @@ impl SignIn<'_> {
         let forced = self.gate.forced(&self.head.headers, self.rules, &credential.name);
         let (gate, rules, name) = (Arc::clone(self.gate), Arc::clone(self.rules), credential.name.clone());
         let (headers, route, client) = (self.head.headers.clone(), self.route.clone(), self.client.address);
+        let asker = self.gate.asker(&headers, client);
         let decided = self.gate.shared_about(&credential.name, async move {
-            let decided = gate.journeys.decide(name.clone(), forced).await;
+            let decided = gate.journeys.decide(name.clone(), forced, asker).await;
             let row = decided.as_ref().ok().and_then(|decided| decided.row.as_ref());
             let aims = Aims { names: &[name], row, reading: Reading::Plain };
             let granted = gate.may_try(&headers, aims, &route, client, &rules).await;
