@@ -10,6 +10,7 @@ mod epoch;
 mod flags;
 mod guessing;
 mod journey;
+mod look_ups;
 mod machine;
 mod outcome;
 mod people;
@@ -26,6 +27,7 @@ pub(crate) use guessing::{
     Tried, TryCounter,
 };
 pub(crate) use journey::{Callback, Decided, Journeys, NotDone, Swept, Upstream, Whom};
+pub(crate) use look_ups::Asker;
 pub(crate) use machine::{Command, Event};
 pub(crate) use outcome::{Closed, HandOver, Identified, Outcome, Refused, Rejected, WhyForward};
 pub(crate) use people::{CountedAs, Counts, People, PeopleFilter, Stage};

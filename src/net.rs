@@ -4,6 +4,7 @@
 //! HTTP in an [`ApiClient`] (time limit, answer limit, no redirects), and every task through [`Tracker`], so that a drain waits for it. Start reading at
 //! [`ApiClient`] and [`Tracker`].
 
+mod about;
 mod breaker;
 mod certificate;
 mod client;
@@ -18,9 +19,10 @@ mod tracker;
 mod trust;
 mod waits;
 
+pub(crate) use about::about;
 pub(crate) use breaker::{Breaker, Probes, Stand, Told};
 pub(crate) use client::{Answer, ApiClient, ApiSettings, CallError, ClientError};
-pub(crate) use dependencies::{Barred, Dependencies, Turnstile};
+pub(crate) use dependencies::{Barred, Dependencies, End, Terms, Turnstile};
 pub(crate) use depth::is_nested_too_deeply;
 pub(crate) use files::allow_open_files;
 pub(crate) use listen::{listen, prepare};

@@ -46,8 +46,12 @@ pub(crate) struct Rate {
 }
 
 impl Rate {
+    /// A share of less than one try is one in a longer span.
     fn share(self, replicas: u32) -> Self {
-        Self { tries: (self.tries / replicas.max(1)).max(1), ..self }
+        match self.tries / replicas.max(1) {
+            0 => Self { tries: 1, per: self.per * replicas / self.tries.max(1) },
+            tries => Self { tries, ..self },
+        }
     }
 }
 
@@ -70,11 +74,15 @@ pub(crate) struct Lockout {
 }
 
 impl Lockout {
-    /// What one of so many processes may pass on by itself: one less than locks, shared.
+    /// How many failures may reach the source: one less than locks.
+    pub(crate) const fn passed_on(self) -> u32 {
+        self.failures.saturating_sub(1)
+    }
+
+    /// The same where only so many may reach it.
     #[must_use]
-    pub(crate) fn share(self, replicas: u32) -> Self {
-        let passed_on = (self.failures.saturating_sub(1) / replicas.max(1)).max(1);
-        Self { failures: passed_on + 1, ..self }
+    pub(crate) const fn passing_on(self, failures: u32) -> Self {
+        Self { failures: failures.saturating_add(1), ..self }
     }
 
     /// The bounds of two sources that one name may lead to.

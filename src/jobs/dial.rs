@@ -24,7 +24,9 @@ use crate::{
     clock::SharedClock,
     config::Config,
     identity::LoginName,
-    login::{Damaged, Decided, Flags, FlagsError, Journeys, LedgerError, Replaced, Settings, Why},
+    login::{
+        Asker, Damaged, Decided, Flags, FlagsError, Journeys, LedgerError, Replaced, Settings, Why,
+    },
     net::Tracker,
     rollout::{Dial, DialSource, FlagState, Flagged, Judgement, Standing},
     telemetry::{Audit, Metrics, with_causes},
@@ -128,7 +130,7 @@ impl Dialing {
 
     /// How a sign-in by this name would be decided now, by the very function that decides sign-ins.
     pub(crate) async fn explain(&self, name: LoginName) -> Result<Decided, LedgerError> {
-        self.journeys.decide(name, None).await
+        self.journeys.decide(name, None, Asker::Operator).await
     }
 
     /// Looks at the record once. A failure is said once, and changes nothing.

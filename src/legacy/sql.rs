@@ -30,11 +30,11 @@ use crate::{
     clock::Deadline,
     config::{Source, SqlDialect, SqlSource},
     identity::{CanonicalEmail, LegacyId, LegacyRecord, LoginName, SourceName},
-    login::{Attempt, ErrorClass, Holders, LegacyError, LegacyStore, Presence, Verdict},
-    net::{Barred, Dependencies, Turnstile},
+    login::{Attempt, ErrorClass, Holders, LegacyError, LegacyStore, Presence, Reached, Verdict},
+    net::{Barred, Dependencies, End, Terms, Turnstile},
 };
 
-/// How long a sign-in waits for a connection. The driver retries a refused connection for as long as this.
+/// How long a connection may take to be made. The driver retries a refused connection for as long as this.
 const CONNECTION_WAIT: Duration = Duration::from_secs(2);
 /// Two rows are ambiguous already; no answer is read further.
 const ROWS_FOR_ONE: usize = 2;
@@ -128,6 +128,13 @@ impl Sql {
             SqlDialect::Sqlite => sqlite::prepare(url, limits).map(Database::Sqlite),
         }
         .map_err(|_| "url: is not a connection address of this dialect".to_owned())?;
+        let terms = Terms {
+            name: dependency(source),
+            rate: source.rate,
+            timeout: source.timeout,
+            // Whoever waits for a connection of ours waits before the breaker, and not in the pool behind it.
+            at_a_time: usize::try_from(settings.connections).unwrap_or(usize::MAX),
+        };
         let shared = |query: &Option<String>| query.as_deref().map(Arc::from);
         Ok(Self {
             domains: source.domains.clone(),
@@ -138,7 +145,7 @@ impl Sql {
             id_query: shared(&settings.id_query),
             twins_query: shared(&settings.twins_query),
             passwords,
-            turnstile: Turnstile::new(&dependency(source), source.rate, dependencies),
+            turnstile: Turnstile::new(terms, dependencies),
         })
     }
 
@@ -153,17 +160,23 @@ impl Sql {
         let deadline = deadline.at_most(self.timeout);
         let entry = self.turnstile.enter(deadline).await.map_err(|barred| {
             let retry_after = if let Barred::HeldBack(wait) = barred { Some(wait) } else { None };
-            failure(self.source(), ErrorClass::Transient { retry_after }, barred.problem())
+            let class = ErrorClass::Transient { retry_after };
+            LegacyError { reached: Reached::No, ..failure(self.source(), class, barred.problem()) }
         })?;
         let asked = tokio::time::timeout(deadline.remaining(), self.ask(query, bind, most, wanted)).await;
-        let answer = match asked {
-            Ok(Ok(rows)) => Ok(rows),
-            Ok(Err(fault)) => Err(fault.into_error(self.source())),
-            Err(_) => Err(failure(self.source(), TRANSIENT, "the database did not answer in time")),
+        let (answer, end) = match asked {
+            Ok(Ok(rows)) => (Ok(rows), End::Answered),
+            Ok(Err(fault)) => {
+                let error = fault.into_error(self.source());
+                let is_down = matches!(error.class, ErrorClass::Transient { .. });
+                // A statement that it refuses is an answer.
+                (Err(error), if is_down { End::Failed } else { End::Answered })
+            }
+            Err(_) => {
+                (Err(failure(self.source(), TRANSIENT, "the database did not answer in time")), End::Late)
+            }
         };
-        // A statement that it refuses is an answer.
-        let is_down = |error: &LegacyError| matches!(error.class, ErrorClass::Transient { .. });
-        entry.settle(!answer.as_ref().is_err_and(is_down));
+        entry.settle(end);
         answer
     }
 

@@ -11,14 +11,11 @@ use std::{
 
 use async_trait::async_trait;
 
-use super::LedgerError;
+use super::{Asker, LedgerError, look_ups::LookUps};
 use crate::clock::{SharedClock, Timestamp};
 
 /// How often a look is begun anew when others change the epoch meanwhile.
 const TRIES: usize = 5;
-
-/// How many people a process looks up at Scalekit on account of a doubt: sign-ins of strangers cost it no more.
-const LOOK_UPS_A_SECOND: u32 = 10;
 
 /// Why a store is not believed to have everybody.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -165,8 +162,7 @@ struct Now {
     /// The doubt, or that there is none, in the word that was last told to the witness.
     told: Option<&'static str>,
     names: u64,
-    /// Since when, and how many look-ups of people were made since then.
-    look_ups: (Duration, u32),
+    look_ups: LookUps,
 }
 
 /// How the store stands, for operators.
@@ -185,7 +181,7 @@ impl Trust {
         clock: SharedClock,
         seen: Option<Epoch>,
     ) -> Self {
-        let look_ups = (clock.monotonic(), 0);
+        let look_ups = LookUps::new(clock.monotonic());
         let now =
             Now { seen, doubt: Some(Doubt::NotAskedYet), was_blind: false, told: None, names: 0, look_ups };
         Self { store, settings, own_name, clock, now: Mutex::new(now) }
@@ -217,15 +213,10 @@ impl Trust {
         self.now().told.replace(word) != Some(word)
     }
 
-    /// Whether Scalekit may be asked for one more person on account of a doubt.
-    pub(super) fn may_look_up(&self) -> bool {
+    /// Whether Scalekit may be asked for one more person on account of a doubt, and for this asker.
+    pub(super) fn may_look_up(&self, asker: Asker) -> bool {
         let moment = self.clock.monotonic();
-        let mut now = self.now();
-        if moment.saturating_sub(now.look_ups.0) >= Duration::from_secs(1) {
-            now.look_ups = (moment, 0);
-        }
-        now.look_ups.1 += 1;
-        now.look_ups.1 <= LOOK_UPS_A_SECOND
+        self.now().look_ups.take(asker, moment)
     }
 
     /// How the store stood at the last look.

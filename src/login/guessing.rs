@@ -39,6 +39,13 @@ impl std::fmt::Debug for CountKey {
     }
 }
 
+/// A number that is no other's.
+impl From<CountKey> for u128 {
+    fn from(key: CountKey) -> Self {
+        key.0
+    }
+}
+
 impl From<CountKey> for String {
     fn from(key: CountKey) -> Self {
         format!("{key:?}")

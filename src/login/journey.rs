@@ -25,7 +25,7 @@ pub(crate) use operate::{NotDone, Whom};
 
 use self::migrate::{Migrated, Proven};
 use super::{
-    Alias, Attempt, Chain, Closed, Directory, HandOver, Ledger as _, LedgerError, LegacyError, Origin,
+    Alias, Asker, Attempt, Chain, Closed, Directory, HandOver, Ledger as _, LedgerError, LegacyError, Origin,
     Outcome, Rejected, Rejection, Remembering, Row, RowState, Settings, StayReason, Trust, Verdict,
     WhyForward, Witness, ports::ErrorClass,
 };
@@ -104,10 +104,11 @@ impl Journeys {
         &self,
         name: LoginName,
         forced: Option<Forced>,
+        asker: Asker,
     ) -> Result<Decided, LedgerError> {
         let settings = self.settings.load_full();
         let row = match self.find_row(&name).await? {
-            None => self.recognise(&settings, &name).await,
+            None => self.recognise(&settings, &name, asker).await,
             found => found,
         };
         Ok(decide_with(settings, name, forced, row, None))

@@ -1,8 +1,11 @@
 //! A breaker: a dependency that keeps failing is left alone for a moment (fault matrix: 50 % of at least 20 calls).
 //!
-//! Closed, it counts the calls of the last ten seconds. Open, it admits nobody until a pause is over; then it admits
-//! one probe, whose end decides. A caller that goes away gives its place back without a word about the dependency.
-//! Where somebody else probes in the background, no caller ever does.
+//! Closed, it counts the calls of the last ten seconds; failures of a few people alone are theirs and not the
+//! dependency's. Open, it admits nobody until a pause is over; then it admits one probe, whose end decides. A caller
+//! that goes away gives its place back without a word about the dependency. Where somebody else probes in the
+//! background, no caller ever does.
+
+mod window;
 
 use std::{
     fmt,
@@ -10,16 +13,13 @@ use std::{
     time::Duration,
 };
 
+use self::window::{SLOT, Window};
+use super::about::whom;
 use crate::{
     clock::SharedClock,
     telemetry::{Audit, Metrics},
 };
 
-/// The window is this many slots of [`SLOT`] each.
-const SLOTS: usize = 10;
-const SLOT: Duration = Duration::from_secs(1);
-/// Fewer calls than this say nothing.
-const LEAST_CALLS: u32 = 20;
 /// How long an open breaker admits nobody.
 const PAUSE: Duration = Duration::from_secs(5);
 
@@ -70,28 +70,30 @@ impl Stand {
     }
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 enum State {
-    Closed(Window),
-    /// Nobody is admitted before this monotonic reading; after it, one probe is.
-    Open {
-        until: Duration,
-    },
+    Closed(Box<Window>),
+    Open(Pause),
     Probing,
 }
 
-/// Calls of the last ten seconds, by the second in which they ended.
-#[derive(Clone, Copy, Debug, Default)]
-struct Window {
-    slots: [Slot; SLOTS],
+/// Nobody is admitted for a while; after it, one probe is.
+#[derive(Clone, Copy, Debug)]
+struct Pause {
+    /// A monotonic reading.
+    until: Duration,
+    /// Whose probe failed. The next one is somebody else's if there is anybody: one person whom the dependency cannot
+    /// answer about must not keep it from all.
+    after: Option<u128>,
 }
 
-#[derive(Clone, Copy, Debug, Default)]
-struct Slot {
-    /// Which second, counted on the monotonic clock.
-    second: u64,
-    calls: u32,
-    failures: u32,
+impl Pause {
+    fn until(self) -> Duration {
+        match self.after {
+            Some(_) if self.after == whom() => self.until + PAUSE,
+            _ => self.until,
+        }
+    }
 }
 
 /// A place to make one call. Dropped without a word, it says nothing about the dependency.
@@ -106,7 +108,7 @@ impl State {
     const fn stand(&self) -> Stand {
         match self {
             Self::Closed(_) => Stand::Closed,
-            Self::Open { .. } => Stand::Open,
+            Self::Open(_) => Stand::Open,
             Self::Probing => Stand::HalfOpen,
         }
     }
@@ -117,7 +119,7 @@ impl Breaker {
         if let Some(told) = &told {
             told.metrics.breaker_stands(&name, Stand::Closed.as_str());
         }
-        Self { name, clock, probes, told, state: Mutex::new(State::Closed(Window::default())) }
+        Self { name, clock, probes, told, state: Mutex::new(State::Closed(Box::default())) }
     }
 
     /// How it stands.
@@ -129,14 +131,16 @@ impl Breaker {
     pub(crate) fn refuses(&self) -> bool {
         match *self.state() {
             State::Closed(_) => false,
-            State::Open { until } => self.probes == Probes::InTheBackground || self.clock.monotonic() < until,
+            State::Open(pause) => {
+                self.probes == Probes::InTheBackground || self.clock.monotonic() < pause.until()
+            }
             State::Probing => true,
         }
     }
 
     /// Whoever probes in the background found that the dependency answers.
     pub(crate) fn close(&self) {
-        self.change(|_| Some(State::Closed(Window::default())));
+        self.change(|_| Some(State::Closed(Box::default())));
     }
 
     /// A place for a call, or how long to wait before the next one may be made.
@@ -145,15 +149,15 @@ impl Breaker {
         let mut admitted = Ok(false);
         self.change(|state| match *state {
             State::Closed(_) => None,
-            State::Open { until } if now < until => {
-                admitted = Err(until.saturating_sub(now));
+            State::Open(pause) if now < pause.until() => {
+                admitted = Err(pause.until().saturating_sub(now));
                 None
             }
-            State::Open { .. } if self.probes == Probes::InTheBackground => {
+            State::Open(_) if self.probes == Probes::InTheBackground => {
                 admitted = Err(SLOT);
                 None
             }
-            State::Open { .. } => {
+            State::Open(_) => {
                 admitted = Ok(true);
                 Some(State::Probing)
             }
@@ -185,18 +189,26 @@ impl Breaker {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Whom a call is about. What is asked for every person alike, and probed in the background, fails for everybody.
+    fn whom(&self) -> Option<u128> {
+        match self.probes {
+            Probes::ByCallers => whom(),
+            Probes::InTheBackground => None,
+        }
+    }
+
     fn record(&self, is_probe: bool, succeeded: bool) {
         let now = self.clock.monotonic();
-        let open = || Some(State::Open { until: now + PAUSE });
+        let open = |after| Some(State::Open(Pause { until: now + PAUSE, after }));
         self.change(|state| match state {
             // A call from before the breaker opened: the probe decides, not a straggler.
-            State::Open { .. } => None,
+            State::Open(_) => None,
             State::Probing if !is_probe => None,
-            State::Probing if succeeded => Some(State::Closed(Window::default())),
-            State::Probing => open(),
+            State::Probing if succeeded => Some(State::Closed(Box::default())),
+            State::Probing => open(whom()),
             State::Closed(window) => {
-                window.count(now.as_secs(), succeeded);
-                window.is_too_bad(now.as_secs()).then(open).flatten()
+                window.count(now.as_secs(), self.whom(), succeeded);
+                if window.is_too_bad(now.as_secs()) { open(None) } else { None }
             }
         });
     }
@@ -215,28 +227,8 @@ impl Drop for Admission<'_> {
     fn drop(&mut self) {
         if self.is_probe && !self.is_settled {
             let now = self.breaker.clock.monotonic();
-            self.breaker.change(|_| Some(State::Open { until: now }));
+            self.breaker.change(|_| Some(State::Open(Pause { until: now, after: None })));
         }
-    }
-}
-
-impl Window {
-    fn count(&mut self, second: u64, succeeded: bool) {
-        let at = usize::try_from(second % SLOTS as u64).unwrap_or_default();
-        if let Some(slot) = self.slots.get_mut(at) {
-            if slot.second != second {
-                *slot = Slot { second, ..Slot::default() };
-            }
-            slot.calls = slot.calls.saturating_add(1);
-            slot.failures = slot.failures.saturating_add(u32::from(!succeeded));
-        }
-    }
-
-    fn is_too_bad(&self, second: u64) -> bool {
-        let recent = self.slots.iter().filter(|slot| slot.second + SLOTS as u64 > second);
-        let (calls, failures) = recent
-            .fold((0_u32, 0_u32), |(c, f), s| (c.saturating_add(s.calls), f.saturating_add(s.failures)));
-        calls >= LEAST_CALLS && failures.saturating_mul(2) >= calls
     }
 }
 
@@ -260,8 +252,17 @@ impl fmt::Debug for Breaker {
 
 #[cfg(test)]
 mod tests {
+    use futures_util::{FutureExt as _, future::Future};
+
     use super::*;
-    use crate::clock::{TestClock, Timestamp};
+    use crate::{
+        clock::{TestClock, Timestamp},
+        net::about,
+    };
+
+    fn block_on<T>(work: impl Future<Output = T>) -> T {
+        work.now_or_never().unwrap()
+    }
 
     fn breaker() -> (Arc<TestClock>, Breaker) {
         let clock = TestClock::at(Timestamp::from_seconds(1_000));
@@ -289,6 +290,51 @@ mod tests {
         run(&bad, 10, true);
         run(&bad, 10, false);
         assert_eq!(bad.admit().err(), Some(PAUSE));
+    }
+
+    fn run_about(breaker: &Breaker, people: impl IntoIterator<Item = u128>, succeeded: bool) {
+        for whom in people {
+            block_on(about(whom, async { breaker.admit().ok().unwrap().settle(succeeded) }));
+        }
+    }
+
+    #[test]
+    fn failures_of_a_few_people_are_their_own() {
+        let (_, breaker) = breaker();
+        run_about(&breaker, std::iter::repeat_n([1, 2, 3, 4], 50).flatten(), false);
+        assert_eq!(breaker.stand(), Stand::Closed);
+        run_about(&breaker, [5], false);
+        assert_eq!(breaker.stand(), Stand::Open);
+    }
+
+    #[test]
+    fn failures_of_many_people_count_while_they_are_in_the_window() {
+        let (clock, breaker) = breaker();
+        run_about(&breaker, 1..=19, false);
+        clock.advance(Duration::from_secs(10));
+        run_about(&breaker, std::iter::repeat_n([1, 2, 3, 4], 5).flatten(), false);
+        assert_eq!(breaker.stand(), Stand::Closed);
+        run(&breaker, 1, false);
+        assert_eq!(breaker.stand(), Stand::Open, "a call about nobody is like another person's");
+    }
+
+    #[test]
+    fn the_probe_after_a_failed_one_is_somebody_elses() {
+        let (clock, breaker) = breaker();
+        run(&breaker, 20, false);
+        clock.advance(PAUSE);
+        run_about(&breaker, [1], false);
+        clock.advance(PAUSE);
+        block_on(about(1, async { assert!(breaker.refuses() && breaker.admit().is_err()) }));
+        run_about(&breaker, [2], true);
+        assert_eq!(breaker.stand(), Stand::Closed);
+        // Where nobody else comes it is theirs after all.
+        run(&breaker, 20, false);
+        clock.advance(PAUSE);
+        run_about(&breaker, [1], false);
+        clock.advance(2 * PAUSE);
+        run_about(&breaker, [1], true);
+        assert_eq!(breaker.stand(), Stand::Closed);
     }
 
     #[test]

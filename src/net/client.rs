@@ -7,7 +7,10 @@ use http::{HeaderMap, StatusCode};
 use reqwest::{Method, RequestBuilder, redirect::Policy};
 use url::Url;
 
-use super::{Barred, Dependencies, Turnstile, resolver::Resolver, retry_after, waits::LEAST_WAIT};
+use super::{
+    Barred, Dependencies, End, Terms, Turnstile, dependencies::CALLS_AT_A_TIME, resolver::Resolver,
+    retry_after, waits::LEAST_WAIT,
+};
 use crate::{clock::Deadline, config::CallRate};
 
 /// The largest answer that is read (REL-30): above it an answer is garbage.
@@ -133,12 +136,14 @@ impl ApiClient {
             .user_agent(concat!("crossfade/", env!("CARGO_PKG_VERSION")))
             .build()
             .map_err(|cause| ClientError { name: settings.name, cause })?;
-        Ok(Self {
-            name: settings.name,
+        let terms = Terms {
+            name: settings.dependency.clone(),
+            rate: settings.rate,
             timeout: settings.timeout,
-            client,
-            turnstile: Turnstile::new(&settings.dependency, settings.rate, dependencies),
-        })
+            at_a_time: CALLS_AT_A_TIME,
+        };
+        let turnstile = Turnstile::new(terms, dependencies);
+        Ok(Self { name: settings.name, timeout: settings.timeout, client, turnstile })
     }
 
     /// Begins a request; nothing is sent before [`ApiClient::send`].
@@ -180,12 +185,12 @@ impl ApiClient {
         let deadline = deadline.at_most(self.timeout);
         let entry = self.turnstile.enter(deadline).await.map_err(|barred| self.barred(barred))?;
         let result = tokio::time::timeout(deadline.remaining(), self.exchange(request)).await;
-        let result = result.unwrap_or_else(|_| Err(self.no_answer("no answer in time", None)));
         entry.settle(match &result {
-            Ok(answer) => !answer.status.is_server_error(),
-            Err(_) => false,
+            Ok(Ok(answer)) if !answer.status.is_server_error() => End::Answered,
+            Ok(_) => End::Failed,
+            Err(_) => End::Late,
         });
-        result
+        result.unwrap_or_else(|_| Err(self.no_answer("no answer in time", None)))
     }
 
     fn barred(&self, barred: Barred) -> CallError {
@@ -247,10 +252,7 @@ mod tests {
     use tokio::{net::TcpListener, runtime::Handle};
 
     use super::*;
-    use crate::{
-        clock::SystemClock,
-        net::{Tracker, dependencies::CALLS_AT_A_TIME},
-    };
+    use crate::{clock::SystemClock, net::Tracker};
 
     fn client(timeout: Duration) -> ApiClient {
         let settings = ApiSettings {
@@ -314,6 +316,27 @@ mod tests {
             assert_eq!(error.problem(), "the request cannot be written");
         }
         assert!(client.turnstile.breaker.admit().is_ok());
+    }
+
+    #[tokio::test]
+    async fn callers_in_a_hurry_say_nothing_about_the_dependency() {
+        let (_listener, url) = silent().await;
+        let late = async |client: &ApiClient, within: u64| {
+            let calls = (0..20).map(|_| {
+                let request = client.request(Method::GET, url.clone());
+                client.send(request, Deadline::within(Duration::from_millis(within)))
+            });
+            for result in futures_util::future::join_all(calls).await {
+                assert_eq!(result.unwrap_err().problem(), "no answer in time");
+            }
+        };
+        let patient = client(Duration::from_secs(5));
+        late(&patient, 200).await;
+        assert!(patient.turnstile.breaker.admit().is_ok(), "they had no time to be answered in");
+        // Its own limit is what it is judged by, even where the callers had a little less.
+        let quick = client(Duration::from_millis(210));
+        late(&quick, 200).await;
+        assert!(quick.turnstile.breaker.admit().is_err());
     }
 
     #[tokio::test]

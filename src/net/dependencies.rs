@@ -28,6 +28,10 @@ pub(super) const CALLS_AT_A_TIME: usize = 256;
 /// that hangs.
 const TURN: Duration = Duration::from_secs(1);
 
+/// Whoever had so long, or half of what a call may take where that is less, and was not answered was kept waiting by
+/// the dependency. With less, a caller was late already.
+const FAIR_WAIT: Duration = Duration::from_secs(1);
+
 /// All dependencies of this process. Clones are the same list.
 #[derive(Clone)]
 pub(crate) struct Dependencies(Arc<Inner>);
@@ -95,11 +99,23 @@ impl fmt::Debug for Dependencies {
     }
 }
 
+/// How a dependency may be called.
+#[derive(Clone, Debug)]
+pub(crate) struct Terms {
+    /// By a fixed or configured name; all that share it share a breaker and a rate.
+    pub(crate) name: String,
+    pub(crate) rate: Option<CallRate>,
+    /// What one call may take.
+    pub(crate) timeout: Duration,
+    /// How many calls are under way at a time, [`CALLS_AT_A_TIME`] at most: more of them wait, and those who wait too
+    /// long say nothing of the dependency.
+    pub(crate) at_a_time: usize,
+}
+
 /// The way to one dependency.
 #[derive(Debug)]
 pub(crate) struct Turnstile {
-    name: String,
-    rate: Option<CallRate>,
+    terms: Terms,
     pub(super) places: Semaphore,
     pub(super) breaker: Arc<Breaker>,
     dependencies: Dependencies,
@@ -127,29 +143,46 @@ impl Barred {
     }
 }
 
+/// How a call ended, as far as it says something of the dependency.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum End {
+    /// It was answered, with whatever answer.
+    Answered,
+    /// The dependency is to blame.
+    Failed,
+    /// No answer came in the time that was left.
+    Late,
+}
+
 /// A call that may be made; its end is to be told.
 #[must_use]
 pub(crate) struct Entry<'a> {
     admission: Admission<'a>,
+    /// Whether there was time enough to be answered in.
+    is_fair: bool,
     _place: SemaphorePermit<'a>,
 }
 
 impl Entry<'_> {
-    /// Notes how the call ended.
-    pub(crate) fn settle(self, succeeded: bool) {
-        self.admission.settle(succeeded);
+    /// Notes how the call ended. A caller who was late says nothing, and gives a probe to somebody else.
+    pub(crate) fn settle(self, end: End) {
+        match end {
+            End::Answered => self.admission.settle(true),
+            End::Failed => self.admission.settle(false),
+            End::Late if self.is_fair => self.admission.settle(false),
+            End::Late => {}
+        }
     }
 }
 
 impl Turnstile {
-    /// The way to `name`, of which `rate` is known.
-    pub(crate) fn new(name: &str, rate: Option<CallRate>, dependencies: &Dependencies) -> Self {
+    /// The way to a dependency that is called like this.
+    pub(crate) fn new(terms: Terms, dependencies: &Dependencies) -> Self {
         Self {
-            name: name.to_owned(),
-            rate,
-            places: Semaphore::new(CALLS_AT_A_TIME),
-            breaker: dependencies.breaker(name, Probes::ByCallers),
+            places: Semaphore::new(terms.at_a_time.clamp(1, CALLS_AT_A_TIME)),
+            breaker: dependencies.breaker(&terms.name, Probes::ByCallers),
             dependencies: dependencies.clone(),
+            terms,
         }
     }
 
@@ -167,13 +200,14 @@ impl Turnstile {
             return Err(Barred::Crowded);
         }
         let admission = self.breaker.admit().map_err(|_| Barred::Broken)?;
-        Ok(Entry { admission, _place: place })
+        let is_fair = deadline.remaining() >= FAIR_WAIT.min(self.terms.timeout / 2);
+        Ok(Entry { admission, is_fair, _place: place })
     }
 
     async fn take(&self, turn: Deadline) -> Result<(), Barred> {
         let rates = self.dependencies.rates();
         loop {
-            let Err(wait) = rates.take(&self.name, self.rate, Urgency::current()).await else {
+            let Err(wait) = rates.take(&self.terms.name, self.terms.rate, Urgency::current()).await else {
                 return Ok(());
             };
             if wait >= turn.remaining() {
@@ -185,7 +219,7 @@ impl Turnstile {
 
     /// It answered 429 and asked for this pause.
     pub(crate) async fn refused(&self, pause: Duration) {
-        self.dependencies.rates().refused(&self.name, self.rate, pause).await;
+        self.dependencies.rates().refused(&self.terms.name, self.terms.rate, pause).await;
     }
 }
 
@@ -194,18 +228,22 @@ mod tests {
     use super::*;
     use crate::clock::SystemClock;
 
+    fn way_to(name: &str, all: &Dependencies) -> Turnstile {
+        let terms = Terms { name: name.into(), rate: None, timeout: Duration::from_secs(1), at_a_time: 2 };
+        Turnstile::new(terms, all)
+    }
+
     #[tokio::test]
     async fn each_dependency_has_its_own_breaker_and_a_reload_keeps_it() {
         let all = Dependencies::unwatched(SystemClock::shared());
-        let (okta, app) =
-            (Turnstile::new("legacy okta", None, &all), Turnstile::new("legacy app", None, &all));
+        let (okta, app) = (way_to("legacy okta", &all), way_to("legacy app", &all));
         let soon = || Deadline::within(Duration::from_secs(1));
         for _ in 0..20 {
-            okta.enter(soon()).await.ok().unwrap().settle(false);
+            okta.enter(soon()).await.ok().unwrap().settle(End::Failed);
         }
         assert_eq!(okta.enter(soon()).await.err(), Some(Barred::Broken));
         assert!(app.enter(soon()).await.is_ok());
-        let again = Turnstile::new("legacy okta", None, &all);
+        let again = way_to("legacy okta", &all);
         assert_eq!(again.enter(soon()).await.err(), Some(Barred::Broken));
         let stands: Vec<_> = all.stands().into_iter().collect();
         assert_eq!(
@@ -219,8 +257,7 @@ mod tests {
     #[tokio::test]
     async fn one_that_asked_for_a_pause_holds_back_its_own_callers_alone() {
         let all = Dependencies::unwatched(SystemClock::shared());
-        let (okta, app) =
-            (Turnstile::new("legacy okta", None, &all), Turnstile::new("legacy app", None, &all));
+        let (okta, app) = (way_to("legacy okta", &all), way_to("legacy app", &all));
         let soon = || Deadline::within(Duration::from_secs(1));
         okta.refused(Duration::from_secs(30)).await;
         let Some(Barred::HeldBack(wait)) = okta.enter(soon()).await.err() else { panic!("it is called") };

@@ -15,7 +15,7 @@ use crate::{
     config::{Config, Guessing, IdentityHeaders, Lockout, MfaDeclaration, Public, SessionSettings, SignIn},
     identity::{LoginName, PersonKey, SourceName},
     login::{CountKeys, Journeys, TryCounter},
-    net::Tracker,
+    net::{Tracker, about},
     pages::{Page, Pages, Problem},
     rollout::Forced,
     session::{
@@ -100,6 +100,17 @@ impl Gate {
         work: impl Future<Output = T> + Send + 'static,
     ) -> Result<T, Problem> {
         self.tracker.spawn(work).await.map_err(|_| Problem::Internal)
+    }
+
+    /// As [`Gate::shared`], for work about the one who signs in by this name: what fails for them alone is not taken
+    /// for an outage.
+    pub(super) fn shared_about<T: Send + 'static>(
+        &self,
+        name: &LoginName,
+        work: impl Future<Output = T> + Send + 'static,
+    ) -> impl Future<Output = Result<T, Problem>> {
+        // Large, and handed on twice.
+        self.shared(about(self.count_keys.typed(name).into(), Box::pin(work)))
     }
 
     /// Who sends a request; `Err` when the store cannot say.

@@ -12,7 +12,7 @@ use crate::{
     clock::Timestamp,
     config::{Lockout, SignInRoute},
     identity::LoginName,
-    login::{Closed, CountKey, Guess, Limited, Outcome, Reached, Row, Ticket, Tried},
+    login::{Asker, Closed, CountKey, Guess, Limited, Outcome, Reached, Row, Ticket, Tried},
     pages::{Asked, Page},
     session::{CookieJar, Purpose, random_token},
 };
@@ -147,6 +147,14 @@ impl Gate {
                 self.recorder.limited(door, None, limited, client);
                 Err(limited)
             }
+        }
+    }
+
+    /// Who signs in, as far as it can be told before anything is read of them.
+    pub(super) fn asker(&self, headers: &HeaderMap, client: std::net::IpAddr) -> Asker {
+        match self.device(headers) {
+            Some(person) => Asker::Device(self.count_keys.person(&person)),
+            None => Asker::Stranger(self.count_keys.address(client)),
         }
     }
 

@@ -82,8 +82,9 @@ impl SignIn<'_> {
         let forced = self.gate.forced(&self.head.headers, self.rules, &credential.name);
         let (gate, rules, name) = (Arc::clone(self.gate), Arc::clone(self.rules), credential.name.clone());
         let (headers, route, client) = (self.head.headers.clone(), self.route.clone(), self.client.address);
-        let decided = self.gate.shared(async move {
-            let decided = gate.journeys.decide(name.clone(), forced).await;
+        let asker = self.gate.asker(&headers, client);
+        let decided = self.gate.shared_about(&credential.name, async move {
+            let decided = gate.journeys.decide(name.clone(), forced, asker).await;
             let row = decided.as_ref().ok().and_then(|decided| decided.row.as_ref());
             let aims = Aims { names: &[name], row, reading: Reading::Plain };
             let granted = gate.may_try(&headers, aims, &route, client, &rules).await;
@@ -169,7 +170,7 @@ impl SignIn<'_> {
         };
         let (gate, route) = (Arc::clone(self.gate), self.route.clone());
         let (decided_for, address) = (decided.clone(), self.client.address);
-        let journey = self.gate.shared(async move {
+        let journey = self.gate.shared_about(&decided.name, async move {
             let outcome = gate.journeys.after_upstream(decided_for.clone(), said).await;
             gate.recorder.ended(&route, &decided_for, End::of(&outcome), address);
         });
@@ -198,7 +199,7 @@ impl SignIn<'_> {
         let (gate, decided_for) = (Arc::clone(self.gate), decided.clone());
         let (route, address) = (self.route.clone(), self.client.address);
         let (granted, rules) = (self.granted.clone(), Arc::clone(self.rules));
-        let outcome = self.gate.shared(async move {
+        let outcome = self.gate.shared_about(&decided.name, async move {
             let outcome = gate.journeys.new_lane(decided_for.clone(), attempt.as_ref()).await;
             if let (Some(granted), Some(tried)) = (&granted, tried_by(&outcome)) {
                 gate.tried(granted, tried, &rules).await;
@@ -230,7 +231,8 @@ impl SignIn<'_> {
         };
         let gate = Arc::clone(self.gate);
         let (route, address) = (self.route.clone(), self.client.address);
-        let outcome = self.gate.shared(async move {
+        let name = decided.name.clone();
+        let outcome = self.gate.shared_about(&name, async move {
             let outcome = gate.journeys.after_upstream(decided.clone(), said).await;
             gate.recorder.ended(&route, &decided, End::of(&outcome), address);
             outcome

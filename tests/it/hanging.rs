@@ -117,3 +117,22 @@ fn one_that_hangs_slows_nobody_else() {
         }
     }
 }
+
+/// One person about whom Scalekit has only errors signs in again and again, and nobody else is kept from it.
+#[test]
+fn whom_it_cannot_answer_about_is_no_outage() {
+    let (ann, bob) = (Person::new("ann"), Person::new("bob"));
+    let scene = Scene::set(&Cast { people: vec![ann.clone(), bob.clone()], ..Cast::default() });
+    let crossfade = Scene::start_as(scene.configuration(), &[]);
+    scene.scalekit.set_faults(&json!({ "kind": "status", "status": 500 }));
+    for _ in 0..24 {
+        let answer = scene.sign_in(&scene.visitor(), &ann.email, PASSWORD);
+        assert!(!scene.is_handed_over(&answer), "{}", answer.text());
+    }
+    let calls = scene.scalekit.counts();
+    scene.scalekit.set_faults(&json!([]));
+    let metrics = crossfade.admin_visitor().get("/metrics").text();
+    let stands: Vec<&str> = metrics.lines().filter(|line| line.contains("scalekit")).collect();
+    let answer = scene.sign_in(&scene.visitor(), &bob.email, PASSWORD);
+    assert!(scene.is_handed_over(&answer), "{calls}, {stands:#?}, {}", answer.text());
+}

@@ -244,3 +244,22 @@ fn columns_are_found_by_name_in_any_case() {
     assert_eq!(places(&wanted, &["id"], Wanted::Some).ok().unwrap(), [Some(0), None]);
     assert!(places(&wanted, &["id"], Wanted::All).is_err());
 }
+
+/// Callers of ours who wait for each other.
+#[tokio::test]
+async fn a_crowd_before_few_connections_is_no_outage_of_the_database() {
+    let slow = table_with(|settings| {
+        settings.connections = 1;
+        settings.query =
+            "with recursive steps(n) as (select 1 union all select n + 1 from steps where n < 300000)
+            select * from people where login = ?1 and (select max(n) from steps) > 0"
+                .into();
+    })
+    .await;
+    let ann = name("ann");
+    let asked = (0..60).map(|_| slow.store.look_up(&ann, soon()));
+    let answers = futures_util::future::join_all(asked).await;
+    let found = answers.iter().filter(|answer| matches!(answer, Ok(Some(_)))).count();
+    assert!(found > 0 && found < 40, "{found} of 60");
+    assert!(slow.store.look_up(&ann, soon()).await.is_ok(), "it answered whoever it was asked by");
+}

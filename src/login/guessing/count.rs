@@ -165,7 +165,7 @@ impl Spent {
         now: Timestamp,
     ) -> Result<(), Duration> {
         self.0.retain(|spend| now.since(spend.at) < lockout.window);
-        let all = usize::try_from(lockout.failures.saturating_sub(1)).unwrap_or(usize::MAX);
+        let all = usize::try_from(lockout.passed_on()).unwrap_or(usize::MAX);
         let strangers = all - all.div_ceil(3);
         let oldest = |known: Option<bool>| {
             let of_kind = self.0.iter().filter(|spend| known.is_none_or(|known| spend.known_device == known));

@@ -8,8 +8,8 @@ use crate::{
     config::HandOff,
     identity::{ExternalId, LegacyId, LoginName, PersonKey, SourceName},
     login::{
-        Alias, DirectoryUser, Doubt, HandOver, Holders, Ledger as _, LedgerError, Origin, Presence, Row,
-        RowState, Settings, StoreStanding,
+        Alias, Asker, DirectoryUser, Doubt, HandOver, Holders, Ledger as _, LedgerError, Origin, Presence,
+        Row, RowState, Settings, StoreStanding,
     },
 };
 
@@ -82,7 +82,12 @@ impl Journeys {
 
     /// In doubt, a name without a row may be that of somebody born new, for whom there is no legacy door. Scalekit is
     /// asked for the exact address, so many times a second and no more, once no legacy store knows the name.
-    pub(super) async fn recognise(&self, settings: &Arc<Settings>, name: &LoginName) -> Option<Row> {
+    pub(super) async fn recognise(
+        &self,
+        settings: &Arc<Settings>,
+        name: &LoginName,
+        asker: Asker,
+    ) -> Option<Row> {
         self.trust.doubt()?;
         let email = name.email()?;
         let chain = self.chain.load_full();
@@ -93,7 +98,7 @@ impl Journeys {
         if !matches!(chain.holders_anywhere(email, deadline).await, Ok(Holders::Nobody)) {
             return None;
         }
-        if !self.trust.may_look_up() {
+        if !self.trust.may_look_up(asker) {
             return None;
         }
         let deadline = Deadline::within(settings.migration.scalekit_budget);

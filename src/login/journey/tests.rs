@@ -16,9 +16,10 @@ use super::*;
 use crate::{
     clock::{TestClock, Timestamp},
     config::{HandOffs, Migration, OnExisting},
-    identity::{AccountState, CanonicalEmail, MfaState, Password},
+    identity::{AccountState, CanonicalEmail, MfaState, Password, Secret},
     login::{
-        ClientFacts, Doubt, Ineligible, LegacyStore, Moment, Reached, Refused, Rejection, SetAside, UserId,
+        ClientFacts, CountKeys, Doubt, Ineligible, LegacyStore, Moment, Reached, Refused, Rejection,
+        SetAside, UserId,
         tests::{
             CreateFault, FakeDirectory, FakeStore, MemoryEpoch, MemoryLedger, OnDuplicate, record, rules,
             source, trust,
@@ -100,7 +101,13 @@ impl World {
     }
 
     async fn decide(&self, name: &str) -> Decided {
-        self.journeys.decide(LoginName::parse(name).unwrap(), None).await.unwrap()
+        self.decide_from(name, 1).await
+    }
+
+    async fn decide_from(&self, name: &str, address: u8) -> Decided {
+        let keys = CountKeys::new(&Secret::new("k".repeat(32)));
+        let asker = Asker::Stranger(keys.address([192, 0, 2, address].into()));
+        self.journeys.decide(LoginName::parse(name).unwrap(), None, asker).await.unwrap()
     }
 
     async fn sign_in(&self, name: &str, password: &str) -> Outcome {

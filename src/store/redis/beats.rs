@@ -1,13 +1,10 @@
 //! The beat of each process, by which the others know how many they are, and the look whether Redis is back.
 //!
 //! One task does both. What a process may do alone while Redis is away is its share of what all may do together; how
-//! many share is what was last seen.
+//! many share, and which of them it is, is what was last seen.
 
 use std::{
-    sync::{
-        Arc, LazyLock,
-        atomic::{AtomicU32, Ordering},
-    },
+    sync::{Arc, LazyLock, Mutex, PoisonError},
     time::Duration,
 };
 
@@ -33,22 +30,53 @@ const SILENCE_MS: u64 = 10_000;
 
 static BEAT: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("beat.lua")));
 
-/// How many processes share the store; never less than one.
+/// The processes that share the store, as they were last seen. Clones are the same.
 #[derive(Clone)]
-pub(super) struct Replicas(Arc<AtomicU32>);
+pub(super) struct Replicas(Arc<Mutex<Seat>>);
+
+/// One process among those that share the store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Seat {
+    /// How many there are; never less than one.
+    all: u32,
+    /// Which one it is, from 0, in an order that is the same for all; `None` before any were counted.
+    own: Option<u32>,
+}
+
+impl Seat {
+    /// What it may do by itself of `whole`, so that all together do no more than that. What cannot be divided falls to
+    /// some of them, others for each `lot`; to nobody where it is not known who is who.
+    pub(super) fn share(self, whole: u32, lot: u128) -> u32 {
+        let (each, rest) = (whole / self.all, whole % self.all);
+        let all = u128::from(self.all);
+        let falls_here = |own: u32| (lot % all + u128::from(own)) % all < u128::from(rest);
+        each + u32::from(self.own.is_some_and(falls_here))
+    }
+}
 
 impl Replicas {
     /// Before any were counted.
     pub(super) fn assumed(number: u32) -> Self {
-        Self(Arc::new(AtomicU32::new(number.max(1))))
+        Self(Arc::new(Mutex::new(Seat { all: number.max(1), own: None })))
+    }
+
+    pub(super) fn seat(&self) -> Seat {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn number(&self) -> u32 {
-        self.0.load(Ordering::Relaxed)
+        self.seat().all
     }
 
-    fn counted(&self, number: u32) {
-        self.0.store(number.max(1), Ordering::Relaxed);
+    /// These are there, `own` among them.
+    fn counted(&self, mut names: Vec<String>, own: &str) {
+        names.sort_unstable();
+        let number = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
+        let seat = Seat {
+            all: number(names.len()).max(1),
+            own: names.iter().position(|name| name == own).map(number),
+        };
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = seat;
     }
 }
 
@@ -81,17 +109,17 @@ impl Redis {
         }
         // A beat is a write: one that answers and may not write is of no use.
         let (key, holder) = self.beat_of();
-        if let Ok(number) = self.link.run(|connection| beat(connection, key, holder)).await {
-            self.replicas.counted(number);
+        if let Ok(names) = self.link.run(|connection| beat(connection, key, holder)).await {
+            self.replicas.counted(names, &self.holder);
             breaker.close();
         }
     }
 
-    /// What could not be counted is counted the next time; the last number stands.
+    /// What could not be counted is counted the next time; the last count stands.
     async fn beat(&self) {
         let (key, holder) = self.beat_of();
-        if let Ok(number) = self.run(|connection| beat(connection, key, holder)).await {
-            self.replicas.counted(number);
+        if let Ok(names) = self.run(|connection| beat(connection, key, holder)).await {
+            self.replicas.counted(names, &self.holder);
         }
     }
 
@@ -124,9 +152,53 @@ impl Redis {
     }
 }
 
-/// Says that a process is there, and counts all that are.
-async fn beat(mut connection: Connection, key: String, holder: Arc<str>) -> Result<u32, Failure> {
+/// Says that a process is there, and gives the names of all that are.
+async fn beat(mut connection: Connection, key: String, holder: Arc<str>) -> Result<Vec<String>, Failure> {
     let mut script = BEAT.key(key);
     script.arg(&*holder).arg(SILENCE_MS);
     Ok(script.invoke_async(&mut connection).await?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{clock::Timestamp, config::Lockout, login::Spent};
+
+    fn seats(all: u32) -> Vec<Seat> {
+        let names: Vec<String> = (0..all).map(|number| format!("process-{number}")).collect();
+        let seat = |own: &String| {
+            let replicas = Replicas::assumed(1);
+            // Each may hear of them in another order.
+            let heard = names.iter().rev().filter(|name| *name != own).chain([own]).cloned();
+            replicas.counted(heard.collect(), own);
+            replicas.seat()
+        };
+        names.iter().map(seat).collect()
+    }
+
+    /// SEC-41: what each may grant while it knows nothing of the others is no more than all may, however many they are.
+    #[test]
+    fn processes_that_are_alone_lock_no_account_together() {
+        let window = Duration::from_hours(24);
+        for failures in 3..12_u32 {
+            for (all, lot) in (1..30).zip([0, 1, 7, u128::MAX].into_iter().cycle()) {
+                let lockout = Lockout { failures, window };
+                let granted = |seat: &Seat| {
+                    let mut spent = Spent::default();
+                    let share = lockout.passing_on(seat.share(lockout.passed_on(), lot));
+                    let at = Timestamp::from_seconds(1);
+                    (0..20).filter(|ticket| spent.take(&share, (*ticket, true), at).is_ok()).count()
+                };
+                let sum: usize = seats(all).iter().map(granted).sum();
+                assert_eq!(sum, lockout.passed_on() as usize, "{failures} lock, {all} processes");
+            }
+        }
+    }
+
+    #[test]
+    fn who_does_not_know_which_one_it_is_takes_nothing_that_cannot_be_divided() {
+        let seat = Replicas::assumed(4).seat();
+        assert_eq!((0..12).map(|whole| seat.share(whole, 3)).max(), Some(2));
+        assert_eq!((seat.share(3, 0), Replicas::assumed(1).seat().share(9, 5)), (0, 9));
+    }
 }

@@ -18,7 +18,7 @@ use uuid::Uuid;
 use super::{Failure, Redis, script::Script};
 use crate::{
     clock::{SharedClock, Timestamp},
-    config::Guessing,
+    config::{Guessing, Lockout},
     login::{
         Allowance, CountKey, Failures, Guess, Limit, Limited, Settled, Spent, Ticket, Tried, TryCounter,
     },
@@ -31,6 +31,10 @@ static COUNT: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("coun
 
 /// How long a change waits for its turn; behind a Redis that is silent, no longer.
 const PATIENCE: Duration = Duration::from_millis(500);
+
+/// How long somebody waits who may not try here by the share of one process: as long as Redis may need to come back, and
+/// the next try may meet another process.
+const SOON: Duration = Duration::from_secs(5);
 
 /// More names than this are not kept for those who wait no longer.
 const MOST_TURNS: usize = 16_384;
@@ -186,11 +190,21 @@ impl SharedCounts {
         Ok(locked_out)
     }
 
-    /// Grants a try by this process's share.
+    /// Grants a try by this process's share. Of the failures that a source bears it may have none: then nobody tries
+    /// here, or all processes together would lock the account.
     async fn ask_alone(&self, guess: Guess, rules: &Guessing) -> Result<Ticket, Limited> {
-        let replicas = self.redis.replicas.number();
-        let guess = Guess { lockout: guess.lockout.map(|lockout| lockout.share(replicas)), ..guess };
-        self.local.ask(guess, &rules.share(replicas)).await
+        let seat = self.redis.replicas.seat();
+        let share = |lockout: Lockout| {
+            let whole = lockout.passed_on();
+            let shares = guess.accounts.iter().map(|account| seat.share(whole, (*account).into()));
+            lockout.passing_on(shares.min().unwrap_or_default())
+        };
+        let guess = Guess { lockout: guess.lockout.map(share), ..guess };
+        let asked = self.local.ask(guess, &rules.share(self.redis.replicas.number())).await;
+        asked.map_err(|limited| match limited.by {
+            Limit::Lockout => Limited { wait: limited.wait.min(SOON), ..limited },
+            _ => limited,
+        })
     }
 
     async fn failures<Said: Send>(

@@ -242,11 +242,24 @@ async fn strangers_cost_scalekit_no_more_than_ten_look_ups_a_second() {
     world.empty();
     world.look().await;
     for number in 0..10 {
-        world.decide(&format!("stranger-{number}@example.com")).await;
+        world.decide_from(&format!("stranger-{number}@example.com"), number).await;
     }
     assert_eq!(world.decide("newt@example.com").await.row, None);
     world.journeys.clock.sleep(Duration::from_secs(1)).await;
     assert!(world.decide("newt@example.com").await.row.is_some());
+}
+
+#[tokio::test]
+async fn one_stranger_takes_no_others_look_ups() {
+    let world = cutover();
+    let user = world.directory.seed("newt@example.com", None, true);
+    assert!(world.arrives(&user, "newt@example.com").await.is_ok());
+    world.empty();
+    world.look().await;
+    for number in 0..10 {
+        world.decide_from(&format!("stranger-{number}@example.com"), 7).await;
+    }
+    assert!(world.decide_from("newt@example.com", 8).await.row.is_some());
 }
 
 #[tokio::test]
