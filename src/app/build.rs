@@ -145,15 +145,21 @@ pub(super) async fn parts(
 const LOOK_AT_REDIS: Duration = Duration::from_secs(1);
 const LOOK_AT_FILE: Duration = Duration::from_secs(5);
 
+/// How long every replica takes at most to write back whom it knows to be removed, once Redis is there again: a look,
+/// and what reaching Redis anew and a slow machine may add.
+const SETTLES: Duration = Duration::from_secs(3);
+
 /// What a file may lose: the looks between which a process may be killed.
 const FILE_TOLERANCE: Duration = Duration::from_secs(10);
 
 /// The watch over the store's epoch.
 async fn trust(config: &Config, store: &Store, clock: &SharedClock) -> Trust {
     let settings = match &config.store {
-        config::Store::Embedded { .. } => TrustSettings { tolerance: FILE_TOLERANCE, every: LOOK_AT_FILE },
+        config::Store::Embedded { .. } => {
+            TrustSettings { tolerance: FILE_TOLERANCE, every: LOOK_AT_FILE, settles: Duration::ZERO }
+        }
         config::Store::Redis(redis) => {
-            TrustSettings { tolerance: redis.epoch_tolerance, every: LOOK_AT_REDIS }
+            TrustSettings { tolerance: redis.epoch_tolerance, every: LOOK_AT_REDIS, settles: SETTLES }
         }
     };
     let seen = store.epoch.remembered().await;

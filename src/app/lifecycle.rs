@@ -108,7 +108,8 @@ impl Instance {
         jobs::index_people(Arc::clone(&parts.store.ledger), &tracker);
         jobs::sweep_sessions(Arc::clone(&parts.store.sessions), store_clock.clone(), &tracker);
         Arc::clone(&parts.dialing).watch(&tracker);
-        jobs::watch_store(journeys.clone(), clock.clone(), &tracker);
+        let sessions = Arc::clone(&parts.store.sessions);
+        jobs::watch_store(journeys.clone(), sessions, clock.clone(), &tracker);
         jobs::finish_people(journeys.clone(), parts.metrics.clone(), clock, &tracker);
         parts.gate.watch_tunnels();
         ready.send_replace(Readiness::Ready);

@@ -24,9 +24,7 @@ use crate::{
     clock::SharedClock,
     config::Config,
     identity::LoginName,
-    login::{
-        Asker, Damaged, Decided, Flags, FlagsError, Journeys, LedgerError, Replaced, Settings, Why,
-    },
+    login::{Asker, Damaged, Decided, Flags, FlagsError, Journeys, LedgerError, Replaced, Settings, Why},
     net::Tracker,
     rollout::{Dial, DialSource, FlagState, Flagged, Judgement, Standing},
     telemetry::{Audit, Metrics, with_causes},

@@ -1,20 +1,29 @@
-//! Looking at the store's epoch, again and again (truth 8).
+//! Looking at the store's epoch and at who was removed, again and again (truths 5 and 8).
+
+use std::sync::Arc;
 
 use tracing::warn;
 
-use crate::{clock::SharedClock, login::Journeys, net::Tracker, telemetry::with_causes};
-
-/// Every so many looks, it is asked whom other processes removed.
-const LOOKS_PER_LESSON: u64 = 10;
+use crate::{
+    clock::SharedClock,
+    login::{Journeys, LedgerError, Row},
+    net::Tracker,
+    session::{SessionStore, Whose},
+    telemetry::with_causes,
+};
 
 /// Starts the loop; it ends when the process begins to stop.
-pub(crate) fn watch_store(journeys: Journeys, clock: SharedClock, tracker: &Tracker) {
+pub(crate) fn watch_store(
+    journeys: Journeys,
+    sessions: Arc<dyn SessionStore>,
+    clock: SharedClock,
+    tracker: &Tracker,
+) {
     let stopping = tracker.stopping();
     tracker.spawn(async move {
-        let (mut looks, mut was_away) = (0_u64, false);
+        let (mut was_away, mut lost) = (false, Vec::new());
         loop {
-            let looked = look(&journeys, looks).await;
-            looks = looks.wrapping_add(1);
+            let looked = look(&journeys, &mut lost).await;
             // Said once, not with every look.
             if let Err(error) = &looked
                 && !was_away
@@ -22,6 +31,7 @@ pub(crate) fn watch_store(journeys: Journeys, clock: SharedClock, tracker: &Trac
                 warn!(error = %with_causes(error), "the store's epoch cannot be read; tried again");
             }
             was_away = looked.is_err();
+            end_sessions(&*sessions, &mut lost).await;
             tokio::select! {
                 () = stopping.cancelled() => break,
                 () = clock.sleep(journeys.trust.every()) => {}
@@ -30,10 +40,22 @@ pub(crate) fn watch_store(journeys: Journeys, clock: SharedClock, tracker: &Trac
     });
 }
 
-async fn look(journeys: &Journeys, looks: u64) -> Result<(), crate::login::LedgerError> {
-    journeys.look_at_store().await?;
-    if looks.is_multiple_of(LOOKS_PER_LESSON) {
-        journeys.learn_removed().await?;
-    }
+async fn look(journeys: &Journeys, lost: &mut Vec<Row>) -> Result<(), LedgerError> {
+    lost.extend(journeys.look_at_store().await?);
     Ok(())
+}
+
+/// A store that had lost somebody's removal has the sessions again that ended with it. Those of whoever cannot be asked
+/// for now are ended after the next look.
+async fn end_sessions(sessions: &dyn SessionStore, lost: &mut Vec<Row>) {
+    while let Some(row) = lost.last() {
+        let names = [Some(Whose::Person(row.key.clone())), row.user.clone().map(Whose::User)];
+        for whose in names.into_iter().flatten() {
+            if let Err(error) = sessions.remove_all_of(&whose).await {
+                warn!(error = %error, "the sessions of a removed person cannot be ended; tried again");
+                return;
+            }
+        }
+        lost.pop();
+    }
 }

@@ -79,6 +79,12 @@ pub(crate) trait EpochStore: Send + Sync {
     /// where the epoch is not `known` any more, by name and doubt.
     async fn put_epoch(&self, known: Option<&Epoch>, next: Put, now: Timestamp) -> Result<(), LedgerError>;
 
+    /// Which line to the store is in use, counted from the first one: whoever breaks a line may lose what it had not
+    /// kept yet. A store that shares its life with this process has one.
+    fn line(&self) -> u64 {
+        0
+    }
+
     /// What an earlier process of this machine saw last.
     async fn remembered(&self) -> Option<Epoch>;
 
@@ -141,6 +147,8 @@ pub(crate) struct TrustSettings {
     pub(crate) tolerance: Duration,
     /// How often it is looked at.
     pub(crate) every: Duration,
+    /// How long other processes may take to write back what a store lost; zero where there are none.
+    pub(crate) settles: Duration,
 }
 
 /// What this process thinks of its store.
@@ -163,6 +171,10 @@ struct Now {
     told: Option<&'static str>,
     names: u64,
     look_ups: LookUps,
+    /// The line by which it was looked at last.
+    line: Option<u64>,
+    /// Until when others may be writing back what it lost.
+    settled_at: Duration,
 }
 
 /// How the store stands, for operators.
@@ -181,9 +193,17 @@ impl Trust {
         clock: SharedClock,
         seen: Option<Epoch>,
     ) -> Self {
-        let look_ups = LookUps::new(clock.monotonic());
-        let now =
-            Now { seen, doubt: Some(Doubt::NotAskedYet), was_blind: false, told: None, names: 0, look_ups };
+        let moment = clock.monotonic();
+        let now = Now {
+            seen,
+            doubt: Some(Doubt::NotAskedYet),
+            was_blind: false,
+            told: None,
+            names: 0,
+            look_ups: LookUps::new(moment),
+            line: None,
+            settled_at: moment,
+        };
         Self { store, settings, own_name, clock, now: Mutex::new(now) }
     }
 
@@ -205,6 +225,36 @@ impl Trust {
     /// What the last look found.
     pub(crate) fn doubt(&self) -> Option<Doubt> {
         self.now().doubt
+    }
+
+    /// Whether others may know what the store does not.
+    pub(super) fn settles(&self) -> bool {
+        !self.settings.settles.is_zero()
+    }
+
+    /// How long others may still be writing back what the store lost, as far as this process saw that it may have.
+    pub(super) fn settles_in(&self) -> Duration {
+        self.now().settled_at.saturating_sub(self.clock.monotonic())
+    }
+
+    /// Takes note of the line by which the store was reached, and of a beat that did not grow: a store that broke its
+    /// line, or that was used less than before, may have come back without its last moments. Nobody doubts it for that.
+    fn was_reached(&self, line: u64, seen: Option<&Epoch>, there: Option<&Epoch>) {
+        let went_back = matches!((seen, there), (Some(seen), Some(there))
+            if there.id == seen.id && there.beat <= seen.beat);
+        let mut now = self.now();
+        let is_another = now.line.replace(line).is_some_and(|before| before != line);
+        if is_another || went_back {
+            now.settled_at = self.clock.monotonic() + self.settings.settles;
+        }
+    }
+
+    /// Takes note of what a look found.
+    fn doubts(&self, now: &mut Now, doubt: Option<Doubt>) {
+        if now.doubt.is_none() && doubt.is_some() {
+            now.settled_at = self.clock.monotonic() + self.settings.settles;
+        }
+        now.doubt = doubt;
     }
 
     /// Takes note that this is told now; whether it is news.
@@ -232,15 +282,17 @@ impl Trust {
             // What was seen before the store is asked: an answer that is long under way is older than what another
             // look may have seen meanwhile, and no old copy for that.
             let seen = self.now().seen.clone();
+            let line = self.store.line();
             let there = self.store.beat(self.settings.every * 2, self.clock.now()).await;
             let there = there.inspect_err(|_| self.now().was_blind |= seen.is_none())?;
+            self.was_reached(line, seen.as_ref(), there.as_ref());
             match judge(seen.as_ref(), there.as_ref(), self.settings.tolerance) {
                 Judgement::New => return Ok(self.doubt()),
                 Judgement::Sound => return Ok(self.saw(there, None).await),
                 Judgement::Doubted(doubt) => return Ok(self.saw(there, Some(doubt)).await),
                 Judgement::Doubt(doubt) => {
                     // Known here at once, whether or not it can be written down.
-                    self.now().doubt = Some(doubt);
+                    self.doubts(&mut self.now(), Some(doubt));
                     self.put(there.as_ref(), Some(doubt)).await?;
                 }
             }
@@ -300,7 +352,7 @@ impl Trust {
             let is_older = matches!((&now.seen, &there), (Some(seen), Some(there))
                 if seen.id == there.id && seen.doubt == there.doubt && seen.beat > there.beat
                     && seen.confirmed_at == there.confirmed_at);
-            now.doubt = doubt;
+            self.doubts(&mut now, doubt);
             if !is_older {
                 now.seen = there;
             }
@@ -395,7 +447,8 @@ mod tests {
     async fn an_answer_that_came_late_is_no_old_copy() {
         let (arrives, first) = tokio::sync::oneshot::channel();
         let store = Arc::new(Late { epoch: Mutex::new(epoch("a", 0)), first: Mutex::new(Some(first)) });
-        let settings = TrustSettings { tolerance: TOLERANCE, every: Duration::from_secs(1) };
+        let settings =
+            TrustSettings { tolerance: TOLERANCE, every: Duration::from_secs(1), settles: Duration::ZERO };
         let clock = crate::clock::TestClock::at(Timestamp::from_seconds(1000));
         let trust = Trust::new(Arc::clone(&store) as _, settings, "test".into(), clock, None);
         let other = async {

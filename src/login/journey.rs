@@ -288,7 +288,7 @@ impl Journeys {
         match hand_off {
             HandOff::Shadow => return Outcome::Forward(WhyForward::Shadow),
             // The application keeps that session, so the redirect is the last thing we see.
-            HandOff::App { .. } => match self.cross(row).await {
+            HandOff::App { .. } => match self.cross_for_good(row).await {
                 Ok(row) if row.state == RowState::Tombstone => {
                     return Outcome::Forward(WhyForward::LaneLegacy);
                 }
@@ -305,6 +305,13 @@ impl Journeys {
             proven: false,
             crossed,
         }))
+    }
+
+    /// Where nobody looks again afterwards: the row is read anew, once the store has everybody who was removed.
+    async fn cross_for_good(&self, row: Row) -> Result<Row, LedgerError> {
+        self.settled().await?;
+        let row = self.ledger.row(&row.key).await?.unwrap_or(row);
+        self.cross(row).await
     }
 
     /// Sets `crossed_at` once. Somebody else's write in between must not lose it (REL-08), nor may it bring back a

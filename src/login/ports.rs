@@ -404,6 +404,9 @@ pub(crate) trait Ledger: Send + Sync {
     /// there were.
     async fn index(&self) -> Result<u64, LedgerError>;
 
+    /// How many people have a mark, without going through them.
+    async fn how_many(&self, mark: Mark) -> Result<u64, LedgerError>;
+
     /// The people with a mark, in the order of their keys, from the first one after `after`.
     async fn marked(
         &self,

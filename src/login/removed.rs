@@ -5,14 +5,19 @@
 //! store says afterwards, and is written back into a store that lost it.
 
 use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    collections::{HashMap, HashSet},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
 use async_trait::async_trait;
 
-use super::{Alias, ClaimAnswer, Counts, Ledger, LedgerError, Mark, People, PeopleFilter, Row, RowState};
+use super::{
+    Alias, ClaimAnswer, Counts, Ledger, LedgerError, Mark, People, PeopleFilter, Row, RowState, UserId,
+};
 use crate::{clock::Timestamp, identity::PersonKey};
 
 /// How many removed people are remembered. Those beyond are as safe as the store is.
@@ -21,10 +26,14 @@ const MOST: usize = 10_000;
 /// How many names are read at a time.
 const PAGE: usize = 500;
 
+/// Every so many comparisons, names are compared and not their number alone: as many may have been lost as were added.
+const GLANCES: u64 = 10;
+
 /// A ledger that never forgets a tombstone while the process lives.
 pub(crate) struct Remembering {
     ledger: Arc<dyn Ledger>,
     removed: Mutex<Removed>,
+    compared: AtomicU64,
 }
 
 #[derive(Default)]
@@ -41,7 +50,7 @@ impl Removed {
 
 impl Remembering {
     pub(crate) fn new(ledger: Arc<dyn Ledger>) -> Self {
-        Self { ledger, removed: Mutex::default() }
+        Self { ledger, removed: Mutex::default(), compared: AtomicU64::new(0) }
     }
 
     fn removed(&self) -> MutexGuard<'_, Removed> {
@@ -65,8 +74,36 @@ impl Remembering {
         }
     }
 
-    /// Learns who was removed by other processes.
-    pub(crate) async fn learn(&self) -> Result<(), LedgerError> {
+    /// Whether a person is known to be removed, by either of their names. Asks nobody.
+    pub(crate) fn has_removed(&self, key: &PersonKey, user: &UserId) -> bool {
+        let removed = self.removed();
+        removed.rows.contains_key(key) || removed.aliases.contains_key(&Alias::User(user.clone()))
+    }
+
+    /// Learns who was removed by other processes, and writes back whom the store lost: those are returned. A failover
+    /// loses the last moments of a store that nobody doubts for it, so this does not wait for a doubt.
+    pub(crate) async fn compare(&self, in_doubt: bool, now: Timestamp) -> Result<Vec<Row>, LedgerError> {
+        let stored = self.ledger.how_many(Mark::Removed).await?;
+        let known = self.removed().rows.len();
+        let too_many = stored > u64::try_from(MOST).unwrap_or(u64::MAX);
+        let is_alike = too_many && known >= MOST || u64::try_from(known).is_ok_and(|known| known == stored);
+        let is_a_glance = !self.compared.fetch_add(1, Ordering::Relaxed).is_multiple_of(GLANCES);
+        if is_alike && is_a_glance && !in_doubt {
+            return Ok(Vec::new());
+        }
+        let listed = self.learn().await?;
+        let lost = |row: &Row| match &listed {
+            Some(listed) => !listed.contains(&row.key),
+            // Not all of them were read; then each row says, and only where something may be lost.
+            None => in_doubt,
+        };
+        let rows: Vec<Row> = self.removed().rows.values().filter(|row| lost(row)).cloned().collect();
+        self.write_back(rows, now).await
+    }
+
+    /// Reads who is removed, and gives their names; `None` where there are too many to be remembered.
+    async fn learn(&self) -> Result<Option<HashSet<PersonKey>>, LedgerError> {
+        let mut listed = HashSet::new();
         let mut after: Option<PersonKey> = None;
         loop {
             let page = self.ledger.marked(Mark::Removed, after.as_ref(), PAGE).await?;
@@ -77,21 +114,22 @@ impl Remembering {
                     self.see(&row);
                 }
             }
-            let is_full = self.removed().rows.len() >= MOST;
-            match page.last() {
-                Some(last) if page.len() == PAGE && !is_full => after = Some(last.clone()),
-                _ => return Ok(()),
+            after = page.last().cloned();
+            let is_last = page.len() < PAGE;
+            listed.extend(page);
+            match (is_last, listed.len() > MOST) {
+                (_, true) => return Ok(None),
+                (true, false) => return Ok(Some(listed)),
+                (false, false) => {}
             }
         }
     }
 
-    /// Writes back what the store lost; says how many there were.
-    pub(crate) async fn write_back(&self, now: Timestamp) -> Result<usize, LedgerError> {
-        let rows: Vec<Row> = self.removed().rows.values().cloned().collect();
-        let mut written = 0;
+    async fn write_back(&self, rows: Vec<Row>, now: Timestamp) -> Result<Vec<Row>, LedgerError> {
+        let mut written = Vec::new();
         for row in rows {
             match self.write_back_one(row, now).await {
-                Ok(is_written) => written += usize::from(is_written),
+                Ok(tombstone) => written.extend(tombstone),
                 // Somebody else writes this row just now; the next look tries again, and the other rows do not wait.
                 Err(LedgerError::Overtaken) => {}
                 Err(error) => return Err(error),
@@ -101,28 +139,26 @@ impl Remembering {
     }
 
     /// Writes one tombstone back, where the store lost it and nobody holds the row.
-    async fn write_back_one(&self, row: Row, now: Timestamp) -> Result<bool, LedgerError> {
+    async fn write_back_one(&self, row: Row, now: Timestamp) -> Result<Option<Row>, LedgerError> {
         let stored = self.ledger.row(&row.key).await?;
         if stored.is_some_and(|stored| stored.state == RowState::Tombstone) {
-            return Ok(false);
+            return Ok(None);
         }
         let fresh = Row { claim: None, ..row };
         // Whoever holds a claim may go on until it ends, and is told of the tombstone meanwhile; tried again then.
         let ClaimAnswer::Granted(claimed) = self.ledger.claim(&fresh, Duration::from_secs(1), now).await?
         else {
-            return Ok(false);
+            return Ok(None);
         };
         let tombstone = Row { version: claimed.version, fence: claimed.fence, claim: None, ..fresh };
         match self.ledger.write(&tombstone).await {
             // A name leads to somebody else by now: the person's own row is what must not come back.
             Err(LedgerError::AliasTaken) => {
-                self.ledger.write(&Row { aliases: Vec::new(), ..tombstone }).await?;
+                self.ledger.write(&Row { aliases: Vec::new(), ..tombstone.clone() }).await?;
+                Ok(Some(tombstone))
             }
-            written => {
-                written?;
-            }
+            written => written.map(Some),
         }
-        Ok(true)
     }
 }
 
@@ -165,6 +201,10 @@ impl Ledger for Remembering {
 
     async fn is_empty(&self) -> Result<bool, LedgerError> {
         self.ledger.is_empty().await
+    }
+
+    async fn how_many(&self, mark: Mark) -> Result<u64, LedgerError> {
+        self.ledger.how_many(mark).await
     }
 
     async fn marked(

@@ -139,6 +139,11 @@ impl Ledger for MemoryLedger {
         Ok(0)
     }
 
+    async fn how_many(&self, mark: Mark) -> Result<u64, LedgerError> {
+        let rows = self.rows.lock().unwrap();
+        Ok(u64::try_from(rows.values().filter(|row| row.mark() == Some(mark)).count()).unwrap())
+    }
+
     async fn marked(
         &self,
         mark: Mark,
@@ -198,7 +203,11 @@ impl MemoryEpoch {
 
 /// Trust in a store.
 pub(crate) fn trust(store: Arc<MemoryEpoch>, clock: SharedClock) -> Arc<Trust> {
-    let settings = TrustSettings { tolerance: Duration::from_secs(10), every: Duration::from_secs(1) };
+    let settings = TrustSettings {
+        tolerance: Duration::from_secs(10),
+        every: Duration::from_secs(1),
+        settles: Duration::ZERO,
+    };
     let seen = store.0.lock().unwrap().clone();
     let trust = Trust::new(store, settings, "test".into(), clock, seen);
     trust.believe();

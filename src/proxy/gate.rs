@@ -170,6 +170,14 @@ impl Gate {
     /// The live session of a cookie value. One that has run out is put on record, and its connections are cut.
     async fn find_live(&self, id: &str) -> Result<Option<Box<Session>>, SessionStoreError> {
         match self.sessions.find(id).await? {
+            // Another replica's removal may have been cut short, or the store may have the session again.
+            Found::Live(session) if self.journeys.ledger.has_removed(&session.key, &session.user) => {
+                self.visitors.forget(&Digest::of(id));
+                if let Some(session) = self.sessions.end(id).await? {
+                    self.recorder.session_ended(&session, "removed");
+                }
+                Ok(None)
+            }
             Found::Live(session) => Ok(Some(session)),
             Found::Over(session, why) => {
                 self.visitors.forget(&Digest::of(id));

@@ -104,6 +104,8 @@ async fn marks(ledger: &dyn Ledger, ann: Row) {
     ledger.write(&Row { state: RowState::Done, ..ann }).await.unwrap();
     assert!(marked(Mark::Open, None, 9).await.is_empty());
     assert_eq!(marked(Mark::Removed, None, 9).await, ["c:d"]);
+    assert_eq!(ledger.how_many(Mark::Removed).await.unwrap(), 1);
+    assert_eq!(ledger.how_many(Mark::Open).await.unwrap(), 0);
 }
 
 /// The contract of [`EpochStore`].

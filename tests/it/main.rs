@@ -35,6 +35,7 @@ mod parts;
 mod proxying;
 mod redis;
 mod redis_outages;
+mod removed;
 mod replicas;
 mod sdk;
 mod sessions;

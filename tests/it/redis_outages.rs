@@ -113,7 +113,7 @@ impl Site {
 }
 
 /// The scene's configuration for two processes with this store.
-fn configurations(scene: &Scene, section: &str) -> [String; 2] {
+pub(crate) fn configurations(scene: &Scene, section: &str) -> [String; 2] {
     let embedded = scene.configuration().lines().find(|line| line.starts_with("  embedded:")).unwrap();
     let first = scene.configuration().replace(embedded, &format!("  {section}"));
     let (public, other) = (scene.public(), SocketAddr::from(([127, 0, 0, 1], ports::free())));

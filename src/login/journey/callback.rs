@@ -33,6 +33,7 @@ impl Journeys {
     /// People are found by Scalekit's id, never by e-mail (SEC-28). One who is not found is either a legacy person
     /// who came to Scalekit by another way, and is then linked with the mailbox as proof, or born new.
     pub(crate) async fn callback(&self, callback: Callback) -> Result<Identified, Refused> {
+        self.settled().await.map_err(|error| self.try_again(&error))?;
         let row =
             self.ledger.find(&Alias::User(callback.user.clone())).await.map_err(|e| self.try_again(&e))?;
         match row {

@@ -14,8 +14,16 @@ use crate::{
 };
 
 impl Journeys {
-    /// Looks at the store, and tells what changed. To be called again and again.
-    pub(crate) async fn look_at_store(&self) -> Result<(), LedgerError> {
+    /// Looks at the store, and tells what changed; gives the removed people whom it had lost and has again. To be called
+    /// again and again.
+    pub(crate) async fn look_at_store(&self) -> Result<Vec<Row>, LedgerError> {
+        let doubt = self.look_at_epoch().await?;
+        let again = self.ledger.compare(doubt.is_some(), self.clock.now()).await?;
+        self.witness.removed_again(again.len());
+        Ok(again)
+    }
+
+    async fn look_at_epoch(&self) -> Result<Option<Doubt>, LedgerError> {
         let mut doubt = self.trust.look().await?;
         if doubt == Some(Doubt::NotAskedYet) {
             doubt = self.first_look().await?;
@@ -23,17 +31,26 @@ impl Journeys {
         if self.trust.tell(doubt) {
             self.witness.doubted(doubt);
         }
-        if doubt.is_some() {
-            // Before anybody is let in on the word of a store that lost it: a removed person stays removed.
-            let written = self.ledger.write_back(self.clock.now()).await?;
-            self.witness.removed_again(written);
+        Ok(doubt)
+    }
+
+    /// To be waited for before anybody moves or is let in on the store's word that they are not removed: where it may
+    /// have lost something a moment ago, other replicas may know what, and are given the time to write it back.
+    pub(super) async fn settled(&self) -> Result<(), LedgerError> {
+        if !self.trust.settles() {
+            return Ok(());
+        }
+        self.trust.look().await?;
+        let wait = self.trust.settles_in();
+        if !wait.is_zero() {
+            self.clock.sleep(wait).await;
         }
         Ok(())
     }
 
-    /// Learns of people whom other processes removed.
-    pub(crate) async fn learn_removed(&self) -> Result<(), LedgerError> {
-        self.ledger.learn().await
+    /// Whether a person has been removed since their row was last read.
+    pub(crate) async fn is_removed(&self, key: &PersonKey) -> Result<bool, LedgerError> {
+        Ok(self.ledger.row(key).await?.is_some_and(|row| row.state == RowState::Tombstone))
     }
 
     /// How the store stands, for operators.
@@ -44,7 +61,8 @@ impl Journeys {
     /// An operator takes the store as it is: from now on people are created again.
     pub(crate) async fn confirm_store(&self) -> Result<StoreStanding, LedgerError> {
         let standing = self.trust.confirm().await?;
-        self.look_at_store().await?;
+        // Who was removed is for the next look, which also ends their sessions.
+        self.look_at_epoch().await?;
         Ok(standing)
     }
 

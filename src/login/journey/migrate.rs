@@ -64,6 +64,8 @@ impl Journeys {
         let Some(rules) = settings.sources.get(&key.source).cloned() else {
             return Ok(Migrated::Later);
         };
+        // Before the claim: it shows the row as it stands afterwards.
+        self.settled().await?;
         let fresh = Row::fresh(key.clone(), proven.bucket, rules.external_id.render(&key), self.clock.now());
         let (row, claimed_at) = match self.claim(&fresh, settings).await? {
             Claimed::Ours(row, at) => (row, at),

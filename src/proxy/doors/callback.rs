@@ -5,7 +5,8 @@ use std::{net::IpAddr, sync::Arc, time::Duration};
 use super::Knock;
 use crate::{
     clock::Deadline,
-    login::{Callback, Identified, Origin, Refused, UserId},
+    identity::PersonKey,
+    login::{Callback, Identified, Moment, Origin, Refused, UserId},
     pages::{Asked, Page, Pages, Problem},
     proxy::gate::{Gate, Rules},
     session::{
@@ -102,6 +103,25 @@ impl Gate {
         }
     }
 
+    /// Ends a session that was just written, and was told to nobody, where its person was removed since their row was
+    /// read. A removal writes the row and then ends sessions; here the session is written and then the row is read: of
+    /// the two, one always sees the other, wherever rows and sessions are kept.
+    async fn is_still_here(&self, key: &PersonKey, session: &str) -> Result<(), Refused> {
+        let refused = match self.journeys.is_removed(key).await {
+            Ok(false) => return Ok(()),
+            Ok(true) => Refused::Tombstone,
+            Err(error) => {
+                tracing::error!(error = %with_causes(&error), "whether a person was removed cannot be asked");
+                Refused::TryAgain
+            }
+        };
+        if let Err(error) = self.sessions.end(session).await {
+            // Nobody has its id.
+            tracing::warn!(error = %error, "a session that nobody was given could not be ended");
+        }
+        Err(refused)
+    }
+
     /// A return that leads to no session: on record with its class, and one page for all of them.
     fn broken(&self, why: &'static str, client: IpAddr, asked: &Asked) -> Page {
         self.recorder.callback_broken(why, client);
@@ -134,6 +154,7 @@ impl Gate {
         rules: &Rules,
         asked: &Asked,
     ) -> Page {
+        self.journeys.witness.step(Moment::Before, "open_session", &identified.row);
         let facts = facts(&identified, &signed_in);
         let key = identified.row.key.clone();
         let person = (key.clone(), identified.row.origin, identified.user);
@@ -156,6 +177,10 @@ impl Gate {
         }
         if let Some(replaced) = &opened.replaced {
             self.recorder.session_ended(replaced, "replaced");
+        }
+        if let Err(refused) = self.is_still_here(&key, &opened.id).await {
+            self.recorder.callback_refused(refused, returned.client);
+            return self.pages.refused(refused, asked);
         }
         self.recorder.session_begun(&identified.row, returned.client);
         let cookies =

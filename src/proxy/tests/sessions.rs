@@ -18,8 +18,9 @@ use super::{
 };
 use crate::{
     clock::Deadline,
-    identity::{LegacyId, PersonKey, Secret, SourceName},
-    login::{Origin, UserId},
+    identity::{ExternalId, LegacyId, LoginName, PersonKey, Secret, SourceName},
+    login::{Ledger as _, Origin, Row, RowState, UserId},
+    rollout::BucketSalt,
     session::{
         Authorize, Digest, FlowSecrets, IdentityProvider, NewClaims, Opening, RefreshError, RefreshWith,
         Refreshed, SessionFacts, SessionTokens, SignInError, SignedIn, Whose,
@@ -113,6 +114,16 @@ impl World {
         };
         let id = self.runtime.block_on(self.gate.sessions.open(opening, None)).unwrap().id;
         (format!("{}={id}", self.gate.cookies.session), id)
+    }
+
+    /// A tombstone alone, whatever else an operator's call would do.
+    fn remove(&self, person: &str) {
+        let (source, id) = (SourceName::parse("crm").unwrap(), LegacyId::parse(person).unwrap());
+        let bucket = BucketSalt::new(&[7; 32]).bucket(&LoginName::parse(person).unwrap());
+        let external_id = ExternalId::received(person.to_owned());
+        let mut row = Row::fresh(PersonKey { source, id }, bucket, external_id, self.gate.clock.now());
+        row.state = RowState::Tombstone;
+        self.runtime.block_on(self.gate.journeys.ledger.write(&row)).unwrap();
     }
 
     fn get(&self, path: &str, fields: &str) -> Reply {
@@ -431,4 +442,15 @@ fn a_form_from_elsewhere_reaches_nobody() {
         assert_eq!(reply.status == 403, !passes, "{client} {fields}");
         assert_eq!(application.received().contains("POST /login"), passes, "{client} {fields}");
     }
+}
+
+/// As where a store has a session again that ended with its person, or never lost it.
+#[test]
+fn a_session_of_a_removed_person_is_none() {
+    let application = live_application();
+    let world = World::before(&application, &config("cutover: 0%", ""));
+    let [removed, other] = ["ann", "bob"].map(|person| world.session_of(person, PATIENCE).0);
+    world.remove("ann");
+    assert!(cleared(&world.get("/page", &format!("Cookie: {removed}\r\n"))));
+    assert!(!cleared(&world.get("/page", &format!("Cookie: {other}\r\n"))));
 }

@@ -110,6 +110,10 @@ impl Ledger for Embedded {
         Ok(0)
     }
 
+    async fn how_many(&self, mark: Mark) -> Result<u64, LedgerError> {
+        Ok(self.read(move |transaction| Ok(transaction.open_table(marked_table(mark))?.len()?)).await?)
+    }
+
     async fn marked(
         &self,
         mark: Mark,

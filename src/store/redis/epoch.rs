@@ -46,6 +46,10 @@ impl EpochStore for Redis {
         Ok(put.await?)
     }
 
+    fn line(&self) -> u64 {
+        self.link.number()
+    }
+
     /// A replica has no place of its own; what one of them saw, it knows while it lives.
     async fn remembered(&self) -> Option<Epoch> {
         None

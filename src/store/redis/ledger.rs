@@ -144,6 +144,11 @@ impl Ledger for Redis {
         self.index_rows().await
     }
 
+    async fn how_many(&self, mark: Mark) -> Result<u64, LedgerError> {
+        let set = self.mark_key(mark);
+        Ok(self.run(|mut connection| async move { Ok(connection.zcard(set).await?) }).await?)
+    }
+
     async fn marked(
         &self,
         mark: Mark,

@@ -111,6 +111,11 @@ impl Link {
         }
     }
 
+    /// Which connection is in use, counted from the first attempt.
+    pub(super) fn number(&self) -> u64 {
+        self.current.lock().unwrap_or_else(PoisonError::into_inner).number
+    }
+
     fn current(&self) -> (Connecting, u64, Option<Connecting>) {
         let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(next) = current.next.take() {

@@ -6,7 +6,7 @@ pub(crate) const VIEWER: &str = "canary-viewer-token-4Tq8Zb1Lr6Wn3Xv0Ks7Pd";
 pub(crate) const OPERATOR: &str = "canary-operator-token-9Hy2Mc5Ga8Fj1Qu4Ew7Ri";
 
 /// The section, beside what the scene's own `admin` says.
-const TOKENS: &str = "admin:
+pub(crate) const TOKENS: &str = "admin:
   tokens:
     - {name: dashboard, role: viewer, token: {env: VIEWER_TOKEN}}
     - {name: on-call, role: operator, token: {env: OPERATOR_TOKEN}}

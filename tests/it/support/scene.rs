@@ -19,7 +19,7 @@ use super::{
 
 /// Everybody's password, and a hash of it that is quick to check.
 pub(crate) const PASSWORD: &str = "correct horse battery staple";
-const PASSWORD_HASH: &str = "$2b$04$8oTTnIJNueziAg8aQIeWCeTWwvsoTuEtGZzF659liNMDn.S2svHPW";
+pub(crate) const PASSWORD_HASH: &str = "$2b$04$8oTTnIJNueziAg8aQIeWCeTWwvsoTuEtGZzF659liNMDn.S2svHPW";
 
 /// The secrets of the configuration, by the variables that hold them.
 pub(crate) const SECRETS: [(&str, &str); 7] = [

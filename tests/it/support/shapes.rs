@@ -38,7 +38,11 @@ pub(crate) fn single(node: &Node) -> String {
 }
 
 pub(crate) fn watched(watched: &Watched) -> String {
-    let urls = urls(&watched.sentinels);
+    watched_by(&watched.sentinels)
+}
+
+pub(crate) fn watched_by(sentinels: &[Node]) -> String {
+    let urls = urls(sentinels);
     section(&format!("sentinel: {{master: {MASTER}, urls: {urls}, password: {{env: SENTINEL_PASSWORD}}}}"))
 }
 

@@ -1,12 +1,18 @@
 //! A store in doubt (truth 8), and what is finished without the person.
 
+use std::sync::atomic::AtomicU64;
+
 use async_trait::async_trait;
 
 use super::*;
+use crate::clock::Clock as _;
 use crate::login::{Doubt, Epoch, EpochStore, Put, Swept, TrustSettings};
 
-const SETTINGS: TrustSettings =
-    TrustSettings { tolerance: Duration::from_secs(10), every: Duration::from_secs(1) };
+const SETTINGS: TrustSettings = TrustSettings {
+    tolerance: Duration::from_secs(10),
+    every: Duration::from_secs(1),
+    settles: Duration::ZERO,
+};
 
 /// A store whose epoch takes long to read.
 struct SlowEpoch {
@@ -15,6 +21,7 @@ struct SlowEpoch {
     takes: Duration,
     /// So many of the next looks fail.
     fails: AtomicUsize,
+    line: AtomicU64,
 }
 
 #[async_trait]
@@ -29,6 +36,10 @@ impl EpochStore for SlowEpoch {
 
     async fn put_epoch(&self, known: Option<&Epoch>, next: Put, now: Timestamp) -> Result<(), LedgerError> {
         self.epoch.put_epoch(known, next, now).await
+    }
+
+    fn line(&self) -> u64 {
+        self.line.load(Ordering::SeqCst)
     }
 
     async fn remembered(&self) -> Option<Epoch> {
@@ -173,7 +184,7 @@ async fn who_signs_in_before_the_first_look_makes_no_empty_store_believed() {
     world.empty();
     let (clock, takes) = (TestClock::at(Timestamp::from_seconds(1_800_000_000)), Duration::ZERO);
     let epoch = Arc::clone(&world.epoch);
-    let away = SlowEpoch { epoch, clock: Arc::clone(&clock), takes, fails: 1.into() };
+    let away = SlowEpoch { epoch, clock: Arc::clone(&clock), takes, fails: 1.into(), line: 0.into() };
     world.journeys.trust = Arc::new(Trust::new(Arc::new(away), SETTINGS, "new".into(), clock, None));
     assert!(world.journeys.look_at_store().await.is_err());
     assert_eq!(world.sign_in("bob@example.com", "right").await, Outcome::Forward(WhyForward::StoreInDoubt));
@@ -203,8 +214,13 @@ async fn a_look_that_takes_long_leaves_a_create_no_time() {
     let clock = TestClock::at(Timestamp::from_seconds(1_800_000_000));
     // Within the lease, but with less of it left than a call to Scalekit may take.
     let takes = Duration::from_secs(28);
-    let slow =
-        SlowEpoch { epoch: Arc::clone(&world.epoch), clock: Arc::clone(&clock), takes, fails: 0.into() };
+    let slow = SlowEpoch {
+        epoch: Arc::clone(&world.epoch),
+        clock: Arc::clone(&clock),
+        takes,
+        fails: 0.into(),
+        line: 0.into(),
+    };
     let seen = world.epoch.0.lock().unwrap().clone();
     let trust = Trust::new(Arc::new(slow), SETTINGS, "slow".into(), clock.clone(), seen);
     trust.believe();
@@ -267,7 +283,7 @@ async fn a_lost_tombstone_is_written_back_and_nobody_is_brought_back_meanwhile()
     let world = cutover();
     assert!(is_hand_over(&world.sign_in("ann@example.com", "right").await));
     world.edit("ann", |row| row.state = RowState::Tombstone);
-    world.journeys.learn_removed().await.unwrap();
+    world.look().await;
     let user = world.row("ann").user.clone().unwrap();
     world.empty();
     // Before anybody noticed.
@@ -305,6 +321,78 @@ async fn a_row_that_others_keep_writing_does_not_keep_other_tombstones_from_the_
     // Hers is none that anybody could be brought back by either, and the operator's word is taken.
     assert_eq!(world.row("ann").state, RowState::Tombstone);
     assert_eq!(world.journeys.confirm_store().await.unwrap().doubt, None);
+}
+
+#[tokio::test]
+async fn a_tombstone_that_a_failover_lost_is_written_back_though_nobody_doubts_the_store() {
+    let world = cutover();
+    for id in ["ann", "bob"] {
+        assert!(is_hand_over(&world.sign_in(&format!("{id}@example.com"), "right").await));
+    }
+    world.edit("ann", |row| row.state = RowState::Tombstone);
+    world.look().await;
+    world.edit("ann", |row| row.state = RowState::Done);
+    assert_eq!(world.look().await, None);
+    assert_eq!(world.row("ann").state, RowState::Tombstone);
+
+    // As many were lost as another process added.
+    world.edit("ann", |row| row.state = RowState::Done);
+    world.edit("bob", |row| row.state = RowState::Tombstone);
+    for _ in 0..10 {
+        assert_eq!(world.look().await, None);
+    }
+    assert_eq!(world.row("ann").state, RowState::Tombstone);
+    world.edit("bob", |row| row.state = RowState::Done);
+    assert_eq!(world.decide("bob@example.com").await.decision.reason, Reason::Tombstone, "learned meanwhile");
+}
+
+#[tokio::test]
+async fn nobody_moves_or_is_let_in_before_others_could_write_back_what_the_store_lost() {
+    const SETTLES: Duration = Duration::from_secs(3);
+    type Strike = fn(&World, &SlowEpoch);
+    let strikes: [(&str, bool, Duration, Strike); 4] = [
+        ("nothing", true, Duration::ZERO, |_, _| {}),
+        ("emptied", false, SETTLES, |world, _| world.empty()),
+        ("reached anew", true, SETTLES, |_, epoch| _ = epoch.line.fetch_add(1, Ordering::SeqCst)),
+        ("a moment lost", true, SETTLES, |world, _| {
+            world.epoch.0.lock().unwrap().as_mut().unwrap().beat -= 1000;
+        }),
+    ];
+    for (what, moves, expected, strike) in strikes {
+        let mut world = cutover();
+        let user = world.directory.seed("newt@example.com", None, true);
+        let clock = TestClock::at(Timestamp::from_seconds(1_800_000_000));
+        let epoch = Arc::new(SlowEpoch {
+            epoch: Arc::clone(&world.epoch),
+            clock: Arc::clone(&clock),
+            takes: Duration::ZERO,
+            fails: 0.into(),
+            line: 0.into(),
+        });
+        let seen = world.epoch.0.lock().unwrap().clone();
+        let settings = TrustSettings { settles: SETTLES, ..SETTINGS };
+        let trust = Trust::new(Arc::clone(&epoch) as _, settings, "settles".into(), clock.clone(), seen);
+        (world.journeys.trust, world.journeys.clock) = (Arc::new(trust), Arc::clone(&clock) as _);
+        assert_eq!(world.look().await, None);
+        strike(&world, &epoch);
+        let begun = clock.now();
+        let outcome = world.sign_in("ann@example.com", "right").await;
+        assert_eq!(is_hand_over(&outcome), moves, "{what}: {outcome:?}");
+        assert_eq!(clock.now().since(begun), expected, "{what}");
+        assert!(world.arrives(&user, "newt@example.com").await.is_ok());
+        assert_eq!(clock.now().since(begun), expected, "{what}: once");
+    }
+}
+
+#[tokio::test]
+async fn who_is_removed_on_the_way_to_the_application_is_not_sent_there() {
+    let to = HandOff::App { url: "/start".into() };
+    let world = world(10_000, 0, to, OnDuplicate::Refuse);
+    assert!(is_hand_over(&world.sign_in("ann@example.com", "right").await));
+    let decided = world.decide("ann@example.com").await;
+    world.edit("ann", |row| row.state = RowState::Tombstone);
+    let outcome = world.journeys.new_lane(decided, None).await;
+    assert_eq!(outcome, Outcome::Forward(WhyForward::LaneLegacy));
 }
 
 #[tokio::test]
