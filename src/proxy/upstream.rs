@@ -35,9 +35,10 @@ use crate::{
 /// How long a connection may take to become ready again once its answer was read: the rest of an upload (SEC-13).
 const SETTLE: Duration = Duration::from_secs(1);
 
-/// The most that is read ahead of an answer, and the largest head of one. hyper's own 400 KiB, held for each client
-/// that reads slowly, would let a few hundred of them fill the memory (REL-31).
-const READ_BYTES: usize = 64 * 1024;
+/// The most that is read of an answer at once, and the largest head of one. hyper's own 400 KiB, held for each client
+/// that reads slowly, would let a few hundred of them fill the memory (REL-31). Applications and files come in pieces of
+/// 64 KiB: with the head of such an answer they are one read and one write, not two.
+const READ_BYTES: usize = 72 * 1024;
 
 /// Where the application is; made once, shared by all threads.
 #[derive(Clone, Debug)]
