@@ -183,6 +183,8 @@ impl UpstreamBody {
                     // hyper asks no further once the announced length is there, so the end is seen here.
                     if self.incoming.is_end_stream() {
                         self.finish();
+                    } else if let Some(lease) = &self.lease {
+                        lease.hold();
                     }
                     return Poll::Ready(Some(Ok(data)));
                 }
@@ -198,7 +200,12 @@ impl UpstreamBody {
                     self.lease = None;
                     return Poll::Ready(Some(Err(BodyError::Slow)));
                 }
-                Poll::Pending => return Poll::Pending,
+                Poll::Pending => {
+                    if let Some(lease) = &self.lease {
+                        lease.read_on();
+                    }
+                    return Poll::Pending;
+                }
             }
         }
     }

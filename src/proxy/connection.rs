@@ -49,12 +49,15 @@ pub(super) struct Desk {
     pub(super) leaving: Cell<bool>,
 }
 
+/// hyper takes no smaller one.
+const LEAST_BUFFER: usize = 8192;
+
 /// hyper's settings.
 pub(super) fn http(limits: &Limits) -> http1::Builder {
     let mut http = http1::Builder::new();
     http.header_read_timeout(None).max_header_size(limits.head_bytes);
-    // Bounds an unfinished head, and what waits to be written.
-    http.max_buf_size(limits.head_bytes.max(64 * 1024));
+    // Bounds an unfinished head, and what waits to be written before more of an answer is asked for.
+    http.max_buf_size(limits.head_bytes.max(LEAST_BUFFER));
     // hyper keeps up to 100 fields without an allocation, and this is its own limit as well.
     if limits.head_fields != 100 {
         http.max_headers(limits.head_fields);
@@ -212,7 +215,7 @@ pub(super) async fn respond(
     if desk.leaving.get() && answer.status() != StatusCode::SWITCHING_PROTOCOLS {
         answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
-    answer.map(|body| ServedBody { body, _under_way: under_way })
+    answer.map(|body| ServedBody { body, under_way })
 }
 
 /// Runs to the end or to a panic (`None`). What the future owned is dropped; what it shares are metrics and a pool
@@ -242,7 +245,7 @@ impl Drop for UnderWay {
 /// An answer's body on its way to the client.
 pub(super) struct ServedBody {
     body: AnswerBody,
-    _under_way: UnderWay,
+    under_way: UnderWay,
 }
 
 impl Body for ServedBody {
@@ -253,6 +256,9 @@ impl Body for ServedBody {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        if self.under_way.watch.holds_back(cx) {
+            return Poll::Pending;
+        }
         Pin::new(&mut self.body).poll_frame(cx)
     }
 

@@ -1,8 +1,11 @@
-//! The stream to the application: what was heard on it, and how it outlives a broken upload.
+//! The stream to the application: what was heard on it, when it may be read, and how it outlives a broken upload.
 //!
 //! An application may answer before it has read a body, and close (RFC 9112 §9.5). Writing on then fails while the answer
 //! waits to be read. hyper would give up at the failed write; so what can no longer be written is dropped here, and the
 //! reading side decides: an answer, or the end.
+//!
+//! hyper reads the next piece of an answer while the last one waits for the client. One such piece for each client that
+//! reads slowly would fill the memory (REL-31), so a stream is read on only when somebody asks for more.
 
 use std::{
     io::{self, ErrorKind, IoSlice},
@@ -14,13 +17,16 @@ use std::{
     task::{Context, Poll},
 };
 
+use futures_util::task::AtomicWaker;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// What is known of a connection from its bytes alone.
+/// What is known of a connection from its bytes alone, and whether more of them may be read.
 #[derive(Debug, Default)]
 pub(super) struct Signs {
     heard: AtomicBool,
     broken: AtomicBool,
+    held: AtomicBool,
+    reader: AtomicWaker,
 }
 
 impl Signs {
@@ -37,6 +43,26 @@ impl Signs {
     /// Whether the other side takes nothing any more: such a connection carries no further request.
     pub(super) fn is_broken(&self) -> bool {
         self.broken.load(Relaxed)
+    }
+
+    /// Nothing more is read for now: what was read waits for its client.
+    pub(super) fn hold(&self) {
+        self.held.store(true, Relaxed);
+    }
+
+    /// Somebody asks for more, or the answer is over.
+    pub(super) fn read_on(&self) {
+        if self.held.swap(false, Relaxed) {
+            self.reader.wake();
+        }
+    }
+
+    fn holds(&self, cx: &Context<'_>) -> bool {
+        let holds = self.held.load(Relaxed);
+        if holds {
+            self.reader.register(cx.waker());
+        }
+        holds
     }
 }
 
@@ -74,6 +100,9 @@ impl<S: AsyncRead + Unpin> AsyncRead for Line<S> {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        if self.signs.holds(cx) {
+            return Poll::Pending;
+        }
         let before = buffer.filled().len();
         let result = Pin::new(&mut self.stream).poll_read(cx, buffer);
         if buffer.filled().len() > before {

@@ -35,9 +35,10 @@ use crate::{
 /// How long a connection may take to become ready again once its answer was read: the rest of an upload (SEC-13).
 const SETTLE: Duration = Duration::from_secs(1);
 
-/// The most that is read ahead of an answer, and the largest head of one. hyper's own 400 KiB, held for each client
-/// that reads slowly, would let a few hundred of them fill the memory (REL-31).
-const READ_BYTES: usize = 64 * 1024;
+/// The most that is read of an answer at once, and the largest head of one. hyper's own 400 KiB, held for each client
+/// that reads slowly, would let a few hundred of them fill the memory (REL-31). Applications and files come in pieces of
+/// 64 KiB: with the head of such an answer they are one read and one write, not two.
+const READ_BYTES: usize = 72 * 1024;
 
 /// Where the application is; made once, shared by all threads.
 #[derive(Clone, Debug)]
@@ -233,9 +234,20 @@ impl Lease {
         self.connection.signs.heard()
     }
 
+    /// The client has something to read: no more comes before it asks (see [`Signs::hold`]).
+    pub(super) fn hold(&self) {
+        self.connection.signs.hold();
+    }
+
+    /// The client waits for more.
+    pub(super) fn read_on(&self) {
+        self.connection.signs.read_on();
+    }
+
     /// Everything was read. Gives the connection back, at once or when the rest of the request has gone up.
     pub(super) fn finish(self) {
         let Self { mut connection, pool, .. } = self;
+        connection.signs.read_on();
         if connection.sender.is_ready() {
             pool.put_back(connection);
             return;
@@ -246,6 +258,58 @@ impl Lease {
         spawn_local(async move {
             if let Ok(Ok(())) = timeout(SETTLE, connection.sender.ready()).await {
                 pool.put_back(connection);
+            }
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use hyper::body::Body as _;
+    use tokio::{
+        io::{AsyncReadExt as _, AsyncWriteExt as _},
+        task::{LocalSet, yield_now},
+    };
+
+    use super::*;
+    use crate::proxy::{AnswerBody, tests::support};
+
+    /// What lies between the application and us in these tests.
+    const PIPE: usize = 1024;
+
+    #[test]
+    fn nothing_is_read_ahead_of_a_client_who_does_not_ask() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        LocalSet::new().block_on(&runtime, async {
+            let (ours, mut application) = tokio::io::duplex(PIPE);
+            let written = Rc::new(std::cell::Cell::new(0));
+            spawn_local({
+                let written = Rc::clone(&written);
+                async move {
+                    let _ = application.read(&mut [0; 512]).await.unwrap();
+                    application
+                        .write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n")
+                        .await
+                        .unwrap();
+                    while let Ok(count) = application.write(&[b'x'; PIPE]).await {
+                        written.set(written.get() + count);
+                    }
+                }
+            });
+            let nowhere = support::upstream("127.0.0.1:9".parse().unwrap());
+            let pool = Upstream::new(Target::new(&nowhere).unwrap());
+            let mut lease = Lease { connection: converse(ours).await.unwrap(), pool, reused: false };
+            let answer =
+                lease.send(Request::new(UploadBody::Empty)).await.unwrap_or_else(|_| panic!("no answer"));
+            let mut body = AnswerBody::upstream(answer.into_body(), lease, Duration::from_mins(1));
+            let mut read = 0;
+            for _ in 0..20 {
+                let piece = std::future::poll_fn(|cx| std::pin::Pin::new(&mut body).poll_frame(cx)).await;
+                read += piece.unwrap().unwrap().into_data().unwrap().len();
+                for _ in 0..100 {
+                    yield_now().await;
+                }
+                assert!(written.get() <= read + PIPE, "{} written when {read} were read", written.get());
             }
         });
     }

@@ -10,7 +10,7 @@ use std::{
     io::{self, IoSlice},
     pin::Pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    task::{Context, Poll, ready},
+    task::{Context, Poll, Waker, ready},
     time::Duration,
 };
 
@@ -63,6 +63,8 @@ struct State {
     bodyless: bool,
     /// The client does not read what we write.
     stalled_until: Option<Deadline>,
+    /// Who waits for it to read on.
+    held_back: Option<Waker>,
     /// How long this answer has waited for its client, and what the client took after it first did.
     waited: Duration,
     taken_bytes: u64,
@@ -107,6 +109,7 @@ impl Watch {
                 park_at: None,
                 bodyless: true,
                 stalled_until: None,
+                held_back: None,
                 waited: Duration::ZERO,
                 taken_bytes: 0,
             }),
@@ -201,11 +204,25 @@ impl Watch {
         }
     }
 
+    /// Whether the answer should wait, because the client has not taken what it was given. hyper asks for more of it
+    /// until its own queue is full; held for each client that reads slowly, that would fill the memory (REL-31).
+    pub(super) fn holds_back(&self, cx: &Context<'_>) -> bool {
+        let mut state = self.state();
+        let holds = !self.many && state.stalled_until.is_some();
+        if holds {
+            state.held_back = Some(cx.waker().clone());
+        }
+        holds
+    }
+
     fn wrote(&self, result: &Poll<io::Result<usize>>) {
         let mut state = self.state();
         match result {
             Poll::Ready(result) => {
                 let stalled = state.stalled_until.take();
+                if let Some(held_back) = state.held_back.take() {
+                    held_back.wake();
+                }
                 if let Some(until) = stalled {
                     state.waited += self.idle_timeout.saturating_sub(until.remaining());
                 }

@@ -14,9 +14,10 @@ use crate::{
     support::{
         backend::Backend,
         crossfade::Crossfade,
+        neighbour::{Neighbour, nginx_at},
         plain::{self, HOST},
-        wait,
-        wire::{Wire, connect_from, percentiles},
+        ports, wait,
+        wire::{Wire, connect_from, now, percentiles},
     },
 };
 
@@ -94,53 +95,140 @@ fn idle_connections_cost_little() {
     wait::until("the connections are gone", || (open_connections(&crossfade) == 0).then_some(()));
 }
 
-/// Who sends a byte of a head each second, for ever: a connection that was ended is begun again.
-fn slow_heads(to: SocketAddr, count: usize, first: usize, stop: &AtomicBool, cut: &AtomicUsize) {
-    let head = get("/slow").into_bytes();
-    let open = |number: usize| {
-        let stream = connect_from(source(first + number), to, None).ok()?;
-        stream.set_nonblocking(true).ok()?;
-        Some((stream, 0))
-    };
-    let mut all: Vec<Option<(TcpStream, usize)>> = (0..count).map(open).collect();
-    while !stop.load(Ordering::Relaxed) {
-        for (number, one) in all.iter_mut().enumerate() {
+/// Whether slow clients act each at a moment of its own, or all at the same.
+#[derive(Clone, Copy, Debug)]
+enum Pace {
+    Each,
+    InStep,
+}
+
+/// So many slow clients of each kind at a time.
+#[derive(Clone, Copy)]
+struct Attack {
+    heads: usize,
+    readers: usize,
+    pace: Pace,
+}
+
+/// How an attack goes.
+#[derive(Default)]
+struct Progress {
+    over: AtomicBool,
+    /// Slow heads that have begun.
+    begun: AtomicUsize,
+    /// Slow heads that were ended by the other side.
+    cut: AtomicUsize,
+}
+
+impl Pace {
+    /// Does `act` to everybody once a second, until the attack is over.
+    fn keep<T>(self, progress: &Progress, all: &mut [T], mut act: impl FnMut(usize, &mut T)) {
+        let moments = match self {
+            Self::Each => 100,
+            Self::InStep => 1,
+        };
+        while !progress.over.load(Ordering::Relaxed) {
+            let begun = now();
+            for moment in 0..moments {
+                for (number, one) in all.iter_mut().enumerate().skip(moment).step_by(moments) {
+                    act(number, one);
+                }
+                let next = Duration::from_secs(1) * u32::try_from(moment + 1).unwrap()
+                    / u32::try_from(moments).unwrap();
+                thread::park_timeout(next.saturating_sub(begun.elapsed()));
+            }
+        }
+    }
+}
+
+impl Attack {
+    /// Who sends a byte of a head each second, for ever: a connection that was ended is begun again.
+    fn slow_heads(self, to: SocketAddr, progress: &Progress) {
+        let head = get("/slow").into_bytes();
+        let open = |number: usize| {
+            let stream = connect_from(source(number), to, None).ok()?;
+            stream.set_nonblocking(true).ok()?;
+            Some((stream, 0))
+        };
+        let mut all: Vec<Option<(TcpStream, usize)>> = (0..self.heads).map(open).collect();
+        progress.begun.store(all.iter().flatten().count(), Ordering::Relaxed);
+        self.pace.keep(progress, &mut all, |number, one| {
             let sent = one.as_mut().is_some_and(|(stream, at)| {
                 let ended = matches!(stream.read(&mut [0; 512]), Ok(0));
                 *at += 1;
                 !ended && *at < head.len() - 3 && stream.write_all(&head[*at - 1..*at]).is_ok()
             });
             if !sent {
-                cut.fetch_add(1, Ordering::Relaxed);
+                progress.cut.fetch_add(1, Ordering::Relaxed);
                 *one = open(number);
             }
-        }
-        thread::park_timeout(Duration::from_secs(1));
+        });
+    }
+
+    /// Who asks for much and reads some bytes a second, fewer than the least rate.
+    fn slow_readers(self, to: SocketAddr, progress: &Progress) {
+        let open = |number: usize| {
+            let mut stream = connect_from(source(self.heads + number), to, Some(4096)).ok()?;
+            stream.write_all(get("/big/8").as_bytes()).ok()?;
+            stream.set_nonblocking(true).ok()?;
+            Some(stream)
+        };
+        let mut all: Vec<Option<TcpStream>> = (0..self.readers).map(open).collect();
+        self.pace.keep(progress, &mut all, |_, stream| {
+            if let Some(stream) = stream {
+                // Nothing there yet, the end, a reset: it goes on as if nothing were.
+                let _ = stream.read(&mut [0; 60]);
+            }
+        });
+    }
+
+    /// The 99th percentile of good requests before and during the attack, and what `during` then sees; lasts until the
+    /// other side has got rid of the attackers.
+    fn measured<T>(
+        self,
+        to: SocketAddr,
+        backend: &Backend,
+        each: usize,
+        during: impl FnOnce() -> T,
+    ) -> (Duration, Duration, T) {
+        let [_, normal] = percentiles(to, &get("/normal"), 4, each);
+        let progress = Progress::default();
+        let (attacked, seen) = thread::scope(|scope| {
+            // Also when something fails: the scope waits for its threads.
+            let _stops = Stops(&progress.over);
+            scope.spawn(|| self.slow_heads(to, &progress));
+            scope.spawn(|| self.slow_readers(to, &progress));
+            wait::until("the attack is under way", || {
+                let begun = progress.begun.load(Ordering::Relaxed);
+                (begun >= self.heads * 9 / 10 && backend.sending() >= self.readers / 2).then_some(())
+            });
+            let [_, attacked] = percentiles(to, &get("/good"), 4, each);
+            let seen = during();
+            wait::until("slow heads are cut", || {
+                (progress.cut.load(Ordering::Relaxed) >= self.heads / 2).then_some(())
+            });
+            // They themselves learn of it late: what the kernel still holds for them comes first.
+            wait::until("slow readers are given up, and their upstream connections with them", || {
+                (backend.sending() == 0).then_some(())
+            });
+            (attacked, seen)
+        });
+        (normal, attacked, seen)
     }
 }
 
-/// Who asks for much and reads some bytes a second, fewer than the least rate.
-fn slow_readers(to: SocketAddr, count: usize, first: usize, stop: &AtomicBool) {
-    let open = |number: usize| {
-        let mut stream = connect_from(source(first + number), to, Some(4096)).ok()?;
-        stream.write_all(get("/big/8").as_bytes()).ok()?;
-        stream.set_nonblocking(true).ok()?;
-        Some(stream)
-    };
-    let mut all: Vec<Option<TcpStream>> = (0..count).map(open).collect();
-    while !stop.load(Ordering::Relaxed) {
-        for stream in all.iter_mut().flatten() {
-            // Nothing there yet, the end, a reset: it goes on as if nothing were.
-            let _ = stream.read(&mut [0; 60]);
-        }
-        thread::park_timeout(Duration::from_secs(1));
+struct Stops<'a>(&'a AtomicBool);
+
+impl Drop for Stops<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
     }
 }
 
 /// A body of a few bytes a second: REL-30's least rate is 200 bytes a second after ten seconds.
 fn slow_body(to: SocketAddr) -> (u16, Duration) {
     let mut wire = Wire::to(to);
-    let begun = crate::support::wire::now();
+    let begun = now();
     wire.send(format!("POST /body HTTP/1.1\r\nHost: {HOST}\r\nContent-Length: 100000\r\n\r\n")).unwrap();
     wire.stream.set_read_timeout(Some(Duration::from_millis(200))).unwrap();
     for _ in 0..200 {
@@ -155,50 +243,33 @@ fn slow_body(to: SocketAddr) -> (u16, Duration) {
     panic!("a trickling body was never refused");
 }
 
-struct Stops<'a>(&'a AtomicBool);
-
-impl Drop for Stops<'_> {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
+fn told(who: &str, attack: Attack, normal: Duration, attacked: Duration) -> f64 {
+    let ratio = attacked.as_secs_f64() / normal.as_secs_f64();
+    let Attack { heads, readers, pace } = attack;
+    figures::note(&format!(
+        "{who}, {heads} slow heads and {readers} slow readers ({pace:?}): p99 of good requests {normal:?}, under attack \
+         {attacked:?}, ratio {ratio:.2}"
+    ));
+    ratio
 }
 
 #[test]
 fn slow_clients_do_not_slow_down_good_ones() {
     allow_files();
     let (heads, readers, each) = if figures::long() { (5_000, 1_000, 3_000) } else { (500, 500, 700) };
+    let attack = Attack { heads, readers, pace: Pace::Each };
     let backend = Backend::start();
     // A reader who makes no room for this long is given up, and one below the least rate as well.
     let crossfade = plain::proxy(backend.address, "idle_timeout: 6s", "");
-    percentiles(crossfade.public, &get("/warm"), 4, 100);
-    let [_, normal] = percentiles(crossfade.public, &get("/normal"), 4, each);
-    let before = memory(&crossfade);
-    let (stop, cut_heads) = (AtomicBool::new(false), AtomicUsize::new(0));
     let to = crossfade.public;
-    let (attacked, during, body) = thread::scope(|scope| {
-        // Also when something fails: the scope waits for its threads.
-        let _stops = Stops(&stop);
-        scope.spawn(|| slow_heads(to, heads, 0, &stop, &cut_heads));
-        scope.spawn(|| slow_readers(to, readers, heads, &stop));
-        let body = scope.spawn(move || slow_body(to));
-        wait::until("the attack is under way", || {
-            let open = open_connections(&crossfade);
-            (open >= (heads + readers) * 9 / 10 && backend.sending() >= readers / 2).then_some(())
-        });
-        let [_, attacked] = percentiles(to, &get("/good"), 4, each);
-        let during = memory(&crossfade);
-        let body = body.join().unwrap();
-        wait::until("slow heads are cut", || (cut_heads.load(Ordering::Relaxed) >= heads / 2).then_some(()));
-        // They themselves learn of it late: what the kernel still holds for them comes first.
-        wait::until("slow readers are given up, and their upstream connections with them", || {
-            (backend.sending() == 0).then_some(())
-        });
-        (attacked, during, body)
-    });
-    let ratio = attacked.as_secs_f64() / normal.as_secs_f64();
+    percentiles(to, &get("/warm"), 4, 100);
+    let before = memory(&crossfade);
+    let body = thread::spawn(move || slow_body(to));
+    let (normal, attacked, during) = attack.measured(to, &backend, each, || memory(&crossfade));
+    let body = body.join().unwrap();
+    let ratio = told("Crossfade", attack, normal, attacked);
     figures::note(&format!(
-        "{heads} slow heads and {readers} slow readers at a time: p99 {normal:?}, under attack {attacked:?}, ratio {ratio:.2}; \
-         RSS {:.1} MiB before, {:.1} MiB during; a trickling body got {} after {:.1?}",
+        "RSS {:.1} MiB before, {:.1} MiB during; a trickling body got {} after {:.1?}",
         mib(before),
         mib(during),
         body.0,
@@ -209,5 +280,50 @@ fn slow_clients_do_not_slow_down_good_ones() {
     assert!(during <= 256 * 1024, "{during} KiB");
     // The short form shares its machine with other tests, and its attack is over quickly.
     assert!(ratio < if figures::long() { 2.0 } else { 20.0 }, "p99 grew {ratio:.1} times");
-    assert!(percentiles(crossfade.public, &get("/after"), 2, 20)[1] < Duration::from_secs(1));
+    assert!(percentiles(to, &get("/after"), 2, 20)[1] < Duration::from_secs(1));
+}
+
+/// The application, the attackers and the good clients share the machine with whoever is measured; so nginx under the
+/// same attack says how much of a ratio is theirs.
+#[test]
+fn slow_clients_slow_down_good_ones_as_little_as_at_nginx() {
+    if !figures::long() {
+        return;
+    }
+    allow_files();
+    let backend = Backend::start();
+    let crossfade = plain::proxy(backend.address, "idle_timeout: 6s", "");
+    let nginx = nginx_workers(backend.address);
+    for pace in [Pace::Each, Pace::InStep] {
+        let attack = Attack { heads: 5_000, readers: 1_000, pace };
+        for (who, to) in [("Crossfade", crossfade.public), ("nginx", nginx[0].address)] {
+            percentiles(to, &get("/warm"), 4, 100);
+            let (normal, attacked, ()) = attack.measured(to, &backend, 3_000, || ());
+            told(who, attack, normal, attacked);
+        }
+    }
+}
+
+/// As many as Crossfade has threads, with the same limits.
+fn nginx_workers(backend: SocketAddr) -> [Neighbour; 2] {
+    let address = SocketAddr::from(([127, 0, 0, 1], ports::free()));
+    [(); 2].map(|()| {
+        nginx_at(
+            address,
+            &format!(
+                "  client_header_timeout 10s;
+  send_timeout 6s;
+  upstream application {{ server {backend}; keepalive 64; }}
+  server {{
+    listen LISTEN reuseport backlog=4096;
+    location / {{
+      proxy_pass http://application;
+      proxy_http_version 1.1;
+      proxy_set_header Connection \"\";
+      proxy_max_temp_file_size 0;
+    }}
+  }}"
+            ),
+        )
+    })
 }

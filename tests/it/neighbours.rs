@@ -11,42 +11,16 @@ use crate::{
     support::{
         backend::Backend,
         crossfade::Crossfade,
+        neighbour::{Neighbour, nginx, started},
         parts::parts,
         plain::{self, HOST},
-        ports,
-        process::{self, Process},
+        ports, process,
         scene::{Cast, PASSWORD, Person, Scene},
         scratch::Scratch,
         wait,
         wire::Wire,
     },
 };
-
-/// A running neighbour.
-struct Neighbour {
-    address: SocketAddr,
-    _process: Process,
-    _scratch: Scratch,
-}
-
-/// nginx with these `http` directives; `LISTEN` stands for its own address.
-fn nginx(directives: &str) -> Neighbour {
-    let scratch = Scratch::new();
-    let folder = scratch.path().display();
-    let address = SocketAddr::from(([127, 0, 0, 1], ports::free()));
-    let user = if process::is_root() { "user root;" } else { "" };
-    let places = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"];
-    let places = places.map(|kind| format!("  {kind}_temp_path {folder}/{kind};\n")).concat();
-    let directives = directives.replace("LISTEN", &address.to_string());
-    let text = format!(
-        "daemon off;\nmaster_process off;\n{user}\npid {folder}/nginx.pid;\nerror_log stderr warn;\nevents {{ \
-         worker_connections 2048; }}\nhttp {{\n  access_log off;\n{places}  client_max_body_size 0;\n{directives}\n}}\n"
-    );
-    let file = scratch.write("nginx.conf", &text);
-    let mut command = process::command(&parts().nginx);
-    command.arg("-p").arg(scratch.path()).arg("-c").arg(file).args(["-e", "stderr"]);
-    started("nginx", command, address, scratch)
-}
 
 fn haproxy(crossfade: SocketAddr) -> Neighbour {
     let scratch = Scratch::new();
@@ -74,15 +48,6 @@ backend crossfade
     let mut command = process::command(&parts().haproxy);
     command.args(["-db", "-f"]).arg(file);
     started("haproxy", command, address, scratch)
-}
-
-fn started(name: &str, command: std::process::Command, address: SocketAddr, scratch: Scratch) -> Neighbour {
-    let mut process = Process::start(name, command);
-    wait::until(&format!("{name} listens"), || {
-        assert!(process.is_running(), "{name} ended:\n{}", process.said());
-        std::net::TcpStream::connect(address).is_ok().then_some(())
-    });
-    Neighbour { address, _process: process, _scratch: scratch }
 }
 
 fn nginx_before(crossfade: SocketAddr) -> Neighbour {

@@ -23,6 +23,7 @@ pub(crate) mod helm;
 pub(crate) mod http;
 pub(crate) mod image;
 pub(crate) mod mariadb;
+pub(crate) mod neighbour;
 pub(crate) mod oidc;
 pub(crate) mod openapi;
 pub(crate) mod parts;
