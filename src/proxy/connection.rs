@@ -49,15 +49,12 @@ pub(super) struct Desk {
     pub(super) leaving: Cell<bool>,
 }
 
-/// hyper takes no smaller one.
-const LEAST_BUFFER: usize = 8192;
-
 /// hyper's settings.
 pub(super) fn http(limits: &Limits) -> http1::Builder {
     let mut http = http1::Builder::new();
     http.header_read_timeout(None).max_header_size(limits.head_bytes);
-    // Bounds an unfinished head, and what waits to be written before more of an answer is asked for.
-    http.max_buf_size(limits.head_bytes.max(LEAST_BUFFER));
+    // Bounds an unfinished head; what waits to be written is bounded by the watch.
+    http.max_buf_size(limits.head_bytes.max(64 * 1024));
     // hyper keeps up to 100 fields without an allocation, and this is its own limit as well.
     if limits.head_fields != 100 {
         http.max_headers(limits.head_fields);
@@ -83,6 +80,7 @@ where
 {
     let tunnel = Rc::new(Cell::new(None));
     loop {
+        let Ended::Itself(true) = timed(pin!(stream.wake()), watch, &desk.closing).await else { return };
         let service = service_fn(|request| {
             let (desk, watch, tunnel) = (Rc::clone(desk), Arc::clone(watch), Rc::clone(&tunnel));
             async move {
@@ -109,7 +107,6 @@ where
         stream = parts.io.into_inner();
         stream.put_back(parts.read_buf);
         watch.parked();
-        let Ended::Itself(true) = timed(pin!(stream.wake()), watch, &desk.closing).await else { return };
     }
 }
 
@@ -259,7 +256,11 @@ impl Body for ServedBody {
         if self.under_way.watch.holds_back(cx) {
             return Poll::Pending;
         }
-        Pin::new(&mut self.body).poll_frame(cx)
+        let polled = Pin::new(&mut self.body).poll_frame(cx);
+        if let Poll::Ready(Some(Ok(frame))) = &polled {
+            self.under_way.watch.handed_over(frame.data_ref().map_or(0, Bytes::len));
+        }
+        polled
     }
 
     fn is_end_stream(&self) -> bool {

@@ -4,28 +4,22 @@
 //! than a head may take. So the stream itself notes when a head begins and when nobody reads what is written.
 //!
 //! hyper also keeps some 16 KiB of buffers per connection. A connection that stays idle is therefore *parked*: hyper is
-//! taken off it, and put on again when the client speaks.
+//! taken off it, and put on again when the client has asked for something.
+
+mod stream;
 
 use std::{
-    io::{self, IoSlice},
-    pin::Pin,
+    io,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    task::{Context, Poll, Waker, ready},
+    task::{Context, Poll, Waker},
     time::Duration,
 };
 
-use bytes::Bytes;
 use hyper::body::{Body as _, Incoming};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use self::stream::LINGER;
+pub(super) use self::stream::Watched;
 use crate::{clock::Deadline, config::Limits};
-
-/// After the last answer, how much more is read and how long, so that the client gets to see it: closing a socket
-/// with unread bytes throws the answer away with them (RFC 9112 §9.6). A client that learns only afterwards that its
-/// body was too large has often sent all of it, so this is more than a body may have by default. The narrower bound
-/// of SEC-13 (64 KiB, 1 s) is for connections that go on to another request; here nothing is used any more.
-const LINGER: Duration = Duration::from_secs(2);
-const LINGER_BYTES: usize = 16 * 1024 * 1024;
 
 /// How long an idle connection stays when we leave: a request may already be on its way, and closing at once would
 /// throw it away (REL-32).
@@ -35,6 +29,9 @@ const LAST_CALL: Duration = Duration::from_secs(1);
 /// `SLOWEST_BYTES_PER_SECOND` or more. Who reads faster holds a connection for as long as its answer is large.
 const PATIENCE: Duration = Duration::from_secs(10);
 const SLOWEST_BYTES_PER_SECOND: u64 = 200;
+
+/// So much of an answer may wait to be written when a further piece of it is asked for.
+const MOST_UNWRITTEN: usize = 16 * 1024;
 
 /// After this long without a request a connection gives its buffers back.
 const PARK_AFTER: Duration = Duration::from_secs(1);
@@ -63,7 +60,9 @@ struct State {
     bodyless: bool,
     /// The client does not read what we write.
     stalled_until: Option<Deadline>,
-    /// Who waits for it to read on.
+    /// Bytes of answers that were handed over to be written, since everything was.
+    unwritten: usize,
+    /// Who waits for that.
     held_back: Option<Waker>,
     /// How long this answer has waited for its client, and what the client took after it first did.
     waited: Duration,
@@ -109,6 +108,7 @@ impl Watch {
                 park_at: None,
                 bodyless: true,
                 stalled_until: None,
+                unwritten: 0,
                 held_back: None,
                 waited: Duration::ZERO,
                 taken_bytes: 0,
@@ -204,15 +204,29 @@ impl Watch {
         }
     }
 
-    /// Whether the answer should wait, because the client has not taken what it was given. hyper asks for more of it
-    /// until its own queue is full; held for each client that reads slowly, that would fill the memory (REL-31).
+    /// A piece of an answer is handed over to be written.
+    pub(super) fn handed_over(&self, bytes: usize) {
+        self.state().unwritten += bytes;
+    }
+
+    /// Whether the next piece has to wait until the client took the last one. hyper asks for more until its queue is
+    /// full; so much for each client that reads slowly would fill the memory (REL-31). HTTP/2 counts for itself.
     pub(super) fn holds_back(&self, cx: &Context<'_>) -> bool {
         let mut state = self.state();
-        let holds = !self.many && state.stalled_until.is_some();
+        let holds = !self.many && state.unwritten >= MOST_UNWRITTEN;
         if holds {
             state.held_back = Some(cx.waker().clone());
         }
         holds
+    }
+
+    /// Everything was written.
+    fn flushed(&self) {
+        let mut state = self.state();
+        state.unwritten = 0;
+        if let Some(held_back) = state.held_back.take() {
+            held_back.wake();
+        }
     }
 
     fn wrote(&self, result: &Poll<io::Result<usize>>) {
@@ -220,9 +234,6 @@ impl Watch {
         match result {
             Poll::Ready(result) => {
                 let stalled = state.stalled_until.take();
-                if let Some(held_back) = state.held_back.take() {
-                    held_back.wake();
-                }
                 if let Some(until) = stalled {
                     state.waited += self.idle_timeout.saturating_sub(until.remaining());
                 }
@@ -260,135 +271,42 @@ fn is_too_slow(taken_bytes: u64, waited: Duration) -> bool {
     waited > PATIENCE && taken_bytes < SLOWEST_BYTES_PER_SECOND * waited.as_secs()
 }
 
-/// A client's stream as hyper sees it.
-pub(super) struct Watched<S> {
-    stream: S,
-    watch: Arc<Watch>,
-    /// Read already, not yet given to hyper.
-    ahead: Bytes,
-    ending: Option<Ending>,
-}
-
-/// Our side has ended; what the client still sends is read and thrown away. The timer that keeps the watch ends the
-/// wait for a silent client.
-struct Ending {
-    until: Deadline,
-    left: usize,
-    /// Whether the client has been told that nothing follows.
-    told: bool,
-}
-
-impl<S> Watched<S> {
-    pub(super) fn new(stream: S, watch: Arc<Watch>) -> Self {
-        Self { stream, watch, ahead: Bytes::new(), ending: None }
-    }
-}
-
-impl<S: AsyncRead + AsyncWrite + Unpin> Watched<S> {
-    /// Takes back what hyper had read but not used.
-    pub(super) fn put_back(&mut self, unused: Bytes) {
-        self.ahead = unused;
-    }
-
-    /// Waits until the client speaks; `false` when it went away instead.
-    pub(super) async fn wake(&mut self) -> bool {
-        std::future::poll_fn(|cx| {
-            // An encrypted stream may hold back the end of the last answer.
-            if let Poll::Ready(Err(_)) = Pin::new(&mut self.stream).poll_flush(cx) {
-                return Poll::Ready(false);
-            }
-            if !self.ahead.is_empty() {
-                return Poll::Ready(true);
-            }
-            let mut bytes = [0; 256];
-            let mut buffer = ReadBuf::new(&mut bytes);
-            let read = ready!(Pin::new(&mut *self).poll_read(cx, &mut buffer));
-            self.ahead = Bytes::copy_from_slice(buffer.filled());
-            Poll::Ready(read.is_ok() && !self.ahead.is_empty())
-        })
-        .await
-    }
-}
-
-impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        if !self.ahead.is_empty() {
-            let count = self.ahead.len().min(buffer.remaining());
-            buffer.put_slice(&self.ahead.split_to(count));
-            return Poll::Ready(Ok(()));
-        }
-        let before = buffer.filled().len();
-        let result = Pin::new(&mut self.stream).poll_read(cx, buffer);
-        if buffer.filled().len() > before {
-            self.watch.heard();
-        }
-        result
-    }
-}
-
-impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Watched<S> {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let result = Pin::new(&mut self.stream).poll_write(cx, bytes);
-        self.watch.wrote(&result);
-        result
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        pieces: &[IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        let result = Pin::new(&mut self.stream).poll_write_vectored(cx, pieces);
-        self.watch.wrote(&result);
-        result
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let this = self.get_mut();
-        if this.watch.is_switched() {
-            return Pin::new(&mut this.stream).poll_shutdown(cx);
-        }
-        let watch = &this.watch;
-        let ending = this.ending.get_or_insert_with(|| Ending {
-            until: watch.ending(),
-            left: LINGER_BYTES,
-            told: false,
-        });
-        if !ending.told {
-            ready!(Pin::new(&mut this.stream).poll_shutdown(cx))?;
-            ending.told = true;
-        }
-        let mut bytes = [0; 16 * 1024];
-        // Who never pauses would keep the timer from being looked at.
-        while !ending.until.has_passed() {
-            let mut buffer = ReadBuf::new(&mut bytes);
-            let read = ready!(Pin::new(&mut this.stream).poll_read(cx, &mut buffer));
-            let count = buffer.filled().len();
-            // The end, an error, too much: whatever it is, the connection is over.
-            if read.is_err() || count == 0 || count > ending.left {
-                break;
-            }
-            ending.left -= count;
-        }
-        Poll::Ready(Ok(()))
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
     use super::*;
+
+    #[derive(Default)]
+    struct Woken(AtomicUsize);
+
+    impl std::task::Wake for Woken {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    #[test]
+    fn a_further_piece_waits_until_the_last_one_was_written() {
+        let woken = Arc::new(Woken::default());
+        let waker = Waker::from(Arc::clone(&woken));
+        let cx = Context::from_waker(&waker);
+        let watch = Watch::new(&Limits::default());
+        assert!(!watch.holds_back(&cx));
+        watch.handed_over(MOST_UNWRITTEN - 1);
+        assert!(!watch.holds_back(&cx), "little may be gathered, so that it is one write");
+        watch.handed_over(1);
+        assert!(watch.holds_back(&cx));
+        watch.wrote(&Poll::Pending);
+        assert!(watch.holds_back(&cx));
+        assert_eq!(woken.0.load(Ordering::Relaxed), 0);
+        watch.flushed();
+        assert_eq!(woken.0.load(Ordering::Relaxed), 1);
+        assert!(!watch.holds_back(&cx));
+        let many = Watch::of_many(&Limits::default());
+        many.handed_over(10 * MOST_UNWRITTEN);
+        assert!(!many.holds_back(&cx));
+    }
 
     #[test]
     fn who_takes_an_answer_in_drops_is_too_slow_after_ten_seconds() {
