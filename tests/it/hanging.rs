@@ -21,7 +21,7 @@ use crate::{
 };
 
 /// Sign-ins that wait for the one that hangs, at any time.
-const HANGING: usize = 24;
+const HANGING: u32 = 24;
 
 /// Who signs in next.
 type Emails<'a> = &'a (dyn Fn(usize) -> String + Sync);
@@ -53,7 +53,7 @@ fn p99(visitor: &Visitor, path: &str) -> Duration {
 }
 
 /// Requests that are being answered.
-fn in_flight(crossfade: &Crossfade) -> usize {
+fn in_flight(crossfade: &Crossfade) -> u32 {
     let metrics = crossfade.admin_visitor().get("/metrics").text();
     let number = metrics.lines().find_map(|line| line.strip_prefix("crossfade_in_flight_requests "));
     number.and_then(|number| number.parse().ok()).expect("a gauge of requests")
@@ -89,9 +89,11 @@ fn one_that_hangs_slows_nobody_else() {
         set(&hangs);
         let over = AtomicBool::new(false);
         let during = thread::scope(|scope| {
-            for visitor in &visitors {
+            for (visitor, late) in visitors.iter().zip(0..) {
                 let (over, next, scene) = (&over, &next, &scene);
                 scope.spawn(move || {
+                    // Not in step: whoever is answered at once would come with all others at each full second.
+                    thread::park_timeout(Duration::from_secs(1) * late / HANGING);
                     while !over.load(Ordering::Relaxed) {
                         let email = email(next.fetch_add(1, Ordering::Relaxed));
                         let form = scene.form(visitor, &[("email", &email), ("password", PASSWORD)]);
