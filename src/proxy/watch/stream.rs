@@ -128,9 +128,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Watched<S> {
     /// hyper calls it when nothing is left in its own queue.
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let result = Pin::new(&mut self.stream).poll_flush(cx);
-        if result.is_ready() {
-            self.watch.flushed();
-        }
+        self.watch.flushed(&result);
         result
     }
 
