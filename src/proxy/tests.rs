@@ -17,6 +17,7 @@ mod reading;
 mod recording;
 mod secure;
 mod sessions;
+mod slow;
 pub(super) mod support;
 mod table;
 mod tls;

@@ -60,7 +60,7 @@ struct State {
     bodyless: bool,
     /// The client does not read what we write.
     stalled_until: Option<Deadline>,
-    /// Bytes of answers that were handed over to be written, since everything was.
+    /// Bytes of answers that were handed over to be written, since hyper's queue was empty.
     unwritten: usize,
     /// Who waits for that.
     held_back: Option<Waker>,
@@ -75,7 +75,7 @@ enum Phase {
     Idle,
     /// A head has begun.
     Head,
-    /// A request is handled; its own limits apply.
+    /// A request is handled, its own limits apply; or the end of its answer is written.
     Busy,
     /// The last answer was given; what still comes is thrown away.
     Ending,
@@ -130,15 +130,20 @@ impl Watch {
         state.park_at = None;
     }
 
-    /// Its answer was read or given up.
+    /// Its answer was handed over or given up. The connection is idle once the answer is written, too: until then
+    /// what counts is how slowly the client takes it. HTTP/2 counts for itself.
     pub(super) fn idle(&self) {
         let mut state = self.state();
         state.open -= 1;
-        if state.open == 0 && !matches!(state.phase, Phase::Ending | Phase::Switched) {
-            state.phase = Phase::Idle;
-            state.until = Deadline::within(if state.leaving { LAST_CALL } else { self.idle_timeout });
-            state.park_at = (state.bodyless && !self.many).then(|| Deadline::within(PARK_AFTER));
+        if self.many && state.open == 0 && !matches!(state.phase, Phase::Ending | Phase::Switched) {
+            self.settle(&mut state);
         }
+    }
+
+    fn settle(&self, state: &mut State) {
+        state.phase = Phase::Idle;
+        state.until = Deadline::within(if state.leaving { LAST_CALL } else { self.idle_timeout });
+        state.park_at = (state.bodyless && !self.many).then(|| Deadline::within(PARK_AFTER));
     }
 
     /// Whether the connection has been idle for long and nothing waits to be read or written.
@@ -220,12 +225,22 @@ impl Watch {
         holds
     }
 
-    /// Everything was written.
-    fn flushed(&self) {
+    /// hyper's queue is empty, and the stream below is (`Ready`) or is not. An encrypted one may hold more than a piece:
+    /// the next one does not wait for that, so that a client who takes nothing is noticed when the stream is full.
+    fn flushed(&self, result: &Poll<io::Result<()>>) {
         let mut state = self.state();
         state.unwritten = 0;
         if let Some(held_back) = state.held_back.take() {
             held_back.wake();
+        }
+        if state.phase != Phase::Busy || state.open > 0 {
+            return;
+        }
+        if result.is_pending() {
+            state.stalled_until.get_or_insert_with(|| Deadline::within(self.idle_timeout));
+        } else {
+            state.stalled_until.take_if(|until| !until.has_passed());
+            self.settle(&mut state);
         }
     }
 
@@ -300,7 +315,7 @@ mod tests {
         watch.wrote(&Poll::Pending);
         assert!(watch.holds_back(&cx));
         assert_eq!(woken.0.load(Ordering::Relaxed), 0);
-        watch.flushed();
+        watch.flushed(&Poll::Pending);
         assert_eq!(woken.0.load(Ordering::Relaxed), 1);
         assert!(!watch.holds_back(&cx));
         let many = Watch::of_many(&Limits::default());

@@ -21,7 +21,7 @@ use crate::{
     telemetry::{AddressPolicy, Audit, Metrics},
 };
 
-fn core(application: SocketAddr) -> Core {
+pub(super) fn core(application: SocketAddr) -> Core {
     let public = support::public();
     let rules = FieldRules::new(&public, &support::identity(), &support::cookies(&public)).unwrap();
     let mut upstream = support::upstream(application);

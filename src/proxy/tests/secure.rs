@@ -24,15 +24,22 @@ use crate::{
     config::{Certificate, Limits, Tls, TlsVersion, Upstream},
 };
 
-const FIXTURES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/tls");
+pub(crate) const FIXTURES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/tls");
 
 pub(crate) const BOTH: &[&SupportedProtocolVersion] = &[&TLS13, &TLS12];
+
+pub(crate) fn chain(file: &Path) -> Vec<CertificateDer<'static>> {
+    CertificateDer::pem_file_iter(file).unwrap().collect::<Result<_, _>>().unwrap()
+}
+
+pub(crate) fn key(file: &Path) -> PrivateKeyDer<'static> {
+    PrivateKeyDer::from_pem_file(file).unwrap()
+}
 
 /// A pair of the fixtures by its name; its end is a number to tell it by.
 pub(crate) fn certificate(name: &str, not_after: u64) -> Certificate {
     let file = |end: &str| Path::new(FIXTURES).join(format!("{name}.{end}"));
-    let chain = CertificateDer::pem_file_iter(file("pem")).unwrap().collect::<Result<_, _>>().unwrap();
-    let key = PrivateKeyDer::from_pem_file(file("key")).unwrap();
+    let (chain, key) = (chain(&file("pem")), key(&file("key")));
     let pair = CertifiedKey::from_der(chain, key, &aws_lc_rs::default_provider()).unwrap();
     Certificate {
         file: file("pem"),

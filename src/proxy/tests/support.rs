@@ -459,7 +459,7 @@ impl Guest {
 
 /// A handler that sends everything on.
 #[derive(Debug)]
-struct Open;
+pub(crate) struct Open;
 
 impl Handler for Open {
     fn handle(self: Arc<Self>, core: &Core, request: Accepted) -> Handled<'_> {

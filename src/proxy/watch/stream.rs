@@ -128,9 +128,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Watched<S> {
     /// hyper calls it when nothing is left in its own queue.
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let result = Pin::new(&mut self.stream).poll_flush(cx);
-        if result.is_ready() {
-            self.watch.flushed();
-        }
+        self.watch.flushed(&result);
         result
     }
 
@@ -165,15 +163,27 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Watched<S> {
     }
 }
 
-/// Whether these bytes can only be the beginning of a head. What looks like anything else is for hyper to judge.
+/// Whether these bytes can only be the beginning of a head. What looks like anything else is for hyper to judge, at
+/// once: its client may be waiting for the answer (SEC-07, SEC-08).
 fn is_a_beginning(bytes: &[u8]) -> bool {
     let is_text = |byte: &u8| !byte.is_ascii_control() || matches!(byte, b'\t' | b'\n' | b'\r');
-    let ends = |end: &[u8]| bytes.windows(end.len()).any(|window| window == end);
+    let mut lines = bytes.split_inclusive(|byte| *byte == b'\n').map_while(|line| line.strip_suffix(b"\n"));
     bytes.len() < BEGINNING
         && bytes.first().is_some_and(u8::is_ascii_uppercase)
         && bytes.iter().all(is_text)
-        && !ends(b"\n\r\n")
-        && !ends(b"\n\n")
+        && lines.next().is_none_or(is_request_line)
+        && lines.all(is_field)
+}
+
+fn is_request_line(line: &[u8]) -> bool {
+    let line = line.strip_suffix(b"\r").unwrap_or(line);
+    line.ends_with(b" HTTP/1.1") || line.ends_with(b" HTTP/1.0")
+}
+
+/// Not the empty line that ends a head either.
+fn is_field(line: &[u8]) -> bool {
+    let name = line.iter().position(|byte| *byte == b':').map(|at| &line[..at]);
+    name.is_some_and(|name| !name.is_empty() && name.iter().all(u8::is_ascii_graphic))
 }
 
 #[cfg(test)]
@@ -196,6 +206,14 @@ mod tests {
             ("get /", false),
             ("\u{16}\u{3}\u{1}", false),
             ("GET /\0", false),
+            ("GET / HTTP/1.0\nA: b", true),
+            ("GET / HTTP/1.1\r\nA: b\r\n c", true),
+            ("GET / HTTP/1.1\r\nA: b\r\n c: d\r\n", false),
+            ("GET / HTTP/1.1\r\nA : b\r\n", false),
+            ("GET / HTTP/1.1\r\n: b\r\n", false),
+            ("GET / HTTP/1.1\r\nA\r\n", false),
+            ("GET /\r\n", false),
+            ("SSH-2.0-a\r\n", false),
             (&long, false),
         ] {
             assert_eq!(is_a_beginning(bytes.as_bytes()), is, "{bytes:?}");
