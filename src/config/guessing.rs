@@ -74,17 +74,6 @@ pub(crate) struct Lockout {
 }
 
 impl Lockout {
-    /// How many failures may reach the source: one less than locks.
-    pub(crate) const fn passed_on(self) -> u32 {
-        self.failures.saturating_sub(1)
-    }
-
-    /// The same where only so many may reach it.
-    #[must_use]
-    pub(crate) const fn passing_on(self, failures: u32) -> Self {
-        Self { failures: failures.saturating_add(1), ..self }
-    }
-
     /// The bounds of two sources that one name may lead to.
     #[must_use]
     pub(crate) fn and(self, other: Self) -> Self {

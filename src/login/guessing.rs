@@ -13,10 +13,10 @@ use aws_lc_rs::hmac;
 use serde::{Deserialize, Serialize};
 use unicode_normalization::{UnicodeNormalization as _, char::is_combining_mark};
 
-pub(crate) use self::count::{Allowance, Count, Failures, Spent, Tally};
+pub(crate) use self::count::{Allowance, Budget, Count, Failures, Spent, Tally};
 
 use crate::{
-    config::{Guessing, Lockout},
+    config::Guessing,
     identity::{LoginName, PersonKey, Secret},
 };
 
@@ -137,8 +137,8 @@ pub(crate) struct Guess {
     pub(crate) address: CountKey,
     /// The name as it is spelled, and the address: a success clears what failed by the same two and nothing else.
     pub(crate) pair: CountKey,
-    /// What the legacy side locks the account at.
-    pub(crate) lockout: Option<Lockout>,
+    /// What may reach the legacy side, where that locks accounts.
+    pub(crate) lockout: Option<Budget>,
 }
 
 /// A granted try, to be settled. Settling twice changes nothing.

@@ -14,6 +14,7 @@ use std::{
 };
 
 use async_trait::async_trait;
+use futures_util::future::join_all;
 
 use super::{
     Alias, ClaimAnswer, Counts, Ledger, LedgerError, Mark, People, PeopleFilter, Row, RowState, UserId,
@@ -25,6 +26,9 @@ const MOST: usize = 10_000;
 
 /// How many names are read at a time.
 const PAGE: usize = 500;
+
+/// How many of them are written back at a time: all of them have to be there before anybody is let in again.
+const AT_A_TIME: usize = 16;
 
 /// Every so many comparisons, names are compared and not their number alone: as many may have been lost as were added.
 const GLANCES: u64 = 10;
@@ -94,8 +98,8 @@ impl Remembering {
         let listed = self.learn().await?;
         let lost = |row: &Row| match &listed {
             Some(listed) => !listed.contains(&row.key),
-            // Not all of them were read; then each row says, and only where something may be lost.
-            None => in_doubt,
+            // Not all of them were read; then each row says: only where something may be lost, and a doubt may last.
+            None => in_doubt && !is_a_glance,
         };
         let rows: Vec<Row> = self.removed().rows.values().filter(|row| lost(row)).cloned().collect();
         self.write_back(rows, now).await
@@ -127,12 +131,22 @@ impl Remembering {
 
     async fn write_back(&self, rows: Vec<Row>, now: Timestamp) -> Result<Vec<Row>, LedgerError> {
         let mut written = Vec::new();
-        for row in rows {
-            match self.write_back_one(row, now).await {
-                Ok(tombstone) => written.extend(tombstone),
-                // Somebody else writes this row just now; the next look tries again, and the other rows do not wait.
-                Err(LedgerError::Overtaken) => {}
-                Err(error) => return Err(error),
+        for some in rows.chunks(AT_A_TIME) {
+            let attempts = some.iter().map(|row| self.write_back_one(row.clone(), now));
+            let mut failure = None;
+            for attempt in join_all(attempts).await {
+                match attempt {
+                    Ok(tombstone) => written.extend(tombstone),
+                    // Somebody else writes this row just now; the next look tries again, and the others do not wait.
+                    Err(LedgerError::Overtaken | LedgerError::AliasTaken) => {}
+                    Err(error) => failure = Some(error),
+                }
+            }
+            match failure {
+                None => {}
+                Some(error) if written.is_empty() => return Err(error),
+                // They are told, or nobody ends their sessions; the next look meets the error again.
+                Some(_) => break,
             }
         }
         Ok(written)
@@ -141,7 +155,8 @@ impl Remembering {
     /// Writes one tombstone back, where the store lost it and nobody holds the row.
     async fn write_back_one(&self, row: Row, now: Timestamp) -> Result<Option<Row>, LedgerError> {
         let stored = self.ledger.row(&row.key).await?;
-        if stored.is_some_and(|stored| stored.state == RowState::Tombstone) {
+        // With a claim it may be half written: whoever wrote it back may have died before its names.
+        if stored.is_some_and(|stored| stored.state == RowState::Tombstone && stored.claim.is_none()) {
             return Ok(None);
         }
         let fresh = Row { claim: None, ..row };
@@ -152,9 +167,16 @@ impl Remembering {
         };
         let tombstone = Row { version: claimed.version, fence: claimed.fence, claim: None, ..fresh };
         match self.ledger.write(&tombstone).await {
-            // A name leads to somebody else by now: the person's own row is what must not come back.
+            // A name leads to somebody else by now. The person's own row must not come back, nor anybody by a name that
+            // is free.
             Err(LedgerError::AliasTaken) => {
-                self.ledger.write(&Row { aliases: Vec::new(), ..tombstone.clone() }).await?;
+                let mut aliases = Vec::new();
+                for alias in &tombstone.aliases {
+                    if self.ledger.find(alias).await?.is_none_or(|holder| holder.key == tombstone.key) {
+                        aliases.push(alias.clone());
+                    }
+                }
+                self.ledger.write(&Row { aliases, ..tombstone.clone() }).await?;
                 Ok(Some(tombstone))
             }
             written => written.map(Some),

@@ -3,7 +3,10 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
@@ -49,12 +52,32 @@ pub(crate) fn rules() -> SourceRules {
 
 /// A ledger in memory that keeps the contract of [`Ledger`]. Claims of another holder count as void, as after a
 /// restart of the embedded store.
-#[derive(Default)]
 pub(crate) struct MemoryLedger {
     pub(crate) rows: Mutex<HashMap<PersonKey, Row>>,
     pub(crate) holder: Mutex<String>,
     /// Whose row somebody else writes right after a write of it was refused for a name.
     pub(crate) contended: Mutex<Option<PersonKey>>,
+    /// How often a row was read by its key.
+    pub(crate) reads: AtomicUsize,
+    /// After so many writes it fails.
+    pub(crate) writes_left: AtomicUsize,
+}
+
+impl Default for MemoryLedger {
+    fn default() -> Self {
+        Self {
+            rows: Mutex::default(),
+            holder: Mutex::default(),
+            contended: Mutex::default(),
+            reads: AtomicUsize::new(0),
+            writes_left: AtomicUsize::new(usize::MAX),
+        }
+    }
+}
+
+/// A mark comes with a write: a row that was claimed as it came has none yet.
+fn is_marked(row: &Row, mark: Mark) -> bool {
+    row.mark() == Some(mark) && (mark != Mark::Removed || row.claim.is_none())
 }
 
 impl MemoryLedger {
@@ -66,6 +89,7 @@ impl MemoryLedger {
 #[async_trait]
 impl Ledger for MemoryLedger {
     async fn row(&self, key: &PersonKey) -> Result<Option<Row>, LedgerError> {
+        self.reads.fetch_add(1, Ordering::SeqCst);
         Ok(self.rows.lock().unwrap().get(key).cloned())
     }
 
@@ -87,6 +111,9 @@ impl Ledger for MemoryLedger {
     }
 
     async fn write(&self, row: &Row) -> Result<Row, LedgerError> {
+        let left =
+            self.writes_left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1));
+        left.map_err(|_| LedgerError::Unavailable("made up".into(), None))?;
         let mut rows = self.rows.lock().unwrap();
         let stored = rows.get(&row.key).map_or((0, 0), |stored| (stored.version, stored.fence));
         if stored != (row.version, row.fence) {
@@ -141,7 +168,7 @@ impl Ledger for MemoryLedger {
 
     async fn how_many(&self, mark: Mark) -> Result<u64, LedgerError> {
         let rows = self.rows.lock().unwrap();
-        Ok(u64::try_from(rows.values().filter(|row| row.mark() == Some(mark)).count()).unwrap())
+        Ok(u64::try_from(rows.values().filter(|row| is_marked(row, mark)).count()).unwrap())
     }
 
     async fn marked(
@@ -151,7 +178,7 @@ impl Ledger for MemoryLedger {
         limit: usize,
     ) -> Result<Vec<PersonKey>, LedgerError> {
         let rows = self.rows.lock().unwrap();
-        let marked = rows.values().filter(|row| row.mark() == Some(mark)).map(|row| row.key.clone());
+        let marked = rows.values().filter(|row| is_marked(row, mark)).map(|row| row.key.clone());
         let mut keys: Vec<_> = marked.filter(|key| after.is_none_or(|after| key > after)).collect();
         keys.sort_unstable();
         keys.truncate(limit);

@@ -169,6 +169,11 @@ impl Breaker {
         admitted.map(|is_probe| Admission { breaker: self, is_probe, is_settled: false })
     }
 
+    /// A call was not made because those before it are not answered: as good as one that failed.
+    pub(crate) fn turned_away(&self) {
+        self.record(false, false);
+    }
+
     /// Puts it into another state, if any, and tells of it.
     fn change(&self, next: impl FnOnce(&mut State) -> Option<State>) {
         let mut state = self.state();

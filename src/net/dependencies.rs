@@ -6,7 +6,7 @@
 use std::{
     collections::BTreeMap,
     fmt,
-    sync::{Arc, Mutex, OnceLock, PoisonError, Weak},
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak},
     time::Duration,
 };
 
@@ -31,6 +31,9 @@ const TURN: Duration = Duration::from_secs(1);
 /// Whoever had so long, or half of what a call may take where that is less, and was not answered was kept waiting by
 /// the dependency. With less, a caller was late already.
 const FAIR_WAIT: Duration = Duration::from_secs(1);
+
+/// So many calls in a row that were not answered, while others wait for their places, mean that it hangs.
+const HUNG: u32 = 2;
 
 /// All dependencies of this process. Clones are the same list.
 #[derive(Clone)]
@@ -119,6 +122,15 @@ pub(crate) struct Turnstile {
     pub(super) places: Semaphore,
     pub(super) breaker: Arc<Breaker>,
     dependencies: Dependencies,
+    silence: Mutex<Silence>,
+}
+
+/// Calls that ended without an answer since the last one that had one.
+#[derive(Debug, Default)]
+struct Silence {
+    calls: u32,
+    /// When the last of them ended, by the monotonic clock.
+    last: Duration,
 }
 
 /// Why a call may not be made; nothing was sent.
@@ -158,6 +170,7 @@ pub(crate) enum End {
 #[must_use]
 pub(crate) struct Entry<'a> {
     admission: Admission<'a>,
+    turnstile: &'a Turnstile,
     /// Whether there was time enough to be answered in.
     is_fair: bool,
     _place: SemaphorePermit<'a>,
@@ -166,12 +179,14 @@ pub(crate) struct Entry<'a> {
 impl Entry<'_> {
     /// Notes how the call ended. A caller who was late says nothing, and gives a probe to somebody else.
     pub(crate) fn settle(self, end: End) {
-        match end {
-            End::Answered => self.admission.settle(true),
-            End::Failed => self.admission.settle(false),
-            End::Late if self.is_fair => self.admission.settle(false),
-            End::Late => {}
-        }
+        let is_answered = match end {
+            End::Answered => true,
+            End::Failed => false,
+            End::Late if self.is_fair => false,
+            End::Late => return,
+        };
+        self.turnstile.heard(is_answered);
+        self.admission.settle(is_answered);
     }
 }
 
@@ -182,15 +197,24 @@ impl Turnstile {
             places: Semaphore::new(terms.at_a_time.clamp(1, CALLS_AT_A_TIME)),
             breaker: dependencies.breaker(&terms.name, Probes::ByCallers),
             dependencies: dependencies.clone(),
+            silence: Mutex::default(),
             terms,
         }
     }
 
     /// Waits for a turn, a moment at most.
     pub(crate) async fn enter(&self, deadline: Deadline) -> Result<Entry<'_>, Barred> {
+        let is_patient = deadline.remaining() >= TURN;
         let turn = deadline.at_most(TURN);
         let place = tokio::time::timeout(turn.remaining(), self.places.acquire()).await;
-        let Ok(Ok(place)) = place else { return Err(Barred::Crowded) };
+        let Ok(Ok(place)) = place else {
+            // Few places, all of them taken by calls that hang: too few end for a breaker, and those turned away are
+            // many.
+            if is_patient && self.is_silent() {
+                self.breaker.turned_away();
+            }
+            return Err(Barred::Crowded);
+        };
         // An outage uses up nobody's rate.
         if self.breaker.refuses() {
             return Err(Barred::Broken);
@@ -201,7 +225,30 @@ impl Turnstile {
         }
         let admission = self.breaker.admit().map_err(|_| Barred::Broken)?;
         let is_fair = deadline.remaining() >= FAIR_WAIT.min(self.terms.timeout / 2);
-        Ok(Entry { admission, is_fair, _place: place })
+        Ok(Entry { admission, turnstile: self, is_fair, _place: place })
+    }
+
+    fn silence(&self) -> MutexGuard<'_, Silence> {
+        self.silence.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether calls of late were not answered, one after the other, and none was since.
+    fn is_silent(&self) -> bool {
+        let (now, silence) = (self.dependencies.0.clock.monotonic(), self.silence());
+        silence.calls >= HUNG && self.is_recent(&silence, now)
+    }
+
+    fn is_recent(&self, silence: &Silence, now: Duration) -> bool {
+        now.saturating_sub(silence.last) <= self.terms.timeout + TURN
+    }
+
+    /// A call ended.
+    fn heard(&self, is_answered: bool) {
+        let now = self.dependencies.0.clock.monotonic();
+        let mut silence = self.silence();
+        let before = if self.is_recent(&silence, now) { silence.calls } else { 0 };
+        let calls = if is_answered { 0 } else { before.saturating_add(1) };
+        *silence = Silence { calls, last: now };
     }
 
     async fn take(&self, turn: Deadline) -> Result<(), Barred> {
@@ -226,7 +273,7 @@ impl Turnstile {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::clock::SystemClock;
+    use crate::{clock::SystemClock, net::about};
 
     fn way_to(name: &str, all: &Dependencies) -> Turnstile {
         let terms = Terms { name: name.into(), rate: None, timeout: Duration::from_secs(1), at_a_time: 2 };
@@ -252,6 +299,30 @@ mod tests {
         );
         drop((okta, again));
         assert_eq!(all.stands().len(), 1, "what is not used any more is not reported");
+    }
+
+    /// Few places, so that less than twenty calls end in the window of a breaker while all of them hang.
+    #[tokio::test]
+    async fn one_that_hangs_is_left_alone_however_few_places_there_are() {
+        let all = Dependencies::unwatched(SystemClock::shared());
+        let timeout = Duration::from_millis(400);
+        let hung = Turnstile::new(Terms { name: "hung".into(), rate: None, timeout, at_a_time: 1 }, &all);
+        let ask = |person: u128, answers: Option<Duration>| {
+            let hung = &hung;
+            let call = async move {
+                let entry = hung.enter(Deadline::within(Duration::from_secs(5))).await?;
+                tokio::time::sleep(answers.unwrap_or(timeout)).await;
+                entry.settle(if answers.is_some() { End::Answered } else { End::Late });
+                Ok::<_, Barred>(())
+            };
+            about(person, call)
+        };
+        // Slow is not hung: callers of ours wait for one another.
+        let answers = Some(timeout * 3 / 4);
+        futures_util::future::join_all((0..40).map(|person| ask(person, answers))).await;
+        assert_eq!(hung.breaker.stand(), Stand::Closed);
+        futures_util::future::join_all((0..40).map(|person| ask(person, None))).await;
+        assert_eq!(hung.breaker.stand(), Stand::Open);
     }
 
     #[tokio::test]

@@ -12,7 +12,7 @@ use crate::{
     clock::Timestamp,
     config::{Lockout, SignInRoute},
     identity::LoginName,
-    login::{Asker, Closed, CountKey, Guess, Limited, Outcome, Reached, Row, Ticket, Tried},
+    login::{Asker, Budget, Closed, CountKey, Guess, Limited, Outcome, Reached, Row, Ticket, Tried},
     pages::{Asked, Page},
     session::{CookieJar, Purpose, random_token},
 };
@@ -119,7 +119,7 @@ impl Gate {
             device,
             address,
             pair: spelled.map_or(address, |spelled| address.with(spelled)),
-            lockout: rules.lockout(aims.names),
+            lockout: rules.lockout(aims.names).map(Budget::from),
         };
         match self.counts.ask(guess, &rules.guessing).await {
             Ok(ticket) => {

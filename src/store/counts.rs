@@ -96,10 +96,10 @@ impl All {
             count
                 .take(limit, (ticket.id, guess.pair), now)
                 .map_err(|wait| Limited { by: Limit::Account, wait })?;
-            let Some(lockout) = &guess.lockout else { continue };
-            let spent = self.spent.room(rules.entries, |spent| spent.is_over(lockout, now));
+            let Some(budget) = &guess.lockout else { continue };
+            let spent = self.spent.room(rules.entries, |spent| spent.is_over(budget, now));
             let taken =
-                spent.entry(*account).or_default().take(lockout, (ticket.id, guess.device.is_some()), now);
+                spent.entry(*account).or_default().take(budget, (ticket.id, guess.device.is_some()), now);
             taken.map_err(|wait| Limited { by: Limit::Lockout, wait })?;
         }
         Ok(())
@@ -223,7 +223,7 @@ mod tests {
             device: None,
             address: keys.address(std::net::Ipv4Addr::from(number).into()),
             pair: keys.address(std::net::Ipv4Addr::from(number).into()),
-            lockout: Some(crate::config::Lockout { failures: 1000, window: rules.account.window }),
+            lockout: Some(crate::config::Lockout { failures: 1000, window: rules.account.window }.into()),
         };
         let ask = |account: &str, number| counts.all().ask(guess(account, number), &rules, counts.now());
         for number in 0..10 {

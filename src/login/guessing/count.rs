@@ -143,6 +143,23 @@ fn delay(limit: &AccountLimit, beyond: u32) -> Duration {
     doubled.map_or(limit.longest_delay, |delay| delay.min(limit.longest_delay))
 }
 
+/// How many failures of one account may reach the legacy side within a window.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Budget {
+    pub(crate) all: u32,
+    /// Of those, by strangers: what the person's own devices may need is out of their reach.
+    pub(crate) strangers: u32,
+    pub(crate) window: Duration,
+}
+
+impl From<Lockout> for Budget {
+    /// One less than locks, and two thirds of them for strangers.
+    fn from(lockout: Lockout) -> Self {
+        let all = lockout.failures.saturating_sub(1);
+        Self { all, strangers: all - all.div_ceil(3), window: lockout.window }
+    }
+}
+
 /// The failures of an account that reached the legacy side, where they may lock it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Spent(Vec<Spend>);
@@ -156,17 +173,16 @@ struct Spend {
 }
 
 impl Spent {
-    /// Counts a try as a failure there, or says how long until one is forgotten there. What the person's own devices
-    /// may need is out of a stranger's reach.
+    /// Counts a try as a failure there, or says how long until one is forgotten there.
     pub(crate) fn take(
         &mut self,
-        lockout: &Lockout,
+        budget: &Budget,
         (ticket, known_device): (u64, bool),
         now: Timestamp,
     ) -> Result<(), Duration> {
-        self.0.retain(|spend| now.since(spend.at) < lockout.window);
-        let all = usize::try_from(lockout.passed_on()).unwrap_or(usize::MAX);
-        let strangers = all - all.div_ceil(3);
+        self.0.retain(|spend| now.since(spend.at) < budget.window);
+        let number = |number: u32| usize::try_from(number).unwrap_or(usize::MAX);
+        let (all, strangers) = (number(budget.all), number(budget.strangers));
         let oldest = |known: Option<bool>| {
             let of_kind = self.0.iter().filter(|spend| known.is_none_or(|known| spend.known_device == known));
             of_kind.map(|spend| spend.at).min()
@@ -180,7 +196,7 @@ impl Spent {
                 return Ok(());
             }
         };
-        Err(first_back.map_or(lockout.window, |at| at.after(lockout.window).since(now)))
+        Err(first_back.map_or(budget.window, |at| at.after(budget.window).since(now)))
     }
 
     /// The try failed, or nobody knows.
@@ -202,8 +218,8 @@ impl Spent {
         self.0.is_empty()
     }
 
-    pub(crate) fn is_over(&self, lockout: &Lockout, now: Timestamp) -> bool {
-        self.0.iter().all(|spend| now.since(spend.at) >= lockout.window)
+    pub(crate) fn is_over(&self, budget: &Budget, now: Timestamp) -> bool {
+        self.0.iter().all(|spend| now.since(spend.at) >= budget.window)
     }
 }
 

@@ -161,7 +161,7 @@ async fn tries_at_once_are_counted(suite: &Suite<'_>) {
 }
 
 async fn no_account_is_locked_elsewhere(suite: &Suite<'_>) {
-    let lockout = Some(Lockout { failures: 4, window: Duration::from_secs(10) });
+    let lockout = Some(Lockout { failures: 4, window: Duration::from_secs(10) }.into());
     let gil = |n| Guess { lockout, ..guess("gil", n) };
     // Three may reach it: two by strangers, one more by the person's own browser.
     suite.tries(gil(1), Tried::Unanswered).await;

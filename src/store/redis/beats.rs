@@ -4,7 +4,8 @@
 //! many share, and which of them it is, is what was last seen.
 
 use std::{
-    sync::{Arc, LazyLock, Mutex, PoisonError},
+    collections::BTreeMap,
+    sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -12,6 +13,7 @@ use redis::AsyncCommands as _;
 
 use super::{Failure, Redis, connection::Connection, script::Script};
 use crate::{
+    login::Budget,
     net::{Dependencies, Probes, Tracker},
     store::MetaError,
 };
@@ -28,11 +30,21 @@ const LOOKS_A_BEAT: u32 = 10;
 /// Whoever was silent for so long is not there any more.
 const SILENCE_MS: u64 = 10_000;
 
+/// Whoever was not among those named so many times in a row is not there any more, either. While Redis is away nobody
+/// can say that they are there, and the first one who can again would else take itself for the only one.
+const MISSES: u32 = 5;
+
 static BEAT: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("beat.lua")));
 
 /// The processes that share the store, as they were last seen. Clones are the same.
 #[derive(Clone)]
-pub(super) struct Replicas(Arc<Mutex<Seat>>);
+pub(super) struct Replicas(Arc<Mutex<Seen>>);
+
+struct Seen {
+    seat: Seat,
+    /// Who is there, and how often in a row they were not among those named.
+    missed: BTreeMap<String, u32>,
+}
 
 /// One process among those that share the store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,16 +64,28 @@ impl Seat {
         let falls_here = |own: u32| (lot % all + u128::from(own)) % all < u128::from(rest);
         each + u32::from(self.own.is_some_and(falls_here))
     }
+
+    /// As [`Seat::share`], of both parts of a budget. Each is divided by itself: where a share is one, some may spend it
+    /// on strangers and others may not, and strangers have no less than where all count together.
+    pub(super) fn share_of(self, whole: Budget, lot: u128) -> Budget {
+        let strangers = self.share(whole.strangers, lot);
+        Budget { all: self.share(whole.all, lot), strangers, ..whole }
+    }
 }
 
 impl Replicas {
     /// Before any were counted.
     pub(super) fn assumed(number: u32) -> Self {
-        Self(Arc::new(Mutex::new(Seat { all: number.max(1), own: None })))
+        let seat = Seat { all: number.max(1), own: None };
+        Self(Arc::new(Mutex::new(Seen { seat, missed: BTreeMap::new() })))
+    }
+
+    fn seen(&self) -> MutexGuard<'_, Seen> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn seat(&self) -> Seat {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.seen().seat
     }
 
     pub(super) fn number(&self) -> u32 {
@@ -69,14 +93,18 @@ impl Replicas {
     }
 
     /// These are there, `own` among them.
-    fn counted(&self, mut names: Vec<String>, own: &str) {
-        names.sort_unstable();
+    fn counted(&self, names: Vec<String>, own: &str) {
         let number = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
-        let seat = Seat {
-            all: number(names.len()).max(1),
-            own: names.iter().position(|name| name == own).map(number),
+        let mut seen = self.seen();
+        for missed in seen.missed.values_mut() {
+            *missed += 1;
+        }
+        seen.missed.extend(names.into_iter().map(|name| (name, 0)));
+        seen.missed.retain(|_, missed| *missed <= MISSES);
+        seen.seat = Seat {
+            all: number(seen.missed.len()).max(1),
+            own: seen.missed.keys().position(|name| name == own).map(number),
         };
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = seat;
     }
 }
 
@@ -176,23 +204,51 @@ mod tests {
         names.iter().map(seat).collect()
     }
 
-    /// SEC-41: what each may grant while it knows nothing of the others is no more than all may, however many they are.
+    /// SEC-41: what each may grant while it knows nothing of the others is no more than all may, however many they are;
+    /// and no less, for people whose browsers nobody knows as for others.
     #[test]
-    fn processes_that_are_alone_lock_no_account_together() {
+    fn processes_that_are_alone_lock_no_account_together_and_keep_nobody_out() {
         let window = Duration::from_hours(24);
         for failures in 3..12_u32 {
             for (all, lot) in (1..30).zip([0, 1, 7, u128::MAX].into_iter().cycle()) {
-                let lockout = Lockout { failures, window };
-                let granted = |seat: &Seat| {
-                    let mut spent = Spent::default();
-                    let share = lockout.passing_on(seat.share(lockout.passed_on(), lot));
-                    let at = Timestamp::from_seconds(1);
-                    (0..20).filter(|ticket| spent.take(&share, (*ticket, true), at).is_ok()).count()
+                let whole = Budget::from(Lockout { failures, window });
+                let at = Timestamp::from_seconds(1);
+                let granted = |spent: &mut Spent, seat: &Seat, known: bool| {
+                    let share = seat.share_of(whole, lot);
+                    (0..20).filter(|ticket| spent.take(&share, (*ticket, known), at).is_ok()).count()
                 };
-                let sum: usize = seats(all).iter().map(granted).sum();
-                assert_eq!(sum, lockout.passed_on() as usize, "{failures} lock, {all} processes");
+                let of_all = |tries: &dyn Fn(&Seat) -> usize| seats(all).iter().map(tries).sum::<usize>();
+                let known = of_all(&|seat| granted(&mut Spent::default(), seat, true));
+                assert_eq!(known, whole.all as usize, "{failures} lock, {all} processes");
+                let strangers = of_all(&|seat| granted(&mut Spent::default(), seat, false));
+                assert!(strangers > 0, "{failures} lock, {all} processes");
+                assert_eq!(strangers, whole.strangers as usize, "{failures} lock, {all} processes");
+                let both = of_all(&|seat| {
+                    let mut spent = Spent::default();
+                    granted(&mut spent, seat, false) + granted(&mut spent, seat, true)
+                });
+                assert_eq!(both, known, "{failures} lock, {all} processes");
             }
         }
+    }
+
+    /// Redis was away for longer than a silence may be, and goes away again before the others could say anything.
+    #[test]
+    fn the_first_one_back_does_not_take_itself_for_the_only_one() {
+        let replicas = Replicas::assumed(1);
+        let (all, alone) = (["a", "b", "c"].map(str::to_owned).to_vec(), vec!["b".to_owned()]);
+        replicas.counted(all.clone(), "b");
+        let seat = replicas.seat();
+        assert_eq!(seat, Seat { all: 3, own: Some(1) });
+        replicas.counted(alone.clone(), "b");
+        assert_eq!(replicas.seat(), seat);
+        replicas.counted(all, "b");
+        for _ in 0..MISSES {
+            replicas.counted(alone.clone(), "b");
+            assert_eq!(replicas.seat(), seat);
+        }
+        replicas.counted(alone, "b");
+        assert_eq!(replicas.seat(), Seat { all: 1, own: Some(0) });
     }
 
     #[test]

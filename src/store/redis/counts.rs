@@ -18,9 +18,10 @@ use uuid::Uuid;
 use super::{Failure, Redis, script::Script};
 use crate::{
     clock::{SharedClock, Timestamp},
-    config::{Guessing, Lockout},
+    config::Guessing,
     login::{
-        Allowance, CountKey, Failures, Guess, Limit, Limited, Settled, Spent, Ticket, Tried, TryCounter,
+        Allowance, Budget, CountKey, Failures, Guess, Limit, Limited, Settled, Spent, Ticket, Tried,
+        TryCounter,
     },
     store::LocalCounts,
     telemetry::with_causes,
@@ -144,9 +145,9 @@ impl SharedCounts {
             if let Err(wait) = taken.await? {
                 return Ok(Err(limited(Limit::Account)(wait)));
             }
-            let Some(lockout) = &guess.lockout else { continue };
+            let Some(budget) = &guess.lockout else { continue };
             let known = guess.device.is_some();
-            let taken = self.spent(*account, guess, |spent, now| spent.take(lockout, (id, known), now));
+            let taken = self.spent(*account, guess, |spent, now| spent.take(budget, (id, known), now));
             if let Some(Err(wait)) = taken.await? {
                 return Ok(Err(limited(Limit::Lockout)(wait)));
             }
@@ -194,10 +195,14 @@ impl SharedCounts {
     /// here, or all processes together would lock the account.
     async fn ask_alone(&self, guess: Guess, rules: &Guessing) -> Result<Ticket, Limited> {
         let seat = self.redis.replicas.seat();
-        let share = |lockout: Lockout| {
-            let whole = lockout.passed_on();
-            let shares = guess.accounts.iter().map(|account| seat.share(whole, (*account).into()));
-            lockout.passing_on(shares.min().unwrap_or_default())
+        let share = |whole: Budget| {
+            let shares = guess.accounts.iter().map(|account| seat.share_of(whole, (*account).into()));
+            let least = |one: Budget, other: Budget| Budget {
+                all: one.all.min(other.all),
+                strangers: one.strangers.min(other.strangers),
+                ..one
+            };
+            shares.reduce(least).unwrap_or(Budget { all: 0, strangers: 0, ..whole })
         };
         let guess = Guess { lockout: guess.lockout.map(share), ..guess };
         let asked = self.local.ask(guess, &rules.share(self.redis.replicas.number())).await;
@@ -229,8 +234,8 @@ impl SharedCounts {
         guess: &Guess,
         change: impl Fn(&mut Spent, Timestamp) -> Said + Send + Sync,
     ) -> Result<Option<Said>, Failure> {
-        let Some(lockout) = &guess.lockout else { return Ok(None) };
-        let said = self.change(("spent", account), lockout.window, |spent: Option<Spent>, now| {
+        let Some(budget) = &guess.lockout else { return Ok(None) };
+        let said = self.change(("spent", account), budget.window, |spent: Option<Spent>, now| {
             let mut spent = spent.unwrap_or_default();
             let said = change(&mut spent, now);
             (Some(spent).filter(|spent| !spent.is_empty()), said)

@@ -109,8 +109,8 @@ fn only_the_failure_that_meets_the_limit_locks_out() {
     assert!(locked[9] && !failures.failed(&limit(), 9), "told once");
 }
 
-fn lockout() -> Lockout {
-    Lockout { failures: 10, window: Duration::from_hours(24) }
+fn lockout() -> Budget {
+    Lockout { failures: 10, window: Duration::from_hours(24) }.into()
 }
 
 #[test]
@@ -133,7 +133,7 @@ fn strangers_leave_a_third_to_the_persons_own_devices() {
     let known = (40..60).filter(|n| spent.take(&lockout(), (*n, true), at(*n)).is_ok()).count();
     assert_eq!(known, 3);
     assert!(spent.take(&lockout(), (70, false), at(86_400)).is_ok(), "a day later one is forgotten");
-    let least = Lockout { failures: 3, ..lockout() };
+    let least = Lockout { failures: 3, window: lockout().window }.into();
     let mut spent = Spent::default();
     assert!(spent.take(&least, (1, false), START).is_ok() && spent.take(&least, (2, false), START).is_err());
     assert!(spent.take(&least, (3, true), START).is_ok() && spent.take(&least, (4, true), START).is_err());

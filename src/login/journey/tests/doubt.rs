@@ -6,7 +6,8 @@ use async_trait::async_trait;
 
 use super::*;
 use crate::clock::Clock as _;
-use crate::login::{Doubt, Epoch, EpochStore, Put, Swept, TrustSettings};
+use crate::identity::LegacyId;
+use crate::login::{ClaimAnswer, Doubt, Epoch, EpochStore, Put, Swept, TrustSettings};
 
 const SETTINGS: TrustSettings = TrustSettings {
     tolerance: Duration::from_secs(10),
@@ -344,6 +345,92 @@ async fn a_tombstone_that_a_failover_lost_is_written_back_though_nobody_doubts_t
     assert_eq!(world.row("ann").state, RowState::Tombstone);
     world.edit("bob", |row| row.state = RowState::Done);
     assert_eq!(world.decide("bob@example.com").await.decision.reason, Reason::Tombstone, "learned meanwhile");
+}
+
+/// A name of theirs leads to somebody else by now, and their others are still closed to everybody.
+#[tokio::test]
+async fn who_is_removed_again_keeps_the_names_that_nobody_took() {
+    let world = cutover();
+    for id in ["ann", "bob"] {
+        assert!(is_hand_over(&world.sign_in(&format!("{id}@example.com"), "right").await));
+    }
+    world.edit("ann", |row| row.state = RowState::Tombstone);
+    let removed = world.row("ann");
+    assert!(removed.aliases.len() > 1, "{:?}", removed.aliases);
+    world.look().await;
+    let taken = removed.aliases.first().cloned().unwrap();
+    world.edit("ann", |row| {
+        row.state = RowState::Done;
+        row.aliases.clear();
+    });
+    world.edit("bob", |row| row.aliases = vec![taken.clone()]);
+    world.look().await;
+    let row = world.row("ann");
+    assert_eq!(row.state, RowState::Tombstone);
+    assert_eq!(row.aliases.len(), removed.aliases.len() - 1, "{:?}", row.aliases);
+    assert!(!row.aliases.contains(&taken));
+}
+
+/// Whoever claimed the row to write the tombstone back may have died before it wrote the names.
+#[tokio::test]
+async fn a_removal_that_was_half_written_back_is_finished() {
+    let mut world = cutover();
+    let clock = TestClock::at(Timestamp::from_seconds(1_800_000_000));
+    world.journeys.clock = clock.clone();
+    assert!(is_hand_over(&world.sign_in("ann@example.com", "right").await));
+    world.edit("ann", |row| row.state = RowState::Tombstone);
+    let removed = Row { version: 0, fence: 0, aliases: Vec::new(), ..world.row("ann") };
+    world.look().await;
+    world.ledger.rows.lock().unwrap().clear();
+    let claimed = world.ledger.claim(&removed, Duration::from_secs(1), clock.now()).await.unwrap();
+    assert!(matches!(claimed, ClaimAnswer::Granted(_)));
+    clock.advance(Duration::from_secs(2));
+    world.look().await;
+    let row = world.row("ann");
+    assert!(row.claim.is_none() && row.aliases.len() > 1, "{row:?}");
+}
+
+/// More people were removed than one process remembers, and the store stays in doubt for hours.
+#[tokio::test]
+async fn a_doubt_does_not_read_everybody_who_was_removed_with_each_look() {
+    let world = cutover();
+    assert!(is_hand_over(&world.sign_in("ann@example.com", "right").await));
+    let ann = world.row("ann");
+    for number in 0..10_100 {
+        let key = PersonKey { id: LegacyId::parse(&format!("gone-{number}")).unwrap(), ..ann.key.clone() };
+        let row = Row { key: key.clone(), state: RowState::Tombstone, aliases: Vec::new(), ..ann.clone() };
+        world.ledger.rows.lock().unwrap().insert(key, row);
+    }
+    assert_eq!(world.look().await, None);
+    world.epoch.0.lock().unwrap().as_mut().unwrap().doubt = Some(Doubt::RolledBack);
+    let before = world.ledger.reads.load(Ordering::SeqCst);
+    for _ in 0..10 {
+        assert_eq!(world.look().await, Some(Doubt::RolledBack));
+    }
+    let reads = world.ledger.reads.load(Ordering::SeqCst) - before;
+    assert!((10_000..12_000).contains(&reads), "{reads} in ten looks");
+}
+
+/// The sessions of those who were written back are ended, whatever becomes of the others.
+#[tokio::test]
+async fn who_was_written_back_before_the_store_failed_is_told() {
+    let mut world = cutover();
+    let clock = TestClock::at(Timestamp::from_seconds(1_800_000_000));
+    world.journeys.clock = clock.clone();
+    for id in ["ann", "bob"] {
+        assert!(is_hand_over(&world.sign_in(&format!("{id}@example.com"), "right").await));
+        world.edit(id, |row| row.state = RowState::Tombstone);
+    }
+    world.look().await;
+    world.edit("ann", |row| row.state = RowState::Done);
+    world.edit("bob", |row| row.state = RowState::Done);
+    world.ledger.writes_left.store(1, Ordering::SeqCst);
+    let first = world.journeys.look_at_store().await.unwrap_or_default().len();
+    world.ledger.writes_left.store(usize::MAX, Ordering::SeqCst);
+    // The claim of the one that was not written is over.
+    clock.advance(Duration::from_secs(2));
+    let second = world.journeys.look_at_store().await.unwrap().len();
+    assert_eq!((first, second), (1, 1));
 }
 
 #[tokio::test]
