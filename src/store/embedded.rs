@@ -31,6 +31,10 @@ use crate::{login::LedgerError, telemetry::with_causes};
 /// Facts about the file itself: the salt's fingerprint, the kept signing key.
 const META: TableDefinition<&str, &[u8]> = TableDefinition::new("meta");
 
+/// What is kept of the file in memory; the system's own cache has the rest. The library would take a gigabyte, which is
+/// all that a container may have: a killed one leaves a file that is read from end to end at the next start.
+const CACHE: usize = 64 * 1024 * 1024;
+
 /// One open store file.
 #[derive(Clone)]
 pub(crate) struct Embedded {
@@ -74,7 +78,25 @@ impl Embedded {
         if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
             std::fs::create_dir_all(folder).map_err(|error| OpenError::Folder(folder.to_owned(), error))?;
         }
-        let database = Database::create(path).map_err(|error| OpenError::of(path, error))?;
+        Self::opened(path, holder, CACHE, |percent| {
+            tracing::info!(
+                "the store file was not closed the last time; it is looked through before anybody is served: \
+                 {percent} %"
+            );
+        })
+    }
+
+    /// `told` hears how far the look through a file is that was not closed; `cache` is in bytes.
+    fn opened(
+        path: &Path,
+        holder: &str,
+        cache: usize,
+        told: impl Fn(u32) + 'static,
+    ) -> Result<Self, OpenError> {
+        let mut builder = Database::builder();
+        builder.set_cache_size(cache);
+        builder.set_repair_callback(move |look| told(percent(look.progress())));
+        let database = builder.create(path).map_err(|error| OpenError::of(path, error))?;
         Self::of(database, path, holder)
     }
 
@@ -117,6 +139,11 @@ impl Embedded {
         });
         run.await.map_err(|_| StoreError::Stopped)?
     }
+}
+
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "between 0 and 1")]
+fn percent(share: f64) -> u32 {
+    (share.clamp(0.0, 1.0) * 100.0).round() as u32
 }
 
 #[async_trait]
@@ -209,5 +236,71 @@ impl From<StoreError> for LedgerError {
 impl From<StoreError> for MetaError {
     fn from(error: StoreError) -> Self {
         Self(with_causes(&error))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use super::*;
+
+    /// A container may have a gigabyte for everything.
+    const _: () = assert!(CACHE <= 128 * MIB);
+    const MIB: usize = 1024 * 1024;
+
+    #[tokio::test]
+    async fn a_large_file_takes_no_more_memory_than_its_cache() {
+        let mut held = Vec::new();
+        for cache in [2 * MIB, 64 * MIB] {
+            let path = std::env::temp_dir().join(format!("crossfade-cache-{}.redb", uuid::Uuid::now_v7()));
+            let store = Embedded::opened(&path, "one", cache, |_| {}).unwrap();
+            let written = store.write(|transaction| {
+                let mut table = transaction.open_table(META)?;
+                for number in 0..128 {
+                    table.insert(format!("{number}").as_str(), vec![1; 64 * 1024].as_slice())?;
+                }
+                Ok(())
+            });
+            written.await.unwrap();
+            let read = store.read(|transaction| {
+                let table = transaction.open_table(META)?;
+                let sizes = table.iter()?.map(|entry| entry.map(|(_, value)| value.value().len()));
+                Ok(sizes.sum::<Result<usize, _>>()?)
+            });
+            assert!(read.await.unwrap() >= 8 * MIB);
+            held.push(store.database.cache_stats().used_bytes());
+            drop(store);
+            std::fs::remove_file(path).unwrap();
+        }
+        assert!(held[0] <= 2 * MIB && held[1] > 4 * MIB, "{held:?}");
+    }
+
+    #[tokio::test]
+    async fn a_file_that_was_not_closed_is_looked_through_and_says_so() {
+        let name = |end| std::env::temp_dir().join(format!("crossfade-{end}-{}.redb", uuid::Uuid::now_v7()));
+        let (path, killed) = (name("closed"), name("killed"));
+        let store = Embedded::open(&path, "one").unwrap();
+        store.set_meta("a", b"kept".to_vec()).await.unwrap();
+        // As a process leaves it that is killed.
+        std::fs::copy(&path, &killed).unwrap();
+        drop(store);
+        let heard = |path: &Path| {
+            let heard = Arc::new(Mutex::new(Vec::new()));
+            let shared = Arc::clone(&heard);
+            let store =
+                Embedded::opened(path, "two", CACHE, move |percent| shared.lock().unwrap().push(percent));
+            let heard = heard.lock().unwrap().clone();
+            (store.unwrap(), heard)
+        };
+        let (store, told) = heard(&killed);
+        assert_eq!(store.meta("a").await.unwrap().as_deref(), Some(&b"kept"[..]));
+        assert!(told.first() == Some(&0) && told.is_sorted(), "{told:?}");
+        let (store, told) = heard(&path);
+        assert!(told.is_empty(), "{told:?}");
+        drop(store);
+        for path in [path, killed] {
+            std::fs::remove_file(path).unwrap();
+        }
     }
 }

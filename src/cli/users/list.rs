@@ -1,14 +1,22 @@
 //! `crossfade users list`.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 use url::form_urlencoded::Serializer;
 
 use super::key;
-use crate::cli::{
-    Exit,
-    admin_client::{AdminArgs, AdminClient, AdminFailure},
-    output::{self, columns, text},
+use crate::{
+    cli::{
+        Exit,
+        admin_client::{AdminArgs, AdminClient, AdminFailure},
+        output::{self, columns, text},
+    },
+    clock::{Clock, SystemClock},
 };
+
+/// For how long those who are rare are looked for, without `--all`.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// List people and where they stand, in the order of their keys
 #[derive(Debug, clap::Args)]
@@ -35,7 +43,7 @@ pub(super) struct Args {
     /// Only those whose row was last changed before
     #[arg(long, value_name = "TIME")]
     updated_before: Option<String>,
-    /// How many to ask for at a time, 500 at most
+    /// How many to list, or with --all to ask for at a time; 500 at most
     #[arg(long, value_name = "COUNT", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=500))]
     limit: u32,
     /// Go on from here: what the part before named as the next
@@ -49,9 +57,9 @@ pub(super) struct Args {
 }
 
 impl Args {
-    fn path(&self, cursor: Option<&str>) -> String {
+    fn path(&self, cursor: Option<&str>, limit: usize) -> String {
         let mut query = Serializer::new(String::new());
-        query.append_pair("limit", &self.limit.to_string());
+        query.append_pair("limit", &limit.to_string());
         let pinned = (self.pinned || self.not_pinned).then(|| self.pinned.to_string());
         let pairs = [
             ("state", self.state.as_deref()),
@@ -72,17 +80,13 @@ impl Args {
 
 pub(super) fn run(args: &Args) -> Result<Exit, AdminFailure> {
     let client = AdminClient::new(&args.admin)?;
-    let mut people = Vec::new();
-    let mut cursor = args.cursor.clone();
-    loop {
-        let part = client.get(&args.path(cursor.as_deref()))?;
-        people.extend(part["people"].as_array().cloned().unwrap_or_default());
-        cursor = part["next"].as_str().map(str::to_owned);
-        // A part may be short and still have a next one.
-        if cursor.is_none() || !args.all {
-            break;
-        }
-    }
+    let ask = |cursor: Option<&str>, limit| client.get(&args.path(cursor, limit));
+    let wanted = Wanted {
+        limit: usize::try_from(args.limit).unwrap_or(usize::MAX),
+        all: args.all,
+        from: args.cursor.clone(),
+    };
+    let (people, cursor) = gather(wanted, &*SystemClock::shared(), ask)?;
     let answer = match &cursor {
         Some(cursor) => json!({ "people": people, "next": cursor }),
         None => json!({ "people": people }),
@@ -92,6 +96,33 @@ pub(super) fn run(args: &Args) -> Result<Exit, AdminFailure> {
         output::note(&format!("there may be more: --cursor {cursor}, or --all"));
     }
     Ok(Exit::Done)
+}
+
+/// How many are wanted, and from where on.
+struct Wanted {
+    limit: usize,
+    all: bool,
+    from: Option<String>,
+}
+
+/// Puts parts together, and gives the cursor of the next one where there may be more. A part may be short, even empty,
+/// and still have a next one: who is rare among many is looked for on.
+fn gather(
+    wanted: Wanted,
+    clock: &dyn Clock,
+    ask: impl Fn(Option<&str>, usize) -> Result<Value, AdminFailure>,
+) -> Result<(Vec<Value>, Option<String>), AdminFailure> {
+    let (begun, mut people, mut cursor) = (clock.monotonic(), Vec::new(), wanted.from);
+    loop {
+        let missing = if wanted.all { wanted.limit } else { wanted.limit - people.len() };
+        let part = ask(cursor.as_deref(), missing)?;
+        people.extend(part["people"].as_array().cloned().unwrap_or_default());
+        cursor = part["next"].as_str().map(str::to_owned);
+        let is_late = clock.monotonic().saturating_sub(begun) >= PATIENCE;
+        if cursor.is_none() || !wanted.all && (people.len() >= wanted.limit || is_late) {
+            return Ok((people, cursor));
+        }
+    }
 }
 
 fn table(answer: &Value) -> String {
@@ -104,4 +135,36 @@ fn table(answer: &Value) -> String {
     };
     let people = answer["people"].as_array().map(Vec::as_slice).unwrap_or_default();
     columns(&std::iter::once(head).chain(people.iter().map(row)).collect::<Vec<_>>())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::{TestClock, Timestamp};
+
+    /// Two people among thousands: the parts are empty but for the last of each three.
+    fn part(cursor: Option<&str>, limit: usize) -> Value {
+        assert!((1..=2).contains(&limit), "never more than are missing: {limit}");
+        let number: u32 = cursor.map_or(0, |cursor| cursor.parse().unwrap());
+        let people = if number % 3 == 2 { json!([{ "key": number }]) } else { json!([]) };
+        json!({ "people": people, "next": (number + 1).to_string() })
+    }
+
+    #[test]
+    fn who_is_rare_is_looked_for_until_there_are_enough_or_it_takes_too_long() {
+        let clock = TestClock::at(Timestamp::from_seconds(1));
+        let wanted = || Wanted { limit: 2, all: false, from: None };
+        let (people, next) = gather(wanted(), &*clock, |cursor, limit| Ok(part(cursor, limit))).unwrap();
+        assert_eq!((people, next.as_deref()), (vec![json!({"key": 2}), json!({"key": 5})], Some("6")));
+        let slow = |cursor: Option<&str>, limit| {
+            clock.advance(PATIENCE / 4);
+            Ok(part(cursor, limit))
+        };
+        let (people, next) = gather(wanted(), &*clock, slow).unwrap();
+        assert_eq!(
+            (people, next.as_deref()),
+            (vec![json!({"key": 2})], Some("4")),
+            "and it goes on from there"
+        );
+    }
 }
