@@ -281,25 +281,21 @@ fn slow_clients_do_not_slow_down_good_ones() {
     // The short form shares its machine with other tests, and its attack is over quickly.
     assert!(ratio < if figures::long() { 2.0 } else { 20.0 }, "p99 grew {ratio:.1} times");
     assert!(percentiles(to, &get("/after"), 2, 20)[1] < Duration::from_secs(1));
+    if figures::long() {
+        beside_nginx(&crossfade, &backend);
+    }
 }
 
 /// The application, the attackers and the good clients share the machine with whoever is measured; so nginx under the
 /// same attack says how much of a ratio is theirs.
-#[test]
-fn slow_clients_slow_down_good_ones_as_little_as_at_nginx() {
-    if !figures::long() {
-        return;
-    }
-    allow_files();
-    let backend = Backend::start();
-    let crossfade = plain::proxy(backend.address, "idle_timeout: 6s", "");
+fn beside_nginx(crossfade: &Crossfade, backend: &Backend) {
     let nginx = nginx_workers(backend.address);
     for pace in [Pace::Each, Pace::InStep] {
         let attack = Attack { heads: 5_000, readers: 1_000, pace };
         let [ours, theirs] =
             [("Crossfade", crossfade.public), ("nginx", nginx[0].address)].map(|(who, to)| {
                 percentiles(to, &get("/warm"), 4, 100);
-                let (normal, attacked, ()) = attack.measured(to, &backend, 3_000, || ());
+                let (normal, attacked, ()) = attack.measured(to, backend, 3_000, || ());
                 told(who, attack, normal, attacked)
             });
         assert!(ours < theirs.max(2.0), "{pace:?}: {ours:.2}, nginx {theirs:.2}");

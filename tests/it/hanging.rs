@@ -74,7 +74,8 @@ fn one_that_hangs_slows_nobody_else() {
     assert!(scene.is_handed_over(&handed_over), "{}", handed_over.text());
     assert_eq!(scene.confirm_mailbox(&live, &handed_over, &ann.email).status, 303);
     let stranger = scene.visitor();
-    let normal = [p99(&stranger, "/login"), p99(&live, "/")];
+    let straight = Visitor::of(scene.app.address);
+    let normal = [p99(&stranger, "/login"), p99(&live, "/"), p99(&straight, "/login")];
     let hangs = json!({ "kind": "slow", "delay_ms": 60_000 });
     let next = AtomicUsize::new(0);
     let at_okta = |number| format!("nobody-{number}@okta-people.example");
@@ -100,17 +101,19 @@ fn one_that_hangs_slows_nobody_else() {
                         // What comes of it is said elsewhere. Whoever is answered at once, because nobody is asked any
                         // more, comes back later: else this would be a load and not a hanging one.
                         let _ = visitor.send(form);
-                        thread::park_timeout(Duration::from_secs(if figures::long() { 5 } else { 1 }));
+                        thread::park_timeout(Duration::from_secs(1));
                     }
                 });
             }
             wait::until("all of them wait", || (in_flight(&crossfade) >= HANGING).then_some(()));
-            let during = [p99(&stranger, "/login"), p99(&live, "/")];
+            let during = [p99(&stranger, "/login"), p99(&live, "/"), p99(&straight, "/login")];
             over.store(true, Ordering::Relaxed);
             during
         });
         set(&json!([]));
-        for ((what, before), during) in ["a page", "a session"].iter().zip(normal).zip(during) {
+        for ((what, before), during) in
+            ["a page", "a session", "a page straight from the application"].iter().zip(normal).zip(during)
+        {
             figures::note(&format!("p99 of {what} with {name} hanging: {during:?}, normal {before:?}"));
             assert!(
                 during < 2 * before + noise(),

@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::{
     edge::figures,
@@ -85,7 +85,7 @@ impl Site {
         let origin = format!("http://{}", self.scene.public());
         let back = visitor.get(callback.strip_prefix(&origin).expect("Scalekit sends back to the site"));
         assert_eq!(back.status, 303, "{}", back.text());
-        assert_eq!(who(visitor).as_deref(), Some(email));
+        assert_eq!(visitor.whose().as_deref(), Some(email));
     }
 
     /// The same browser at the other process.
@@ -123,17 +123,6 @@ pub(crate) fn configurations(scene: &Scene, section: &str) -> [String; 2] {
     [first, second]
 }
 
-/// Whose session it is; nobody's where there is none or it cannot be asked for.
-fn who(visitor: &Visitor) -> Option<String> {
-    let answer = visitor.get("/.crossfade/session");
-    if answer.status == 503 {
-        return None;
-    }
-    assert_eq!(answer.status, 200, "{}", answer.text());
-    let said: Value = answer.json();
-    (said["signed_in"] == true).then(|| said["email"].as_str().unwrap().to_owned())
-}
-
 fn people(count: usize) -> Vec<Person> {
     (0..count).map(|n| Person::new(&format!("p{n}"))).collect()
 }
@@ -151,7 +140,7 @@ fn ride_out(site: &Site, people: &[Person], afterwards: Afterwards, what: &str, 
     let (ann, crowd) = people.split_first().unwrap();
     let here = site.moved(0, ann);
     let there = site.at_the_other(&here);
-    assert_eq!(who(&there).as_deref(), Some(ann.email.as_str()));
+    assert_eq!(there.whose().as_deref(), Some(ann.email.as_str()));
     let bo = site.born_new(1, BO);
 
     let (over, tries) = (AtomicBool::new(false), [const { AtomicUsize::new(0) }; 3]);
@@ -181,7 +170,7 @@ fn ride_out(site: &Site, people: &[Person], afterwards: Afterwards, what: &str, 
             turns += 1;
             // Whoever is signed in is who they are, or nobody.
             for (visitor, email) in [(&here, ann.email.as_str()), (&there, ann.email.as_str()), (&bo, BO)] {
-                assert!(who(visitor).is_none_or(|named| named == email));
+                assert!(visitor.whose().is_none_or(|named| named == email));
             }
             site.is_normal(ann).then_some(turns)
         });
@@ -198,7 +187,7 @@ fn ride_out(site: &Site, people: &[Person], afterwards: Afterwards, what: &str, 
 
     for (visitor, email) in [(&here, ann.email.as_str()), (&there, ann.email.as_str()), (&bo, BO)] {
         let named = wait::within(NORMAL_AGAIN, || {
-            who(visitor).or((afterwards == Afterwards::Lost).then(String::new))
+            visitor.whose().or((afterwards == Afterwards::Lost).then(String::new))
         });
         let named = named.expect("a session that Redis kept is of use");
         assert!(named.is_empty() || named == email, "{named}");
@@ -316,9 +305,9 @@ fn a_process_whose_clock_is_wrong_harms_nobody() {
         let there = site.at_the_other(&here);
         for _ in 0..3 {
             // Read through a cache, then again from the store.
-            assert_eq!(who(&there).as_deref(), Some(crowd[0].email.as_str()), "{wrong}: not over");
+            assert_eq!(there.whose().as_deref(), Some(crowd[0].email.as_str()), "{wrong}: not over");
             let _ = wait::within(Duration::from_millis(1100), || None::<()>);
-            assert_eq!(who(&here).as_deref(), Some(crowd[0].email.as_str()), "{wrong}: nobody ended it");
+            assert_eq!(here.whose().as_deref(), Some(crowd[0].email.as_str()), "{wrong}: nobody ended it");
         }
         assert_eq!(there.get("/.crossfade/logout").status, 303);
     }

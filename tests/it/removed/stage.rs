@@ -208,7 +208,7 @@ impl Site {
         let (visitor, begun) = self.handed_over(at, &person.email);
         let back = visitor.get(&self.callback(&begun, &person.email));
         assert_eq!(back.status, 303, "{}", back.text());
-        assert_eq!(who(&visitor).as_deref(), Some(person.email.as_str()));
+        assert_eq!(visitor.whose().as_deref(), Some(person.email.as_str()));
         visitor
     }
 
@@ -225,7 +225,7 @@ impl Site {
     fn born_new(&self, at: usize, email: &str) -> Visitor {
         let (visitor, back) = self.by_mailbox(at, email);
         assert_eq!(back.status, 303, "{}", back.text());
-        assert_eq!(who(&visitor).as_deref(), Some(email));
+        assert_eq!(visitor.whose().as_deref(), Some(email));
         visitor
     }
 
@@ -251,7 +251,7 @@ impl Site {
                 let answer = self.scene.sign_in(&visitor, name, PASSWORD);
                 if self.scene.is_handed_over(&answer) {
                     let back = visitor.get(&self.callback(&answer, email));
-                    assert_eq!(who(&visitor), None, "{name} is let in at replica {at}: {}", back.status);
+                    assert_eq!(visitor.whose(), None, "{name} is let in at replica {at}: {}", back.status);
                 }
                 assert_eq!(visitor.cookie("crossfade"), None, "{name} has a session at replica {at}");
             }
@@ -311,7 +311,7 @@ impl Site {
         strike(data);
 
         let begun = wait::reading();
-        let still_in = || browsers.iter().flatten().any(|browser| who(browser).is_some());
+        let still_in = || browsers.iter().flatten().any(|browser| browser.whose().is_some());
         let mut last_in = Duration::ZERO;
         let normal = wait::within(NORMAL_AGAIN, || {
             if still_in() {
@@ -361,15 +361,15 @@ impl Site {
         let ann = self.moved(1, &self.ann);
         let everywhere: Vec<_> =
             [0, 1].into_iter().flat_map(|at| browsers.iter().map(move |one| self.same_at(at, one))).collect();
-        assert!(everywhere.iter().all(|browser| who(browser).is_some()));
+        assert!(everywhere.iter().all(|browser| browser.whose().is_some()));
         self.remove(&login(&self.rose));
         let removed = wait::reading();
-        assert!(everywhere[..2].iter().all(|browser| who(browser).is_none()), "here at once");
+        assert!(everywhere[..2].iter().all(|browser| browser.whose().is_none()), "here at once");
         let over =
-            wait::within(SESSION_OVER, || everywhere.iter().all(|one| who(one).is_none()).then_some(()));
+            wait::within(SESSION_OVER, || everywhere.iter().all(|one| one.whose().is_none()).then_some(()));
         over.expect("the sessions are over everywhere");
         figures::note(&format!("a removed person's sessions end elsewhere after {:?}", wait::since(removed)));
-        assert_eq!(who(&ann).as_deref(), Some(self.ann.email.as_str()));
+        assert_eq!(ann.whose().as_deref(), Some(self.ann.email.as_str()));
     }
 
     /// Who exists, who is born new, and once the store is believed, who has not moved yet.
@@ -409,15 +409,4 @@ impl Site {
             }
         }
     }
-}
-
-/// Whose session it is; nobody's where there is none or it cannot be asked for.
-fn who(visitor: &Visitor) -> Option<String> {
-    let answer = visitor.get("/.crossfade/session");
-    if answer.status == 503 {
-        return None;
-    }
-    assert_eq!(answer.status, 200, "{}", answer.text());
-    let said: Value = answer.json();
-    (said["signed_in"] == true).then(|| said["email"].as_str().unwrap().to_owned())
 }

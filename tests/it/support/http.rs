@@ -84,6 +84,17 @@ impl Visitor {
         self.send(self.request(Method::GET, path))
     }
 
+    /// Whose session this is; nobody's where there is none or the store cannot be asked for it.
+    pub(crate) fn whose(&self) -> Option<String> {
+        let answer = self.get("/.crossfade/session");
+        if answer.status == 503 {
+            return None;
+        }
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        let said: Value = answer.json();
+        (said["signed_in"] == true).then(|| said["email"].as_str().unwrap().to_owned())
+    }
+
     /// Goes where a redirect leads; it must be on this visitor's origin.
     pub(crate) fn follow(&self, redirect: &Answer) -> Answer {
         self.get(self.path_of(redirect.location()))
