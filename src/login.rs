@@ -32,9 +32,9 @@ pub(crate) use machine::{Command, Event};
 pub(crate) use outcome::{Closed, HandOver, Identified, Outcome, Refused, Rejected, WhyForward};
 pub(crate) use people::{CountedAs, Counts, People, PeopleFilter, Stage};
 pub(crate) use ports::{
-    Attempt, ClaimAnswer, ClientFacts, CreateError, Directory, DirectoryError, DirectoryUser, ErrorClass,
-    Holders, Ledger, LedgerError, LegacyError, LegacyStore, Mark, Membership, MembershipStatus, Moment,
-    NewUser, OrganizationId, Presence, Reached, Rejection, StayReason, UserId, Verdict, Witness,
+    Attempt, ClaimAnswer, ClientFacts, Counted, CreateError, Directory, DirectoryError, DirectoryUser,
+    ErrorClass, Holders, Ledger, LedgerError, LegacyError, LegacyStore, Mark, Membership, MembershipStatus,
+    Moment, NewUser, OrganizationId, Presence, Rejection, StayReason, UserId, Verdict, Witness,
 };
 pub(crate) use removed::Remembering;
 pub(crate) use row::{Alias, Claim, Ineligible, Origin, Row, RowState, SetAside};

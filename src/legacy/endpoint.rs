@@ -21,7 +21,7 @@ use self::{
     people::{People, Person},
 };
 use super::{
-    failure::{failure, garbage},
+    failure::{failure, garbage, uncounted},
     names,
 };
 use crate::{
@@ -166,7 +166,7 @@ impl LegacyStore for Endpoint {
         let password = attempt.password.expose_text().filter(|password| !password.is_empty());
         let Some(password) = password else { return Ok(Verdict::Rejected(Rejection::WrongPassword)) };
         let name = &attempt.name;
-        let before = self.person(name, deadline).await?;
+        let before = self.person(name, deadline).await.map_err(uncounted)?;
         let id = match &before {
             Some(person) => person.record.id.as_str(),
             None if self.find.is_some() => return self.nobody(attempt, password, deadline).await,
@@ -177,7 +177,7 @@ impl LegacyStore for Endpoint {
         };
         match decided(checked.means) {
             Some(verdict) => Ok(verdict),
-            None => self.proven(&checked, before, name, deadline).await.map(judged),
+            None => self.proven(&checked, before, name, deadline).await.map(judged).map_err(uncounted),
         }
     }
 

@@ -25,7 +25,7 @@ use self::{
 };
 use super::{
     client,
-    failure::{failure, garbage},
+    failure::{failure, garbage, uncounted},
     names,
 };
 use crate::{
@@ -85,6 +85,20 @@ impl Okta {
 
     fn source_name(&self) -> &SourceName {
         &self.api.source
+    }
+
+    /// The password is right: now the user, and their state, may matter.
+    async fn after_yes(
+        &self,
+        proven: &Proven,
+        name: &LoginName,
+        deadline: Deadline,
+    ) -> Result<Verdict, LegacyError> {
+        let user = self.proven_user(proven, name, deadline).await?;
+        match forbidden(&user.status) {
+            Some(verdict) => Ok(verdict),
+            None => Ok(Verdict::Verified(Box::new(self.record(user, deadline).await?))),
+        }
     }
 
     /// The user behind a proven password, as the users API has them: the same user as the transaction named, and
@@ -163,11 +177,7 @@ impl LegacyStore for Okta {
             Checked::Proven(proven) => proven,
             Checked::Decided(verdict) => return Ok(verdict),
         };
-        let user = self.proven_user(&proven, &attempt.name, deadline).await?;
-        match forbidden(&user.status) {
-            Some(verdict) => Ok(verdict),
-            None => Ok(Verdict::Verified(Box::new(self.record(user, deadline).await?))),
-        }
+        self.after_yes(&proven, &attempt.name, deadline).await.map_err(uncounted)
     }
 
     async fn presence(&self, name: &LoginName, deadline: Deadline) -> Result<Presence, LegacyError> {

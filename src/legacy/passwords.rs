@@ -6,7 +6,7 @@ use async_trait::async_trait;
 
 use super::{
     cells::{Fields, Unreadable},
-    failure::{TRANSIENT, failure, garbage},
+    failure::{TRANSIENT, failure, garbage, uncounted},
     record::Reader,
 };
 use crate::{
@@ -151,7 +151,8 @@ impl Passwords {
         let judged = self.hashing.judge(&self.format, stored, password, deadline).await;
         match judged {
             Ok(Err(HashError::PasswordTooLong)) => {
-                Err(failure(&self.source, ErrorClass::Permanent, "the password is too long to be hashed"))
+                let problem = "the password is too long to be hashed";
+                Err(uncounted(failure(&self.source, ErrorClass::Permanent, problem)))
             }
             Ok(judged) => Ok(judged),
             Err(error @ (PoolError::Full | PoolError::TooLate)) => Err(LegacyError {

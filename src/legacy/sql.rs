@@ -22,7 +22,7 @@ use self::fault::Fault;
 use super::{
     cells::{Cell, Fields},
     dependency,
-    failure::{TRANSIENT, failure},
+    failure::{TRANSIENT, failure, uncounted},
     names,
     passwords::{Found, Passwords},
 };
@@ -30,7 +30,7 @@ use crate::{
     clock::Deadline,
     config::{Source, SqlDialect, SqlSource},
     identity::{CanonicalEmail, LegacyId, LegacyRecord, LoginName, SourceName},
-    login::{Attempt, ErrorClass, Holders, LegacyError, LegacyStore, Presence, Reached, Verdict},
+    login::{Attempt, ErrorClass, Holders, LegacyError, LegacyStore, Presence, Verdict},
     net::{Barred, Dependencies, End, Terms, Turnstile},
 };
 
@@ -161,7 +161,7 @@ impl Sql {
         let entry = self.turnstile.enter(deadline).await.map_err(|barred| {
             let retry_after = if let Barred::HeldBack(wait) = barred { Some(wait) } else { None };
             let class = ErrorClass::Transient { retry_after };
-            LegacyError { reached: Reached::No, ..failure(self.source(), class, barred.problem()) }
+            failure(self.source(), class, barred.problem())
         })?;
         let asked = tokio::time::timeout(deadline.remaining(), self.ask(query, bind, most, wanted)).await;
         let (answer, end) = match asked {
@@ -298,7 +298,7 @@ impl LegacyStore for Sql {
 
     async fn verify(&self, attempt: &Attempt, deadline: Deadline) -> Result<Verdict, LegacyError> {
         let deadline = deadline.at_most(self.timeout);
-        let found = self.find(&attempt.name, deadline).await?;
+        let found = self.find(&attempt.name, deadline).await.map_err(uncounted)?;
         self.passwords.verdict(found, attempt, deadline).await
     }
 

@@ -17,7 +17,7 @@ use async_trait::async_trait;
 
 use self::{accounts::Account, api::Api, refusal::Refusal};
 use super::{
-    failure::{failure, garbage},
+    failure::{failure, garbage, uncounted},
     names,
 };
 use crate::{
@@ -59,6 +59,20 @@ impl Stormpath {
 
     fn source_name(&self) -> &SourceName {
         &self.api.source
+    }
+
+    /// The password is right: now the account, and its state, may matter.
+    async fn after_yes(
+        &self,
+        named: &Account,
+        name: &LoginName,
+        deadline: Deadline,
+    ) -> Result<Verdict, LegacyError> {
+        let account = self.proven_account(named, name, deadline).await?;
+        match forbidden(account.status.as_deref()) {
+            Some(verdict) => Ok(verdict),
+            None => Ok(Verdict::Verified(Box::new(self.record(account, deadline).await?))),
+        }
     }
 
     /// The account behind a proven password, read again: the same as the attempt named, and the one asked for.
@@ -176,11 +190,7 @@ impl LegacyStore for Stormpath {
             Err(Refusal::NotFound) => return Err(self.no_application()),
             Err(failed @ Refusal::Failed { .. }) => return Err(self.api.as_error(failed)),
         };
-        let account = self.proven_account(&named, &attempt.name, deadline).await?;
-        match forbidden(account.status.as_deref()) {
-            Some(verdict) => Ok(verdict),
-            None => Ok(Verdict::Verified(Box::new(self.record(account, deadline).await?))),
-        }
+        self.after_yes(&named, &attempt.name, deadline).await.map_err(uncounted)
     }
 
     async fn presence(&self, name: &LoginName, deadline: Deadline) -> Result<Presence, LegacyError> {

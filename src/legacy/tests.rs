@@ -10,7 +10,7 @@ use std::{
 };
 
 use async_trait::async_trait;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{
     build,
@@ -25,9 +25,17 @@ use crate::{
     },
     hash::{HashError, HashFormat, HashPool, Judgement, PoolError, StoredHash},
     identity::{ExternalIdTemplate, LoginName, Password, Secret, SourceName},
-    login::{Attempt, ClientFacts},
+    login::{Attempt, ClientFacts, Counted},
     net::{ApiClient, ApiSettings, Dependencies},
 };
+
+/// What a stand-in's fault leaves open: a guess whose answer never came, or came in words of no meaning, may have been a
+/// no. Everything else says that it was not judged, or befell a call that was none.
+pub(super) fn counted_after(fault: &Value, is_guess: bool) -> Counted {
+    let is_unheard = matches!(fault["kind"].as_str(), Some("down" | "lost" | "slow"));
+    let is_strange = matches!(fault["status"].as_u64(), Some(418 | 504));
+    if is_guess && (is_unheard || is_strange) { Counted::Perhaps } else { Counted::No }
+}
 
 /// Hashes that are `right:` and the password, so that a test sees what was asked and how often.
 #[derive(Default)]

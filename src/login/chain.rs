@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use futures_util::future::join_all;
 
-use super::{Attempt, Holders, LegacyError, LegacyStore, Presence, Reached, Rejection, StayReason, Verdict};
+use super::{Attempt, Counted, Holders, LegacyError, LegacyStore, Presence, Rejection, StayReason, Verdict};
 use crate::{
     clock::Deadline,
     identity::{CanonicalEmail, LegacyId, LegacyRecord, LoginName, PersonKey, SourceName},
@@ -128,11 +128,12 @@ async fn verify_where_known(
         return Ok(Verdict::StayOnLegacy(StayReason::Ambiguous));
     }
     let mut tried = false;
-    // That another store cannot be asked makes no guess free that one has judged (SEC-41).
-    let counted =
-        |tried, error| if tried { LegacyError { reached: Reached::Judged, ..error } } else { error };
+    // That another store cannot be asked makes no guess free that one has judged (SEC-41), and a name that cannot be
+    // looked up costs none.
+    let unsent = |error| LegacyError { counted: Counted::No, ..error };
+    let counted = |tried, error| if tried { LegacyError { counted: Counted::Yes, ..error } } else { error };
     for (store, presence) in stores.iter().zip(asked) {
-        match presence.map_err(|error| counted(tried, error))? {
+        match presence.map_err(|error| counted(tried, unsent(error)))? {
             Presence::Nobody => {}
             Presence::Somebody => {
                 let verdict = store.verify(attempt, deadline).await;

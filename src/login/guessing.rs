@@ -192,7 +192,7 @@ pub(crate) enum Tried {
     Wrong,
     /// It may have reached the legacy side, and no answer came: the legacy side may have counted a failure.
     Unanswered,
-    /// Nobody was asked about the password.
+    /// Nobody was asked about the password, or nobody counts a failure for it.
     Unasked,
 }
 

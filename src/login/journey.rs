@@ -347,7 +347,7 @@ impl Journeys {
             ErrorClass::Transient { retry_after } => retry_after,
             ErrorClass::Permanent | ErrorClass::Misconfigured => None,
         };
-        Outcome::Closed(Closed::Legacy { retry_after, reached: error.reached })
+        Outcome::Closed(Closed::Legacy { retry_after, counted: error.counted })
     }
 
     fn open_to_legacy(&self, step: &'static str, error: &(dyn std::error::Error + 'static)) -> Outcome {

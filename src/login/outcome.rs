@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Ineligible, Reached, Rejection, Row, SetAside, StayReason, UserId};
+use super::{Counted, Ineligible, Rejection, Row, SetAside, StayReason, UserId};
 use crate::{
     config::HandOff,
     identity::{CanonicalEmail, PersonKey},
@@ -90,7 +90,7 @@ impl Outcome {
 /// Which dependency could not be asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Closed {
-    Legacy { retry_after: Option<Duration>, reached: Reached },
+    Legacy { retry_after: Option<Duration>, counted: Counted },
     Store,
 }
 

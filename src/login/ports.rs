@@ -155,19 +155,20 @@ pub(crate) struct LegacyError {
     pub(crate) class: ErrorClass,
     /// What happened, without any secret or personal data: `answered 503`, `timed out after 5 s`.
     pub(crate) problem: String,
-    pub(crate) reached: Reached,
+    pub(crate) counted: Counted,
     #[source]
     pub(crate) cause: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
 
-/// Whether a call that failed may have got to the other side, which may count a guess.
+/// Whether the legacy side may have counted a guess as a failure although no verdict came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Reached {
-    /// Surely not: nothing was sent.
+pub(crate) enum Counted {
+    /// Surely not: no guess was sent, what came back says that none was judged, or it was right and what follows failed.
     No,
+    /// The answer was lost, or cannot be told from a verdict.
     Perhaps,
     /// The guess was judged already, by a store that was asked before, and was not right there.
-    Judged,
+    Yes,
 }
 
 /// A legacy credential store.

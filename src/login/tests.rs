@@ -448,7 +448,7 @@ impl FakeStore {
                 source_name: source(),
                 class,
                 problem: "down".into(),
-                reached: Reached::Perhaps,
+                counted: Counted::Perhaps,
                 cause: None,
             });
         }
@@ -510,7 +510,7 @@ impl LegacyStore for FakeStore {
                 source_name: source(),
                 class,
                 problem,
-                reached: Reached::Perhaps,
+                counted: Counted::Perhaps,
                 cause: None,
             });
         }
@@ -527,7 +527,7 @@ impl LegacyStore for FakeStore {
                 source_name: source(),
                 class,
                 problem,
-                reached: Reached::Perhaps,
+                counted: Counted::Perhaps,
                 cause: None,
             });
         }

@@ -87,9 +87,17 @@ pub(crate) enum CallError {
     /// Surely not carried out: its rate is used up, or it asked for a pause.
     #[error("{name}: not sent: its rate limit was reached a moment ago")]
     HeldBack { name: &'static str, wait: Duration },
-    /// Perhaps carried out: the answer is missing, late, cut off or too large.
+    /// Perhaps carried out: the answer is missing or late.
     #[error("{name}: {problem}")]
     NoAnswer {
+        name: &'static str,
+        problem: &'static str,
+        #[source]
+        cause: Option<Box<dyn StdError + Send + Sync>>,
+    },
+    /// Perhaps carried out: what came as an answer was cut off or is too large.
+    #[error("{name}: {problem}")]
+    Unreadable {
         name: &'static str,
         problem: &'static str,
         #[source]
@@ -100,13 +108,20 @@ pub(crate) enum CallError {
 impl CallError {
     /// Whether the other side may have carried the request out.
     pub(crate) fn may_have_happened(&self) -> bool {
+        matches!(self, Self::NoAnswer { .. } | Self::Unreadable { .. })
+    }
+
+    /// Whether it was sent, and nothing at all is known of what became of it.
+    pub(crate) fn is_unheard(&self) -> bool {
         matches!(self, Self::NoAnswer { .. })
     }
 
     /// What went wrong, as a fixed text.
     pub(crate) fn problem(&self) -> &'static str {
         match self {
-            Self::NotSent { problem, .. } | Self::NoAnswer { problem, .. } => problem,
+            Self::NotSent { problem, .. }
+            | Self::NoAnswer { problem, .. }
+            | Self::Unreadable { problem, .. } => problem,
             Self::HeldBack { wait, .. } => Barred::HeldBack(*wait).problem(),
         }
     }
@@ -115,7 +130,7 @@ impl CallError {
     pub(crate) fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::HeldBack { wait, .. } => Some((*wait).max(LEAST_WAIT)),
-            Self::NotSent { .. } | Self::NoAnswer { .. } => None,
+            Self::NotSent { .. } | Self::NoAnswer { .. } | Self::Unreadable { .. } => None,
         }
     }
 }
@@ -170,13 +185,18 @@ impl ApiClient {
 
     /// As [`ApiClient::send`], for a guess at somebody's password. Services limit guesses by account as well as in all
     /// and answer 429 to both: whoever guesses at one account must not be able to hold back everybody else, so here a
-    /// 429 is this caller's alone.
+    /// 429 is this caller's alone. A 504 is no answer: somebody in between waited for one in vain (RFC 9110 §15.6.5), and
+    /// the guess may have been judged.
     pub(crate) async fn send_guess(
         &self,
         request: RequestBuilder,
         deadline: Deadline,
     ) -> Result<Answer, CallError> {
-        self.send_once(request, deadline).await
+        let answer = self.send_once(request, deadline).await?;
+        if answer.status == StatusCode::GATEWAY_TIMEOUT {
+            return Err(self.no_answer("a gateway had no answer in time", None));
+        }
+        Ok(answer)
     }
 
     async fn send_once(&self, request: RequestBuilder, deadline: Deadline) -> Result<Answer, CallError> {
@@ -212,10 +232,10 @@ impl ApiClient {
         while let Some(chunk) = response
             .chunk()
             .await
-            .map_err(|error| self.no_answer("the answer was cut off", Some(Box::new(error.without_url()))))?
+            .map_err(|error| self.unreadable("the answer was cut off", Some(Box::new(error.without_url()))))?
         {
             if body.len() + chunk.len() > ANSWER_MAX_BYTES {
-                return Err(self.no_answer("the answer is larger than 1 MiB", None));
+                return Err(self.unreadable("the answer is larger than 1 MiB", None));
             }
             body.extend_from_slice(&chunk);
         }
@@ -244,6 +264,10 @@ impl ApiClient {
 
     fn no_answer(&self, problem: &'static str, cause: Option<Box<dyn StdError + Send + Sync>>) -> CallError {
         CallError::NoAnswer { name: self.name, problem, cause }
+    }
+
+    fn unreadable(&self, problem: &'static str, cause: Option<Box<dyn StdError + Send + Sync>>) -> CallError {
+        CallError::Unreadable { name: self.name, problem, cause }
     }
 }
 

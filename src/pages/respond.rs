@@ -321,7 +321,7 @@ mod tests {
     use http_body_util::BodyExt as _;
 
     use super::*;
-    use crate::login::Reached;
+    use crate::login::Counted;
 
     fn asked(json: bool) -> Asked {
         Asked { id: "r-1".into(), json, wish: Wish::NONE }
@@ -334,7 +334,7 @@ mod tests {
     #[tokio::test]
     async fn could_not_ask_is_503_with_a_wait_and_an_offer_for_everybody() {
         let pages = Pages::new("/.crossfade/");
-        let closed = Closed::Legacy { retry_after: Some(Duration::from_secs(9999)), reached: Reached::No };
+        let closed = Closed::Legacy { retry_after: Some(Duration::from_secs(9999)), counted: Counted::No };
         let page = pages.closed(closed, &asked(false));
         assert_eq!(page.status(), 503);
         assert_eq!(page.headers()[RETRY_AFTER], "60");
@@ -397,7 +397,7 @@ mod tests {
         let refused = [Refused::Tombstone, Refused::EmailUnverified, Refused::NotLinkable, Refused::TryAgain];
         let problems = problems.into_iter().map(|problem| (problem.as_str(), pages.problem(problem, asked)));
         let refused = refused.into_iter().map(|refused| (refused.as_str(), pages.refused(refused, asked)));
-        let closed = Closed::Legacy { retry_after: None, reached: Reached::No };
+        let closed = Closed::Legacy { retry_after: None, counted: Counted::No };
         let others = [
             ("sign_in_unavailable", pages.closed(closed, asked)),
             ("sign_in_broken", pages.sign_in_broken(asked)),

@@ -4,15 +4,18 @@
 //! A browser in which somebody signed in to an account keeps a sealed cookie that says so. Others' failures on that
 //! account do not keep it out; its own have a count of their own.
 
-use http::{HeaderMap, HeaderValue};
+use http::{HeaderMap, HeaderValue, StatusCode};
 use serde::{Deserialize, Serialize};
 
-use super::gate::{Gate, Rules};
+use super::{
+    failure::{FailureKind, ForwardError},
+    gate::{Gate, Rules},
+};
 use crate::{
     clock::Timestamp,
     config::{Lockout, SignInRoute},
     identity::LoginName,
-    login::{Asker, Budget, Closed, CountKey, Guess, Limited, Outcome, Reached, Row, Ticket, Tried},
+    login::{Asker, Budget, Closed, CountKey, Counted, Guess, Limited, Outcome, Row, Ticket, Tried},
     pages::{Asked, Page},
     session::{CookieJar, Purpose, random_token},
 };
@@ -233,23 +236,34 @@ impl Gate {
 pub(super) fn tried_by(outcome: &Outcome) -> Option<Tried> {
     match outcome {
         Outcome::HandOver(over) if over.proven => Some(Tried::Right),
-        // Nobody was asked: whoever tries again while a store is away uses up nothing.
-        Outcome::Closed(Closed::Store | Closed::Legacy { reached: Reached::No, .. }) => Some(Tried::Unasked),
-        Outcome::Rejected(_) | Outcome::Closed(Closed::Legacy { reached: Reached::Judged, .. }) => {
+        // Nobody judged it, or it was right: whoever tries again while a store is in trouble uses up nothing. Nothing is
+        // forgiven either: without the record nobody knows that the password was that name's.
+        Outcome::Closed(Closed::Store | Closed::Legacy { counted: Counted::No, .. }) => Some(Tried::Unasked),
+        Outcome::Rejected(_) | Outcome::Closed(Closed::Legacy { counted: Counted::Yes, .. }) => {
             Some(Tried::Wrong)
         }
-        Outcome::Closed(Closed::Legacy { reached: Reached::Perhaps, .. }) => Some(Tried::Unanswered),
+        Outcome::Closed(Closed::Legacy { counted: Counted::Perhaps, .. }) => Some(Tried::Unanswered),
         // Not before the hand-over stands: where it cannot be begun, the application is asked.
         Outcome::HandOver(_) | Outcome::Forward(_) | Outcome::AskUpstream => None,
     }
 }
 
-/// What the application's answer to a forwarded sign-in says of the password.
-pub(super) fn tried_by_application(said_yes: bool, status: http::StatusCode) -> Tried {
-    match said_yes {
-        true => Tried::Right,
-        false if status.is_server_error() => Tried::Unanswered,
-        false => Tried::Wrong,
+/// What the application's answer to a forwarded sign-in says of the password. That it takes nobody now is no word on it;
+/// any other error may come after its judgement, since what it chokes on is in the form.
+pub(super) fn tried_by_application(said_yes: bool, status: StatusCode) -> Tried {
+    match (said_yes, status) {
+        (true, _) => Tried::Right,
+        (false, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE) => Tried::Unasked,
+        (false, status) if status.is_server_error() => Tried::Unanswered,
+        (false, _) => Tried::Wrong,
+    }
+}
+
+/// What it says of the password that no answer came from the application.
+pub(super) fn tried_in_vain(error: &ForwardError) -> Tried {
+    match error.kind() {
+        Some(FailureKind::Connect | FailureKind::Tls) => Tried::Unasked,
+        Some(FailureKind::Timeout | FailureKind::Broken) | None => Tried::Unanswered,
     }
 }
 
@@ -258,10 +272,24 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_guess_is_free_only_where_nobody_was_asked() {
-        let closed = |reached| tried_by(&Outcome::Closed(Closed::Legacy { retry_after: None, reached }));
-        assert_eq!(closed(Reached::No), Some(Tried::Unasked));
-        assert_eq!(closed(Reached::Perhaps), Some(Tried::Unanswered));
-        assert_eq!(closed(Reached::Judged), Some(Tried::Wrong), "one store said no, another was away");
+    fn a_guess_is_free_only_where_nobody_counted_it() {
+        let closed = |counted| tried_by(&Outcome::Closed(Closed::Legacy { retry_after: None, counted }));
+        assert_eq!(closed(Counted::No), Some(Tried::Unasked));
+        assert_eq!(closed(Counted::Perhaps), Some(Tried::Unanswered));
+        assert_eq!(closed(Counted::Yes), Some(Tried::Wrong), "one store said no, another was away");
+    }
+
+    #[test]
+    fn an_application_that_takes_nobody_says_nothing_of_the_password() {
+        let status = |status| tried_by_application(false, StatusCode::from_u16(status).unwrap());
+        assert_eq!([429, 503].map(status), [Tried::Unasked; 2]);
+        assert_eq!(
+            [500, 502, 504].map(status),
+            [Tried::Unanswered; 3],
+            "the form may have been judged before"
+        );
+        assert_eq!([200, 302, 401].map(status), [Tried::Wrong; 3]);
+        assert_eq!(tried_in_vain(&ForwardError::ConnectTimeout), Tried::Unasked);
+        assert_eq!(tried_in_vain(&ForwardError::FirstByteTimeout), Tried::Unanswered);
     }
 }

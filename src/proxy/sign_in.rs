@@ -20,9 +20,8 @@ use super::{
     credential::{self, Credential},
     failure::ForwardError,
     gate::{Gate, Rules},
-    guessing::{Aims, Granted, Reading, tried_by, tried_by_application},
+    guessing::{Aims, Granted, Reading, tried_by, tried_by_application, tried_in_vain},
     hand_over::{Leaving, leaving},
-    intercept::send,
     recorder::End,
     request::Asking,
     signals::{self, Seen},
@@ -319,9 +318,9 @@ impl SignIn<'_> {
 
     /// Sends the form on as it came, judges the answer by the route's signals, and takes down what it says of the try.
     async fn ask_application(&self) -> (Response<AnswerBody>, bool) {
-        let (mut answer, said_yes) = self.judge_application().await;
+        let (mut answer, tried) = self.judge_application().await;
+        let said_yes = tried == Tried::Right;
         let is_old = said_yes && self.is_old_yes(&answer).await;
-        let tried = tried_by_application(said_yes, answer.status());
         self.tried(if is_old { Tried::Unasked } else { tried }).await;
         let granted = self.granted.as_ref().filter(|_| said_yes && !is_old);
         let known =
@@ -332,14 +331,20 @@ impl SignIn<'_> {
         (answer, said_yes)
     }
 
-    async fn judge_application(&self) -> (Response<AnswerBody>, bool) {
-        let answer = send(self.core, self.outgoing(), self.asking).await;
+    async fn judge_application(&self) -> (Response<AnswerBody>, Tried) {
+        let answer = match self.core.forward(self.outgoing()).await {
+            Ok(answer) => answer,
+            Err(error) => return (self.core.failed(&error, &self.asking), tried_in_vain(&error)),
+        };
         let (head, body) = answer.into_parts();
         let (seen, body) = if signals::need_body(self.route) {
             match body.look(signals::BODY_MAX_BYTES).await {
                 Ok(looked) => looked,
                 // The answer broke off while it was read: what is left of it is no answer.
-                Err(error) => return (self.core.failed(&ForwardError::Answer(error), &self.asking), false),
+                Err(error) => {
+                    let error = ForwardError::Answer(error);
+                    return (self.core.failed(&error, &self.asking), tried_in_vain(&error));
+                }
             }
         } else {
             (None, body)
@@ -353,7 +358,8 @@ impl SignIn<'_> {
                 now: self.gate.clock.now(),
             },
         );
-        (Response::from_parts(head, body), said_yes)
+        let tried = tried_by_application(said_yes, head.status);
+        (Response::from_parts(head, body), tried)
     }
 
     /// What the application's yes is worth: its who-am-I route names the person. `None` where there is such a route

@@ -93,7 +93,7 @@ fn play(dependency: Dependency) -> Vec<String> {
         let arriving = stage.prepare();
         stage.inflict(*fault);
         let cells = [
-            ("unmigrated sign-in", stage.unmigrated(&person, *unmigrated)),
+            ("unmigrated sign-in", stage.unmigrated(&person, *fault, *unmigrated)),
             ("crossed sign-in", stage.crossed(arriving, *crossed)),
             ("live session", stage.live(*live)),
         ];

@@ -8,6 +8,7 @@ use crate::support::{
     draft::Draft,
     http::{Answer, Visitor},
     scene::{Cast, PASSWORD, Person, Scene},
+    wait,
 };
 
 /// Everybody to the application, and nobody moves.
@@ -21,8 +22,12 @@ fn behind_a_balancer(scene: &Scene) -> Draft {
 }
 
 fn olga() -> Value {
-    json!({ "id": "00uolga", "login": "olga@okta-people.example", "password": PASSWORD, "first_name": "Olga",
-        "last_name": "Alder", "profile": { "emailVerified": true } })
+    at_okta("olga")
+}
+
+fn at_okta(id: &str) -> Value {
+    json!({ "id": format!("00u{id}"), "login": format!("{id}@okta-people.example"), "password": PASSWORD,
+        "first_name": "Olga", "last_name": "Alder", "profile": { "emailVerified": true } })
 }
 
 fn from(address: &str, request: RequestBuilder) -> RequestBuilder {
@@ -95,6 +100,44 @@ fn guesses_from_many_addresses_are_stopped_before_a_store_locks_the_account() {
 }
 
 #[test]
+fn trouble_at_the_legacy_side_uses_up_no_lockout_budget() {
+    // None of these is a word on the password, or the word was yes and what had to be read after it was in trouble.
+    let troubles = [
+        json!({ "path": "/api/v1/authn", "kind": "rate_limited", "reset_after_secs": 1 }),
+        json!({ "path": "/api/v1/authn", "kind": "status", "status": 503 }),
+        json!({ "path": "/api/v1/authn", "kind": "html" }),
+        json!({ "path": "/api/v1/authn", "kind": "reset" }),
+        json!({ "path": "/api/v1/users", "kind": "status", "status": 503 }),
+        json!({ "path": "/api/v1/users", "kind": "lost" }),
+    ];
+    let okta = (0..=troubles.len()).map(|number| at_okta(&format!("person-{number}"))).collect();
+    let scene = Scene::set(&Cast { people: vec![Person::new("ann")], okta, ..Cast::default() });
+    // Nobody else has these names, so the guess is the first that Okta sees of a sign-in.
+    let alone = Draft::of(scene.configuration())
+        .put("    - name: app\n", "    - name: app\n      domains: [example.com]\n");
+    let _crossfade = Scene::start_as(&alone.0, &[]);
+    let try_it = |number: usize| {
+        scene.sign_in(&scene.visitor(), &format!("person-{number}@okta-people.example"), PASSWORD)
+    };
+    // An answer that never came may have been a no, which Okta counts: strangers get six.
+    scene.okta.set_faults(&json!({ "path": "/api/v1/authn", "kind": "lost" }));
+    let statuses: Vec<u16> = (0..8).map(|_| try_it(troubles.len()).status).collect();
+    assert_eq!(statuses, [503, 503, 503, 503, 503, 503, 429, 429]);
+    scene.okta.clear_faults();
+    for (number, trouble) in troubles.iter().enumerate() {
+        scene.okta.set_faults(trouble);
+        for _ in 0..8 {
+            assert_eq!(try_it(number).status, 503, "{trouble}");
+        }
+        scene.okta.clear_faults();
+        let answer =
+            wait::within(wait::PATIENCE, || Some(try_it(number)).filter(|answer| answer.status != 503));
+        let answer = answer.expect("Okta is asked again");
+        assert!(scene.is_handed_over(&answer), "{trouble}: {}", answer.status);
+    }
+}
+
+#[test]
 fn a_browser_in_which_somebody_signed_in_is_not_kept_out_by_others() {
     let (ann, bob) = (Person::new("ann"), Person::new("bob"));
     let scene = Scene::set(&Cast { people: vec![ann.clone(), bob.clone()], ..Cast::default() });
@@ -150,7 +193,7 @@ fn an_address_is_limited_whatever_a_stranger_says_of_it() {
     // A changed limit is in force at once.
     crossfade.take(&five.put("{tries: 5, per: 1m}", "{tries: 6000, per: 1m}").0);
     let form = scene.form(&visitor, &[("email", "other@example.com"), ("password", "wrong")]);
-    crate::support::wait::until("tries are granted again", || {
+    wait::until("tries are granted again", || {
         let answer = visitor.send(form.try_clone().unwrap());
         (answer.status == 303).then_some(())
     });

@@ -12,7 +12,7 @@ use crate::{
     identity::{MfaState, Secret},
     legacy::{
         failure::TRANSIENT,
-        tests::{attempt, name, side_door, soon, source, unwatched},
+        tests::{attempt, counted_after, name, side_door, soon, source, unwatched},
     },
     simulate::http_store,
 };
@@ -432,6 +432,7 @@ async fn no_fault_is_a_word_about_the_guess() {
         json!({ "kind": "slow", "delay_ms": 3000 }),
         json!({ "kind": "status", "status": 500 }),
         json!({ "kind": "status", "status": 503 }),
+        json!({ "kind": "status", "status": 504 }),
         json!({ "kind": "status", "status": 418 }),
         json!({ "kind": "status", "status": 302 }),
         json!({ "kind": "rate_limited", "reset_after_secs": 86400 }),
@@ -462,6 +463,7 @@ async fn no_fault_is_a_word_about_the_guess() {
                 _ => TRANSIENT,
             };
             assert_eq!(error.class, expected, "{fault}: {error:?}");
+            assert_eq!(error.counted, counted_after(&fault, method == "POST"), "{fault}: {error:?}");
             let checks = service.requests().await["POST /legacy/check"].clone();
             assert_eq!(checks, if method == "POST" { json!(1) } else { Value::Null }, "{fault}");
             let told = format!("{error:?}");

@@ -13,7 +13,7 @@ use crate::{
     identity::{AccountState, MfaState, Password, Secret},
     legacy::{
         failure::TRANSIENT,
-        tests::{attempt, name, soon, source, unwatched},
+        tests::{attempt, counted_after, name, soon, source, unwatched},
     },
     simulate::okta,
 };
@@ -428,6 +428,7 @@ async fn no_fault_is_a_word_about_the_guess() {
         json!({ "kind": "slow", "delay_ms": 3000 }),
         json!({ "kind": "status", "status": 500 }),
         json!({ "kind": "status", "status": 503 }),
+        json!({ "kind": "status", "status": 504 }),
         json!({ "kind": "status", "status": 418 }),
         json!({ "kind": "html" }),
         json!({ "kind": "huge" }),
@@ -446,6 +447,7 @@ async fn no_fault_is_a_word_about_the_guess() {
             let error = org.right().await.unwrap_err();
             let expected = if fault["status"] == 418 { ErrorClass::Permanent } else { TRANSIENT };
             assert_eq!(error.class, expected, "{fault}: {error:?}");
+            assert_eq!(error.counted, counted_after(&fault, path.ends_with("authn")), "{fault}: {error:?}");
             if path.ends_with("authn") {
                 // SEC-42: sent once, whatever came of it.
                 let journal = org.journal().await;

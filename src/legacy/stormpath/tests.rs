@@ -12,7 +12,7 @@ use crate::{
     identity::{AccountState, MfaState, Secret},
     legacy::{
         failure::TRANSIENT,
-        tests::{attempt, name, side_door, soon, source, unwatched},
+        tests::{attempt, counted_after, name, side_door, soon, source, unwatched},
     },
     simulate::stormpath,
 };
@@ -366,6 +366,7 @@ async fn no_fault_is_a_word_about_the_guess() {
         json!({ "kind": "slow", "delay_ms": 3000 }),
         json!({ "kind": "status", "status": 500 }),
         json!({ "kind": "status", "status": 503 }),
+        json!({ "kind": "status", "status": 504 }),
         json!({ "kind": "status", "status": 418 }),
         json!({ "kind": "status", "status": 302 }),
         json!({ "kind": "rate_limited" }),
@@ -402,6 +403,7 @@ async fn no_fault_is_a_word_about_the_guess() {
                 _ => TRANSIENT,
             };
             assert_eq!(error.class, expected, "{fault}: {error:?}");
+            assert_eq!(error.counted, counted_after(&fault, path == attempts), "{fault}: {error:?}");
             // SEC-42: sent once, whatever came of it.
             assert_eq!(service.requests().await[format!("POST {attempts}")], 1, "{fault}");
             let told = format!("{error:?}");

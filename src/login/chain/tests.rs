@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use super::*;
 use crate::{
     identity::{LegacyRecord, Password},
-    login::{ClientFacts, ErrorClass, Reached, tests::record},
+    login::{ClientFacts, Counted, ErrorClass, tests::record},
 };
 
 /// A store whose people all have the password `right`.
@@ -27,7 +27,7 @@ fn error(source: &SourceName) -> LegacyError {
         source_name: source.clone(),
         class,
         problem: "down".into(),
-        reached: Reached::Perhaps,
+        counted: Counted::Perhaps,
         cause: None,
     }
 }
@@ -124,13 +124,15 @@ async fn a_guess_that_one_store_judged_is_not_free_because_another_is_away() {
         password: Arc::new(Password::unchecked(b"wrong".to_vec())),
         client: ClientFacts { address: [127, 0, 0, 1].into(), user_agent: None },
     };
-    let reached = async |stores: Vec<Scripted>| {
+    let counted = async |stores: Vec<Scripted>| {
         let chain = Chain::new(stores.into_iter().map(|store| Arc::new(store) as _).collect());
-        chain.verify(&attempt, soon()).await.unwrap_err().reached
+        chain.verify(&attempt, soon()).await.unwrap_err().counted
     };
-    assert_eq!(reached(vec![blind("first", &[]), down("second")]).await, Reached::Judged);
-    assert_eq!(reached(vec![down("first"), blind("second", &[])]).await, Reached::Perhaps, "as it says");
-    assert_eq!(reached(vec![store("first", &[]), down("second")]).await, Reached::Perhaps, "not tried");
+    assert_eq!(counted(vec![blind("first", &[]), down("second")]).await, Counted::Yes);
+    assert_eq!(counted(vec![down("first")]).await, Counted::Perhaps, "as it says");
+    for untried in [vec![down("first"), blind("second", &[])], vec![store("first", &[]), down("second")]] {
+        assert_eq!(counted(untried).await, Counted::No, "no name was found to try it at");
+    }
 }
 
 /// The verdict on ann's guess, and how often each store saw it.

@@ -18,7 +18,7 @@ use crate::{
     config::{HandOffs, Migration, OnExisting},
     identity::{AccountState, CanonicalEmail, MfaState, Password, Secret},
     login::{
-        ClientFacts, CountKeys, Doubt, Ineligible, LegacyStore, Moment, Reached, Refused, Rejection,
+        ClientFacts, CountKeys, Counted, Doubt, Ineligible, LegacyStore, Moment, Refused, Rejection,
         SetAside, UserId,
         tests::{
             CreateFault, FakeDirectory, FakeStore, MemoryEpoch, MemoryLedger, OnDuplicate, record, rules,
@@ -181,7 +181,7 @@ async fn a_no_creates_nobody_and_could_not_ask_is_not_a_no() {
         closed,
         Outcome::Closed(Closed::Legacy {
             retry_after: Some(Duration::from_secs(7)),
-            reached: Reached::Perhaps
+            counted: Counted::Perhaps
         })
     );
     assert_eq!(world.users(), 0);
