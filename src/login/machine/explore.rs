@@ -204,6 +204,14 @@ fn forgets_tombstones(machine: &mut Machine, event: Event) -> Command {
     real(machine, event)
 }
 
+/// Begins with somebody who is there as with any other.
+fn forgets_done(machine: &mut Machine, event: Event) -> Command {
+    if machine.row.state == RowState::Done {
+        machine.row.state = RowState::Claimed;
+    }
+    real(machine, event)
+}
+
 /// Never looks again at whoever was refused once.
 fn gives_up(machine: &mut Machine, event: Event) -> Command {
     if matches!(machine.row.state, RowState::Conflict { .. }) && matches!(event, Event::Begin(_)) {
@@ -224,7 +232,7 @@ fn links_strangers(machine: &mut Machine, event: Event) -> Command {
 fn the_walk_finds_seeded_mistakes() {
     let lost = Setting { loses: true, ..PLAIN };
     let none = Setting { duplicate: Duplicate::NothingIsUnique, ..PLAIN };
-    let cases: [(&str, Setting, Step, &str); 11] = [
+    let cases: [(&str, Setting, Step, &str); 12] = [
         ("no intent", PLAIN, forgets_its_intent, "without stored proof and intent"),
         ("no wait", PLAIN, does_not_wait, "blind second create"),
         ("no wait, nothing unique", none, does_not_wait, "second"),
@@ -233,6 +241,7 @@ fn the_walk_finds_seeded_mistakes() {
         ("creating in doubt", lost, creates_in_doubt, "not allowed"),
         ("no look at the store", Setting { never_doubts: true, ..lost }, real, "not allowed"),
         ("no tombstones", Setting { removes: true, ..PLAIN }, forgets_tombstones, "tombstone was left"),
+        ("no DONE", PLAIN, forgets_done, "DONE was left"),
         ("no fences", Setting { ignores_fences: true, ..PLAIN }, real, "old fence"),
         ("giving up", PLAIN, gives_up, "a dead end"),
         ("strangers", Setting { before: Before::Stranger, ..PLAIN }, links_strangers, "somebody else's"),

@@ -216,6 +216,9 @@ impl World {
         if entry.state == State::Done && !was_done && !run.has_read_back {
             return Err("DONE without a look at what was created");
         }
+        if was_done && entry.state != State::Done {
+            return Err("DONE was left");
+        }
         let written = Entry { version: entry.version + 1, ..entry };
         let world = Self { row: Some(written), ..*self };
         after.may(world.with(at, None), "the answer to its write is lost");
@@ -247,7 +250,12 @@ impl World {
             Told::FindByEmail => then(*self, Happens::ByEmail(self.anybody()), false, "looks by e-mail"),
             Told::Create => return self.creates(at, run, after),
             Told::AwaitOutcome => match (self.visible(Named::Ours), run.standing.entry.sent) {
-                (Some(user), _) => then(*self, Happens::ByExternalId(Some(user)), false, "found at last"),
+                (Some(user), sent) => {
+                    then(*self, Happens::ByExternalId(Some(user)), false, "found at last");
+                    if sent != Some(Age::Fresh) {
+                        then(*self, Happens::OutcomeNotFound, true, "no look was answered in its time");
+                    }
+                }
                 // It looks until the time is over.
                 (None, Some(Age::Fresh)) => {}
                 (None, _) => then(*self, Happens::OutcomeNotFound, false, "not found in time"),
