@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use url::Url;
 
 /// The pages there are, by the word that a JSON client is told (`error`), and whether each names a wait.
-pub(crate) const PAGES: [(&str, Waits); 23] = [
+pub(crate) const PAGES: [(&str, Waits); 24] = [
     ("bad_gateway", Waits::Yes),
     ("bad_request", Waits::No),
     ("content_too_large", Waits::No),
@@ -21,6 +21,7 @@ pub(crate) const PAGES: [(&str, Waits); 23] = [
     ("not_found", Waits::No),
     ("not_implemented", Waits::Yes),
     ("not_linkable", Waits::No),
+    ("not_now", Waits::No),
     ("overloaded", Waits::Yes),
     ("request_timeout", Waits::No),
     ("sign_in_broken", Waits::No),

@@ -6,6 +6,7 @@
 //! record.
 
 mod callback;
+mod choice;
 mod doubt;
 mod finish;
 mod migrate;

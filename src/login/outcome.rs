@@ -111,6 +111,8 @@ pub(crate) enum Refused {
     EmailUnverified,
     /// A legacy person of this e-mail exists and may not be linked.
     NotLinkable,
+    /// A legacy person came by their own choice, and the dial lets them not cross now.
+    NotNow,
     /// The ledger, a legacy store or Scalekit could not be asked.
     TryAgain,
 }
@@ -121,6 +123,7 @@ impl Refused {
             Self::Tombstone => "tombstone",
             Self::EmailUnverified => "email_unverified",
             Self::NotLinkable => "not_linkable",
+            Self::NotNow => "not_now",
             Self::TryAgain => "try_again",
         }
     }

@@ -201,6 +201,17 @@ impl Pages {
                 },
                 None,
             ),
+            Refused::NotNow => (
+                StatusCode::FORBIDDEN,
+                Words {
+                    title: "You cannot sign in this way yet",
+                    paragraphs: &[
+                        "Sign-in by e-mail is not open to your account at the moment.",
+                        "Please sign in the way you did before.",
+                    ],
+                },
+                None,
+            ),
             Refused::TryAgain => (
                 StatusCode::SERVICE_UNAVAILABLE,
                 Words {
@@ -210,7 +221,8 @@ impl Pages {
                 Some(RETRY_AFTER_DEFAULT),
             ),
         };
-        let again = Some(("Sign in again", self.mailbox_sign_in.as_str()));
+        // The same way would end here again.
+        let again = (refused != Refused::NotNow).then_some(("Sign in again", self.mailbox_sign_in.as_str()));
         self.answer(status, refused.as_str(), &words, again, retry, asked)
     }
 
@@ -394,7 +406,13 @@ mod tests {
             Problem::NotFound,
             Problem::Forbidden,
         ];
-        let refused = [Refused::Tombstone, Refused::EmailUnverified, Refused::NotLinkable, Refused::TryAgain];
+        let refused = [
+            Refused::Tombstone,
+            Refused::EmailUnverified,
+            Refused::NotLinkable,
+            Refused::NotNow,
+            Refused::TryAgain,
+        ];
         let problems = problems.into_iter().map(|problem| (problem.as_str(), pages.problem(problem, asked)));
         let refused = refused.into_iter().map(|refused| (refused.as_str(), pages.refused(refused, asked)));
         let closed = Closed::Legacy { retry_after: None, counted: Counted::No };

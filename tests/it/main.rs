@@ -30,6 +30,7 @@ mod image;
 mod kill;
 mod lost_store;
 mod neighbours;
+mod own_choice;
 mod pages;
 mod parts;
 mod proxying;

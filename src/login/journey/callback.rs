@@ -2,6 +2,7 @@
 
 use super::{
     Journeys,
+    choice::AtTheDoor,
     migrate::{Migrated, Proven},
 };
 use crate::{
@@ -25,13 +26,16 @@ pub(crate) struct Callback {
     pub(crate) user: UserId,
     pub(crate) email: Option<CanonicalEmail>,
     pub(crate) email_verified: bool,
+    /// Whose hand-over began the sign-in; none where somebody came by themselves.
+    pub(crate) begun_for: Option<PersonKey>,
 }
 
 impl Journeys {
     /// Names the person behind a finished Scalekit sign-in, and marks them crossed.
     ///
     /// People are found by Scalekit's id, never by e-mail (SEC-28). One who is not found is either a legacy person
-    /// who came to Scalekit by another way, and is then linked with the mailbox as proof, or born new.
+    /// who came to Scalekit by another way, and is then linked with the mailbox as proof, or born new. Whom the dial keeps
+    /// at the legacy side for now is left there.
     pub(crate) async fn callback(&self, callback: Callback) -> Result<Identified, Refused> {
         self.settled().await.map_err(|error| self.try_again(&error))?;
         let row =
@@ -39,7 +43,10 @@ impl Journeys {
         match row {
             // Found by id and not finished: the checks of a migration are not over, so they are made now.
             Some(row) if row.state != RowState::Done && row.state != RowState::Tombstone => {}
-            Some(row) => return self.known(row, callback).await,
+            Some(row) => {
+                self.may_enter(&row, &callback)?;
+                return self.known(row, callback).await;
+            }
             None => {}
         }
         let verified = callback.email_verified.then(|| callback.email.clone()).flatten();
@@ -84,6 +91,15 @@ impl Journeys {
         }
     }
 
+    /// Whether the dial lets somebody in who exists; that of a removed person is for [`Journeys::known`] to say.
+    fn may_enter(&self, row: &Row, callback: &Callback) -> Result<(), Refused> {
+        let email = callback.email.as_ref().filter(|_| callback.email_verified);
+        let at_the_door = AtTheDoor { key: &row.key, row: Some(row), record: None, email };
+        let is_removed = row.state == RowState::Tombstone;
+        let may = is_removed || at_the_door.may_enter(&self.settings.load(), callback.begun_for.as_ref());
+        if may { Ok(()) } else { Err(Refused::NotNow) }
+    }
+
     async fn known(&self, row: Row, callback: Callback) -> Result<Identified, Refused> {
         let row = self.cross(row).await.map_err(|error| self.try_again(&error))?;
         if row.state == RowState::Tombstone {
@@ -105,8 +121,13 @@ impl Journeys {
         let proof = Proof { kind: ProofKind::Inbox, source: record.source.clone(), at: self.clock.now() };
         let bucket = settings.salt.bucket(&name);
         let known = self.ledger.row(&record.key()).await.map_err(|error| self.try_again(&error))?;
-        if known.is_some_and(|row| row.state == RowState::Tombstone) {
+        if known.as_ref().is_some_and(|row| row.state == RowState::Tombstone) {
             return Err(Refused::Tombstone);
+        }
+        let (key, email) = (record.key(), callback.email.as_ref());
+        let at_the_door = AtTheDoor { key: &key, row: known.as_ref(), record: Some(&record), email };
+        if !at_the_door.may_enter(&settings, callback.begun_for.as_ref()) {
+            return Err(Refused::NotNow);
         }
         match self.migrate(&settings, Proven { record, proof, typed: Some(name), bucket }).await {
             Migrated::Done { row, .. } if row.user.as_ref() == Some(&callback.user) => {

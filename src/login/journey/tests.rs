@@ -1,3 +1,4 @@
+mod choice;
 mod doubt;
 
 use std::{
@@ -95,8 +96,12 @@ fn cutover() -> World {
 
 impl World {
     fn turn_cutover(&self, points: u16) {
+        self.turn(|dial| dial.cutover = BasisPoints::new(points).unwrap());
+    }
+
+    fn turn(&self, change: impl FnOnce(&mut Dial)) {
         let mut settings = Settings::clone(&self.journeys.settings.load());
-        settings.dial.cutover = BasisPoints::new(points).unwrap();
+        change(&mut settings.dial);
         self.journeys.settings.store(Arc::new(settings));
     }
 
@@ -135,8 +140,18 @@ impl World {
     }
 
     async fn arrives(&self, user: &UserId, email: &str) -> Result<crate::login::Identified, Refused> {
+        self.comes_back(user, email, None).await
+    }
+
+    /// In a sign-in that was begun for somebody, or by whoever comes.
+    async fn comes_back(
+        &self,
+        user: &UserId,
+        email: &str,
+        begun_for: Option<PersonKey>,
+    ) -> Result<crate::login::Identified, Refused> {
         let email = CanonicalEmail::parse(email).ok();
-        self.journeys.callback(Callback { user: user.clone(), email, email_verified: true }).await
+        self.journeys.callback(Callback { user: user.clone(), email, email_verified: true, begun_for }).await
     }
 }
 
@@ -498,6 +513,7 @@ async fn an_unverified_mailbox_opens_nothing() {
         user: UserId("usr_1".into()),
         email: CanonicalEmail::parse("eve@example.com").ok(),
         email_verified: false,
+        begun_for: None,
     };
     assert_eq!(world.journeys.callback(callback).await, Err(Refused::EmailUnverified));
 }
@@ -541,8 +557,12 @@ async fn an_unverified_address_is_never_told_to_the_application() {
     let world = cutover();
     let _ = world.sign_in("ann@example.com", "right").await;
     let user = world.row("ann").user.unwrap();
-    let changed =
-        Callback { user, email: CanonicalEmail::parse("bob@example.com").ok(), email_verified: false };
+    let changed = Callback {
+        user,
+        email: CanonicalEmail::parse("bob@example.com").ok(),
+        email_verified: false,
+        begun_for: None,
+    };
     let identified = world.journeys.callback(changed).await.unwrap();
     assert_eq!(identified.email, CanonicalEmail::parse("ann@example.com").ok());
 }

@@ -80,6 +80,7 @@ impl Gate {
             user: signed_in.user.clone(),
             email: signed_in.email.clone(),
             email_verified: signed_in.email_verified,
+            begun_for: flow.key.clone(),
         };
         match self.journeys.callback(callback).await {
             Ok(identified) => {
