@@ -5,7 +5,7 @@ use std::{
     collections::{BTreeMap, HashMap},
     sync::{
         Arc, Mutex,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -61,6 +61,8 @@ pub(crate) struct MemoryLedger {
     pub(crate) reads: AtomicUsize,
     /// After so many writes it fails.
     pub(crate) writes_left: AtomicUsize,
+    /// It finds nobody and says so.
+    pub(crate) is_away: AtomicBool,
 }
 
 impl Default for MemoryLedger {
@@ -71,6 +73,7 @@ impl Default for MemoryLedger {
             contended: Mutex::default(),
             reads: AtomicUsize::new(0),
             writes_left: AtomicUsize::new(usize::MAX),
+            is_away: AtomicBool::new(false),
         }
     }
 }
@@ -94,6 +97,9 @@ impl Ledger for MemoryLedger {
     }
 
     async fn find(&self, alias: &Alias) -> Result<Option<Row>, LedgerError> {
+        if self.is_away.load(Ordering::SeqCst) {
+            return Err(LedgerError::Unavailable("made up".into(), None));
+        }
         Ok(self.rows.lock().unwrap().values().find(|row| row.aliases.contains(alias)).cloned())
     }
 

@@ -29,10 +29,10 @@ use super::{
 };
 use crate::{
     config::{ClientKind, FieldNames, HandOff, SignInRoute, Signal, WhoAmI},
-    identity::LegacyRecord,
+    identity::{LegacyRecord, LoginName},
     login::{Attempt, ClientFacts, Closed, Decided, HandOver, Outcome, Tried, Upstream},
     pages::{Asked, Pages, Problem},
-    rollout::Lane,
+    rollout::{Forced, Lane},
     session::{CookieJar, return_to},
 };
 
@@ -108,7 +108,7 @@ impl SignIn<'_> {
             }
             Ok(Err(error)) => {
                 Recorder::ledger_unavailable(&error);
-                self.without_ledger().await
+                self.without_ledger(&credential.name, forced).await
             }
             Err(problem) => self.core.refuse(problem, &self.asking),
         }
@@ -140,9 +140,11 @@ impl SignIn<'_> {
     }
 
     /// Store down: sign-ins go to the application and nobody migrates, except for people whom this device knows as
-    /// crossed: their legacy password must open nothing (design, "Settled").
-    async fn without_ledger(self) -> Response<AnswerBody> {
-        if self.gate.device(&self.head.headers).is_some() || !self.rules.sign_in.passthrough {
+    /// crossed and whom the dial has not sent back: their legacy password must open nothing (design, "Settled").
+    async fn without_ledger(self, name: &LoginName, forced: Option<Forced>) -> Response<AnswerBody> {
+        let device = self.gate.device(&self.head.headers);
+        let waits = device.is_some_and(|key| self.gate.journeys.waits_for_ledger(&key, name, forced));
+        if waits || !self.rules.sign_in.passthrough {
             self.tried(Tried::Unasked).await;
             return AnswerBody::page(self.gate.pages.closed(Closed::Store, self.asked));
         }

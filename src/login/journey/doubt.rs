@@ -6,11 +6,12 @@ use super::{Journeys, callback::BORN_NEW_SOURCE};
 use crate::{
     clock::Deadline,
     config::HandOff,
-    identity::{ExternalId, LegacyId, LoginName, PersonKey, SourceName},
+    identity::{CanonicalEmail, ExternalId, LegacyId, LoginName, PersonKey, SourceName},
     login::{
         Alias, Asker, DirectoryUser, Doubt, HandOver, Holders, Ledger as _, LedgerError, Origin, Presence,
         Row, RowState, Settings, StoreStanding,
     },
+    rollout::{self, Facts, Forced, Known, Lane},
 };
 
 impl Journeys {
@@ -140,6 +141,26 @@ impl Journeys {
         row.crossed_at = Some(self.clock.now());
         row.add_alias(Alias::Typed(name.canonical().to_owned()));
         Some(row)
+    }
+
+    /// While the ledger cannot be asked: whether a sign-in by this name, on the device of somebody who crossed, has to wait
+    /// for it. Whom the dial has sent back has a legacy door again, and whoever was born new has none (truth 7).
+    pub(crate) fn waits_for_ledger(
+        &self,
+        device: &PersonKey,
+        name: &LoginName,
+        forced: Option<Forced>,
+    ) -> bool {
+        let settings = self.settings.load();
+        let facts = Facts {
+            known: if device.source.as_str() == BORN_NEW_SOURCE { Known::BornNew } else { Known::Crossed },
+            forced,
+            canonical: name.canonical(),
+            domain: name.email().map(CanonicalEmail::domain),
+            organization: None,
+            bucket: settings.salt.bucket(name),
+        };
+        rollout::weigh(&settings.dial, &facts).decision.lane == Lane::New
     }
 
     /// In doubt, a device that belongs to somebody born new is believed: a legacy form would be of no use to them.

@@ -1,6 +1,11 @@
 //! The gate over real sockets: what a sign-in makes of the application's answers, and of sessions that were there.
 
-use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
+use std::{
+    net::SocketAddr,
+    path::Path,
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
@@ -16,7 +21,7 @@ use crate::{
     login::{
         Alias, Chain, CountKeys, Journeys, Ledger as _, Moment, Origin, Remembering, Row, RowState, Settings,
         UserId, Witness,
-        tests::{FakeDirectory, FakeStore, MemoryEpoch, OnDuplicate, trust},
+        tests::{FakeDirectory, FakeStore, MemoryEpoch, MemoryLedger, OnDuplicate, trust},
     },
     net::Tracker,
     pages::Pages,
@@ -112,6 +117,7 @@ pub(super) struct World {
     pub(super) running: Running,
     pub(super) gate: Arc<Gate>,
     store: Arc<FakeStore>,
+    ledger: Arc<MemoryLedger>,
     directory: Arc<FakeDirectory>,
     pub(super) runtime: Runtime,
 }
@@ -152,7 +158,7 @@ impl World {
         // The file lives on while it is open.
         std::fs::remove_file(&file).unwrap();
         let (store, directory) = (FakeStore::with(&["ann", "bob"]), FakeDirectory::new(OnDuplicate::Refuse));
-        let clock = SystemClock::shared();
+        let (ledger, clock) = (Arc::new(MemoryLedger::default()), SystemClock::shared());
         let keys = Arc::new(KeyRing::new(&[Secret::new("k".repeat(32))]).unwrap());
         let metrics = Metrics::new();
         let gate = Arc::new(Gate {
@@ -161,7 +167,7 @@ impl World {
                 settings: Arc::new(ArcSwap::from_pointee(Settings::of(config))),
                 chain: Arc::new(ArcSwap::from_pointee(Chain::new(vec![Arc::clone(&store) as _]))),
                 directory: Arc::clone(&directory) as _,
-                ledger: Arc::new(Remembering::new(Arc::new(state.clone()))),
+                ledger: Arc::new(Remembering::new(Arc::clone(&ledger) as _)),
                 trust: trust(MemoryEpoch::used(), clock.clone()),
                 clock: clock.clone(),
                 witness: Arc::new(Quiet),
@@ -208,7 +214,7 @@ impl World {
             audit: Audit::new(AddressPolicy::Network),
         };
         let running = Running { plane: Plane::start(&setup).unwrap(), metrics };
-        Self { running, gate, store, directory, runtime }
+        Self { running, gate, store, ledger, directory, runtime }
     }
 
     /// Sends the form, as a browser on this site does.
@@ -433,6 +439,36 @@ fn a_guess_that_nobody_waits_for_counts() {
         });
     }
     assert_eq!(world.sign_in(body, "a=b").status, 429);
+}
+
+#[test]
+fn without_the_ledger_only_who_has_no_legacy_door_waits_for_it() {
+    let back = "cutover: 0%, rollback_mode: legacy";
+    for (rollout, source, waits) in [
+        (back, "crm", false),
+        (back, "born-new", true),
+        ("cutover: 0%", "crm", true),
+        // Held, and the rule says so wherever the ledger is.
+        ("cutover: 100%, rules: {deny: [{person: ann@example.com}]}", "crm", false),
+        // Sent back but for those who are pinned.
+        ("cutover: 0%, rollback_mode: legacy, rules: {allow: [{person: ann@example.com}]}", "crm", true),
+    ] {
+        let application = application(NOBODY);
+        let world = World::before(&application, &config(rollout, ""));
+        world.ledger.is_away.store(true, Ordering::SeqCst);
+        let key =
+            PersonKey { source: SourceName::parse(source).unwrap(), id: LegacyId::parse("ann").unwrap() };
+        let device = world.gate.remember_device(&key, &world.gate.rules.load()).unwrap();
+        let device = device.to_str().unwrap().split(';').next().unwrap().to_owned();
+        let reply = world.sign_in("l=ann%40example.com&p=right", &device);
+        assert_eq!(reply.status, if waits { 503 } else { 302 }, "{rollout}, {source}");
+        let asked = application.received().matches("POST /login").count();
+        assert_eq!(asked, usize::from(!waits), "{rollout}, {source}");
+        // The form is shown in any case.
+        let page =
+            world.running.ask(&format!("GET /login HTTP/1.1\r\nHost: {HOST}\r\nCookie: {device}\r\n\r\n"));
+        assert!(page.all("location").iter().all(|to| !to.contains("scalekit")), "{rollout}, {source}");
+    }
 }
 
 #[test]
