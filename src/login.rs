@@ -23,8 +23,8 @@ pub(crate) use chain::Chain;
 pub(crate) use epoch::{Doubt, Epoch, EpochStore, Put, StoreStanding, Trust, TrustSettings};
 pub(crate) use flags::{Damaged, Flags, FlagsError, Replaced, StoredFlags, Why};
 pub(crate) use guessing::{
-    Allowance, Budget, Count, CountKey, CountKeys, Failures, Guess, Limit, Limited, Settled, Spent, Tally,
-    Ticket, Tried, TryCounter,
+    Allowance, Budget, Count, CountKey, CountKeys, Failures, Guess, Limit, Limited, NotForgotten, Settled,
+    Spent, Tally, Ticket, Tried, TryCounter,
 };
 pub(crate) use journey::{Callback, Decided, Journeys, NotDone, Swept, Upstream, Whom};
 pub(crate) use look_ups::Asker;

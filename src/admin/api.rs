@@ -19,6 +19,7 @@ mod rollout;
 mod sessions;
 mod show;
 mod store;
+mod tries;
 mod words;
 mod wrong;
 
@@ -99,6 +100,7 @@ fn operations() -> Vec<Operation> {
         rollout::operations(),
         people::operations(),
         sessions::operations(),
+        tries::operations(),
         dependencies::operations(),
         events::operations(),
         store::operations(),

@@ -5,6 +5,7 @@
 mod change;
 mod list;
 mod show;
+mod unlock;
 
 use clap::Subcommand;
 use serde_json::{Value, json};
@@ -27,6 +28,7 @@ enum Command {
     Hold(change::Hold),
     Release(change::Release),
     Tombstone(change::Tombstone),
+    Unlock(unlock::Args),
 }
 
 pub(super) fn run(args: &Args) -> Exit {
@@ -38,6 +40,7 @@ pub(super) fn run(args: &Args) -> Exit {
         Command::Hold(args) => change::hold(args),
         Command::Release(args) => change::release(args),
         Command::Tombstone(args) => change::tombstone(args),
+        Command::Unlock(args) => unlock::run(args),
     };
     ended.unwrap_or_else(|failure| failure.told())
 }

@@ -214,7 +214,16 @@ pub(crate) trait TryCounter: Send + Sync {
 
     /// Takes down what came of a granted try.
     async fn settle(&self, ticket: &Ticket, tried: Tried, rules: &Guessing) -> Settled;
+
+    /// Forgets, at every process, what strangers failed at these accounts and what reached the legacy side of it. Twice
+    /// is as good as once.
+    async fn forget(&self, accounts: &[CountKey]) -> Result<(), NotForgotten>;
 }
+
+/// Counts that are shared cannot be asked, and go on as they were.
+#[derive(Debug, thiserror::Error)]
+#[error("the shared counts cannot be changed")]
+pub(crate) struct NotForgotten(#[source] pub(crate) Box<dyn std::error::Error + Send + Sync>);
 
 #[cfg(test)]
 mod tests {

@@ -111,7 +111,7 @@ pub(crate) enum Refused {
     EmailUnverified,
     /// A legacy person of this e-mail exists and may not be linked.
     NotLinkable,
-    /// A legacy person came by their own choice, and the dial lets them not cross now.
+    /// A legacy person came by their own choice, and the dial does not let them cross now.
     NotNow,
     /// The ledger, a legacy store or Scalekit could not be asked.
     TryAgain,

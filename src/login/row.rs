@@ -252,6 +252,15 @@ impl Row {
         email.or_else(|| self.aliases.iter().find_map(by_alias))
     }
 
+    /// Every name that leads to the row.
+    pub(crate) fn names(&self) -> impl Iterator<Item = LoginName> {
+        self.aliases.iter().filter_map(|alias| match alias {
+            Alias::Typed(name) => LoginName::parse(name),
+            Alias::Email(email) => LoginName::parse(email.as_str()),
+            Alias::User(_) => None,
+        })
+    }
+
     /// Adds an alias once.
     pub(crate) fn add_alias(&mut self, alias: Alias) {
         if !self.aliases.contains(&alias) {

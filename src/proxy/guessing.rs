@@ -15,7 +15,9 @@ use crate::{
     clock::Timestamp,
     config::{Lockout, SignInRoute},
     identity::LoginName,
-    login::{Asker, Budget, Closed, CountKey, Counted, Guess, Limited, Outcome, Row, Ticket, Tried},
+    login::{
+        Asker, Budget, Closed, CountKey, Counted, Guess, Limited, NotForgotten, Outcome, Row, Ticket, Tried,
+    },
     pages::{Asked, Page},
     session::{CookieJar, Purpose, random_token},
 };
@@ -170,6 +172,18 @@ impl Gate {
         let settled = self.counts.settle(&granted.ticket, tried, &rules.guessing).await;
         let known = granted.ticket.guess.device.is_some();
         self.recorder.settled(&granted.route, granted.name.as_ref(), settled, known, granted.client);
+    }
+
+    /// Ends the wait of an account: what strangers failed at it under these names is forgotten.
+    pub(crate) async fn forget_failures(
+        &self,
+        names: impl Iterator<Item = LoginName>,
+        row: Option<&Row>,
+    ) -> Result<(), NotForgotten> {
+        let keys = &self.count_keys;
+        let person = row.map(|row| keys.person(&row.key));
+        let accounts: Vec<CountKey> = names.map(|name| keys.typed(&name)).chain(person).collect();
+        self.counts.forget(&accounts).await
     }
 
     /// The answer to a try that was refused; the same whoever the account is of, if anybody's.

@@ -11,8 +11,8 @@ use crate::{
     clock::{SharedClock, Timestamp},
     config::Guessing,
     login::{
-        Allowance, Count, CountKey, Failures, Guess, Limit, Limited, Settled, Spent, Tally, Ticket, Tried,
-        TryCounter,
+        Allowance, Count, CountKey, Failures, Guess, Limit, Limited, NotForgotten, Settled, Spent, Tally,
+        Ticket, Tried, TryCounter,
     },
 };
 
@@ -46,6 +46,13 @@ impl LocalCounts {
         Timestamp::default().after(self.clock.monotonic())
     }
 
+    /// Forgets what strangers failed at an account, and what reached the legacy side of it.
+    pub(super) fn forget_now(&self, account: CountKey) {
+        let mut all = self.all();
+        all.failures.0.remove(&account);
+        all.spent.0.remove(&account);
+    }
+
     fn all(&self) -> MutexGuard<'_, All> {
         self.all.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -59,6 +66,13 @@ impl TryCounter for LocalCounts {
 
     async fn settle(&self, ticket: &Ticket, tried: Tried, rules: &Guessing) -> Settled {
         self.all().settle(ticket, tried, rules, self.now())
+    }
+
+    async fn forget(&self, accounts: &[CountKey]) -> Result<(), NotForgotten> {
+        for account in accounts {
+            self.forget_now(*account);
+        }
+        Ok(())
     }
 }
 

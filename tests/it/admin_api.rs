@@ -82,7 +82,14 @@ fn a_viewer_reads_an_operator_changes_and_nobody_else_learns_anything() {
         assert_eq!(get(&admin, path, OPERATOR).status, 200, "{path}");
         assert_eq!(refusal(&get(&admin, path, "")), refused(401, "unauthorized"));
     }
-    for path in ["/people/find", "/people/retry", "/people/tombstone", "/sessions/end", "/sessions/end-all"] {
+    for path in [
+        "/people/find",
+        "/people/retry",
+        "/people/tombstone",
+        "/people/unlock",
+        "/sessions/end",
+        "/sessions/end-all",
+    ] {
         assert_eq!(refusal(&post(&admin, path, VIEWER, &about)), refused(403, "forbidden"), "{path}");
     }
     // A cookie is nobody's token, and the scheme is not guessed.

@@ -4,9 +4,11 @@ use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
 
 use crate::support::{
-    crossfade::Crossfade,
+    admin_tokens::{OPERATOR, TOKENS, VIEWER},
+    crossfade::{Crossfade, crossfade_with},
     draft::Draft,
     http::{Answer, Visitor},
+    redis::{self, Redis},
     scene::{Cast, PASSWORD, Person, Scene},
     wait,
 };
@@ -134,6 +136,44 @@ fn trouble_at_the_legacy_side_uses_up_no_lockout_budget() {
             wait::within(wait::PATIENCE, || Some(try_it(number)).filter(|answer| answer.status != 503));
         let answer = answer.expect("Okta is asked again");
         assert!(scene.is_handed_over(&answer), "{trouble}: {}", answer.status);
+    }
+}
+
+#[test]
+fn an_operator_ends_the_wait_of_somebody_who_was_guessed_at() {
+    let redis = Redis::start();
+    let scene = Scene::set(&Cast { people: vec![Person::new("ann")], okta: vec![olga()], ..Cast::default() });
+    let embedded = scene.configuration().lines().find(|line| line.starts_with("  embedded:")).unwrap();
+    let shared = scene.configuration().replace(embedded, &format!("  {}", redis.section()));
+    for configuration in [scene.configuration(), &shared] {
+        let configuration = configuration.replacen("admin:\n", TOKENS, 1);
+        let crossfade = Scene::start_as(
+            &configuration,
+            &[("OPERATOR_TOKEN", OPERATOR), ("VIEWER_TOKEN", VIEWER), ("REDIS_PASSWORD", redis::PASSWORD)],
+        );
+        let users = |arguments: &[&str]| {
+            let admin = crossfade.admin.to_string();
+            let arguments = [&["users"], arguments, &["--admin", &admin]].concat();
+            crossfade_with(&arguments, &[("CROSSFADE_ADMIN_TOKEN", OPERATOR)])
+        };
+        let email = "olga@okta-people.example";
+        let statuses: Vec<u16> = (0..7).map(|number| guess(&scene, email, number).status).collect();
+        assert_eq!(statuses, [303, 303, 303, 303, 303, 303, 429]);
+        assert_eq!(scene.sign_in(&scene.visitor(), email, PASSWORD).status, 429, "also the right one");
+        let (exit, out, said) = users(&["unlock", "OLGA@okta-people.example"]);
+        assert_eq!(
+            (exit, out.as_str()),
+            (Some(0), "OLGA@okta-people.example may try again at once\n"),
+            "{said}"
+        );
+        let answer = scene.sign_in(&scene.visitor(), email, PASSWORD);
+        assert!(scene.is_handed_over(&answer), "{}", answer.text());
+        let (exit, _, said) = users(&["unlock", "--key", "okta:nobody"]);
+        assert_eq!(exit, Some(1), "{said}");
+        let said = crossfade.process.stderr();
+        let event = said.lines().find(|line| line.contains("\"admin.what\":\"unlock\"")).expect("on record");
+        assert!(event.contains("\"login.subject\":\"") && !event.contains("olga"), "{event}");
+        scene.okta.reset();
     }
 }
 

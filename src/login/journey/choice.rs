@@ -2,7 +2,7 @@
 
 use crate::{
     identity::{CanonicalEmail, LegacyRecord, LoginName, PersonKey},
-    login::{Alias, Origin, Row, RowState, Settings},
+    login::{Origin, Row, RowState, Settings},
     rollout::{self, BasisPoints, Facts, Known, Lane, Reason, RollbackMode},
 };
 
@@ -52,14 +52,9 @@ impl AtTheDoor<'_> {
 
     /// Every name that is known of them.
     fn names(&self) -> Vec<LoginName> {
-        let aliases = self.row.into_iter().flat_map(|row| &row.aliases);
-        let aliases = aliases.filter_map(|alias| match alias {
-            Alias::Typed(name) => Some(name.as_str()),
-            Alias::Email(email) => Some(email.as_str()),
-            Alias::User(_) => None,
-        });
         let login = self.record.map(|record| record.login.as_str());
         let email = self.email.map(CanonicalEmail::as_str);
-        aliases.chain(login).chain(email).filter_map(LoginName::parse).collect()
+        let others = login.into_iter().chain(email).filter_map(LoginName::parse);
+        self.row.into_iter().flat_map(Row::names).chain(others).collect()
     }
 }

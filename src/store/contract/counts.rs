@@ -36,7 +36,7 @@ fn keys() -> CountKeys {
     CountKeys::new(&Secret::new("k".repeat(32)))
 }
 
-fn account(name: &str) -> CountKey {
+pub(super) fn account(name: &str) -> CountKey {
     keys().typed(&LoginName::parse(name).unwrap())
 }
 
@@ -93,6 +93,7 @@ pub(super) async fn counts(counts: &dyn TryCounter, wait: &dyn Fn(Duration)) {
     known_devices_are_apart(&suite).await;
     tries_at_once_are_counted(&suite).await;
     no_account_is_locked_elsewhere(&suite).await;
+    an_operators_word_ends_a_wait(&suite).await;
     rates_hold(&mut suite).await;
 }
 
@@ -179,6 +180,24 @@ async fn no_account_is_locked_elsewhere(suite: &Suite<'_>) {
     suite.tries(hal(2), Tried::Unanswered).await;
     suite.tries(hal(2), Tried::Unanswered).await;
     assert_eq!(suite.refusal(hal(2)).await, Some(Limit::Lockout));
+}
+
+async fn an_operators_word_ends_a_wait(suite: &Suite<'_>) {
+    let lockout = Some(Lockout { failures: 4, window: Duration::from_secs(10) }.into());
+    let ned = |n| Guess { lockout, ..guess("ned", n) };
+    for _ in 0..2 {
+        suite.fails(ned(1), 2).await;
+        suite.fails(guess("ora", 1), 3).await;
+        suite.fails(guess("pam", 1), 2).await;
+        assert_eq!(suite.refusal(ned(2)).await, Some(Limit::Lockout));
+        assert_eq!(suite.refusal(guess("ora", 2)).await, Some(Limit::Account));
+        suite.counts.forget(&[account("ned"), account("ora")]).await.unwrap();
+        assert_eq!(suite.refusal(ned(2)).await, None);
+        assert_eq!(suite.refusal(guess("ora", 2)).await, None);
+        suite.fails(guess("pam", 1), 1).await;
+        assert_eq!(suite.refusal(guess("pam", 2)).await, Some(Limit::Account), "of her nothing was said");
+        suite.counts.forget(&[account("pam")]).await.unwrap();
+    }
 }
 
 async fn rates_hold(suite: &mut Suite<'_>) {

@@ -465,8 +465,22 @@ async fn tries_at_one_process_count_at_the_other() {
         let other = process.ask(counts::guess("bob", 2), &rules).await.unwrap();
         process.settle(&other, Tried::Unasked, &rules).await;
     }
+    // An operator's word at one ends the wait at the other, whose own count holds the account back as well; each time.
+    for _ in 0..2 {
+        for _ in 0..3 {
+            let ticket = processes[1].ask(counts::guess("dot", 1), &rules).await.unwrap();
+            processes[1].settle(&ticket, Tried::Wrong, &rules).await;
+        }
+        for process in &processes {
+            assert_eq!(process.ask(counts::guess("dot", 2), &rules).await.unwrap_err().by, Limit::Account);
+        }
+        processes[0].forget(&[counts::account("dot")]).await.unwrap();
+        let ticket = processes[1].ask(counts::guess("dot", 2), &rules).await.unwrap();
+        processes[1].settle(&ticket, Tried::Unasked, &rules).await;
+    }
     // Without Redis each counts by itself, and counts on.
     server.kill();
+    assert!(processes[0].forget(&[counts::account("dot")]).await.is_err());
     for process in &processes {
         for _ in 0..3 {
             let ticket = process.ask(counts::guess("eve", 3), &rules).await.unwrap();

@@ -11,6 +11,7 @@ use std::{
 };
 
 use async_trait::async_trait;
+use redis::AsyncCommands as _;
 use serde::{Serialize, de::DeserializeOwned};
 use tokio::{sync::Mutex as Turn, time::timeout};
 use uuid::Uuid;
@@ -20,8 +21,8 @@ use crate::{
     clock::{SharedClock, Timestamp},
     config::Guessing,
     login::{
-        Allowance, Budget, CountKey, Failures, Guess, Limit, Limited, Settled, Spent, Ticket, Tried,
-        TryCounter,
+        Allowance, Budget, CountKey, Failures, Guess, Limit, Limited, NotForgotten, Settled, Spent, Ticket,
+        Tried, TryCounter,
     },
     store::LocalCounts,
     telemetry::with_causes,
@@ -36,6 +37,9 @@ const PATIENCE: Duration = Duration::from_millis(500);
 /// How long somebody waits who may not try here by the share of one process: as long as Redis may need to come back, and
 /// the next try may meet another process.
 const SOON: Duration = Duration::from_secs(5);
+
+/// How long the other processes may take to meet an operator's word: each looks for one when it refuses a try.
+const WORD_LASTS: Duration = Duration::from_hours(7 * 24);
 
 /// More names than this are not kept for those who wait no longer.
 const MOST_TURNS: usize = 16_384;
@@ -66,6 +70,8 @@ pub(crate) struct SharedCounts {
     local: LocalCounts,
     redis: Redis,
     turns: Turns,
+    /// The operator's word that this process last followed, by account.
+    followed: Mutex<HashMap<CountKey, String>>,
     /// What makes this process's tickets unlike those of any other.
     salt: u64,
 }
@@ -79,7 +85,43 @@ impl SharedCounts {
     pub(crate) fn new(redis: Redis, clock: SharedClock) -> Self {
         // The random half of the name; tickets are numbered in the other.
         let (_, salt) = Uuid::now_v7().as_u64_pair();
-        Self { local: LocalCounts::new(clock), redis, turns: Turns::default(), salt: salt << 32 }
+        let (local, turns, followed) = (LocalCounts::new(clock), Turns::default(), Mutex::default());
+        Self { local, redis, turns, followed, salt: salt << 32 }
+    }
+
+    fn key(&self, kind: &str, key: CountKey) -> String {
+        format!("{}tries:{kind}:{key:?}", self.redis.prefix)
+    }
+
+    /// Deletes an account's counts, then leaves a word for the other processes, whose own counts hold it back as well.
+    async fn forget_shared(&self, account: CountKey) -> Result<(), Failure> {
+        let counts = ["account", "spent"].map(|kind| self.key(kind, account));
+        let (key, word) = (self.key("word", account), Uuid::now_v7().to_string());
+        let told = self.redis.run(|mut connection| async move {
+            for count in counts {
+                let () = connection.del(count).await?;
+            }
+            Ok(connection.set_ex::<_, _, ()>(key, word, WORD_LASTS.as_secs()).await?)
+        });
+        told.await
+    }
+
+    /// Whether an operator's word about one of the accounts came since this process refused a try of it: then its own
+    /// count is forgotten, too.
+    async fn follows_a_word(&self, guess: &Guess) -> bool {
+        let mut follows = false;
+        for account in &guess.accounts {
+            let key = self.key("word", *account);
+            let word = self.redis.run(|mut connection| async move { Ok(connection.get(key).await?) });
+            let Ok(Some(word)) = word.await else { continue };
+            let word: String = word;
+            let mut followed = self.followed.lock().unwrap_or_else(PoisonError::into_inner);
+            if followed.insert(*account, word.clone()).as_ref() != Some(&word) {
+                self.local.forget_now(*account);
+                follows = true;
+            }
+        }
+        follows
     }
 
     fn ticket(&self, ticket: &Ticket) -> u64 {
@@ -97,7 +139,7 @@ impl SharedCounts {
         T: Serialize + DeserializeOwned + Send,
         Said: Send,
     {
-        let key = format!("{}tries:{kind}:{key:?}", self.redis.prefix);
+        let key = self.key(kind, key);
         let kept_for = u64::try_from(kept_for.as_millis()).unwrap_or(u64::MAX).max(1);
         let turn = self.turns.of(&key);
         let _turn = timeout(PATIENCE, turn.lock()).await.map_err(|_| Failure::Slow(PATIENCE))?;
@@ -250,7 +292,12 @@ impl TryCounter for SharedCounts {
         if self.redis.is_away() {
             return self.ask_alone(guess, rules).await;
         }
-        let ticket = self.local.ask(guess.clone(), rules).await?;
+        let ticket = match self.local.ask(guess.clone(), rules).await {
+            Err(Limited { by: Limit::Account | Limit::Lockout, .. }) if self.follows_a_word(&guess).await => {
+                self.local.ask(guess.clone(), rules).await?
+            }
+            asked => asked?,
+        };
         match self.ask_all(&ticket, rules).await {
             Ok(Ok(())) => Ok(ticket),
             Ok(Err(limited)) => {
@@ -273,6 +320,14 @@ impl TryCounter for SharedCounts {
             Err(failure) => say_alone(&failure),
         }
         settled
+    }
+
+    async fn forget(&self, accounts: &[CountKey]) -> Result<(), NotForgotten> {
+        self.local.forget(accounts).await?;
+        for account in accounts {
+            self.forget_shared(*account).await.map_err(|failure| NotForgotten(Box::new(failure)))?;
+        }
+        Ok(())
     }
 }
 
