@@ -79,7 +79,7 @@ impl SignIn<'_> {
                 return self.without_proof().await;
             }
         };
-        let forced = self.gate.forced(&self.head.headers, self.rules, &credential.name);
+        let forced = self.gate.forced(&self.head.headers, self.rules);
         let (gate, rules, name) = (Arc::clone(self.gate), Arc::clone(self.rules), credential.name.clone());
         let (headers, route, client) = (self.head.headers.clone(), self.route.clone(), self.client.address);
         let asker = self.gate.asker(&headers, client);

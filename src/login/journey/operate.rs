@@ -123,7 +123,7 @@ impl Journeys {
 }
 
 /// What the person may sign in with, by their record.
-fn names_in(record: &LegacyRecord) -> Vec<LoginName> {
+pub(super) fn names_in(record: &LegacyRecord) -> Vec<LoginName> {
     let texts = [record.email.address.as_deref(), Some(record.login.as_str())];
     texts.into_iter().flatten().filter_map(LoginName::parse).collect()
 }

@@ -1,7 +1,15 @@
+use std::sync::LazyLock;
+
 use proptest::prelude::*;
 
 use super::*;
-use crate::rollout::{Bucket, Facts, Forced, Known, Reason, decide};
+use crate::{
+    identity::LoginName,
+    rollout::{Bucket, Facts, Forced, Known, Reason, decide},
+};
+
+static ANN: LazyLock<[LoginName; 1]> = LazyLock::new(|| [LoginName::parse("ann@example.com").unwrap()]);
+static TO_NEW: LazyLock<Forced> = LazyLock::new(|| Forced { lane: Lane::New, only: None });
 
 const NOW: Timestamp = Timestamp::from_seconds(1_800_000_000);
 
@@ -33,14 +41,7 @@ fn name(person: &str, lane: Lane) -> Change {
 }
 
 fn facts(known: Known, bucket: u16) -> Facts<'static> {
-    Facts {
-        known,
-        forced: None,
-        canonical: "ann@example.com",
-        domain: Some("example.com"),
-        organization: None,
-        bucket: Bucket::test(bucket),
-    }
+    Facts { known, forced: None, names: &*ANN, organization: None, bucket: Bucket::test(bucket) }
 }
 
 #[test]
@@ -82,7 +83,10 @@ fn each_change_changes_what_it_names_and_nothing_else() {
                 ..before.clone()
             },
         ),
-        (Change::Unname { person: "bob".into() }, FlagState { people: vec![], ..before.clone() }),
+        (
+            Change::Unname { person: "bob".into() },
+            FlagState { people: vec![], ..before.clone() },
+        ),
     ];
     for (change, expected) in table {
         let after = start.after(change.clone(), 1, "ops", Some("because".into()), NOW).unwrap();
@@ -129,14 +133,14 @@ fn a_pause_keeps_who_crossed_and_lets_nobody_else_over() {
     let start = Standing::of_file(file(5000, Rules::default()), DialSource::Store);
     let allowing = Standing::of_file(file(0, allow), DialSource::Store).turned(Change::Pause).dial();
     let paused = start.turned(Change::Pause).dial();
-    let forced = |lane| Facts { forced: Some(Forced(lane)), ..facts(Known::Nothing, 0) };
+    let forced = Facts { forced: Some(&*TO_NEW), ..facts(Known::Nothing, 0) };
     for (dial, facts, lane, reason) in [
         (&paused, facts(Known::Nothing, 0), Lane::Legacy, Reason::Paused),
         (&allowing, facts(Known::Nothing, 0), Lane::Legacy, Reason::Paused),
         (&paused, facts(Known::Crossed, 9999), Lane::New, Reason::Crossed),
         (&allowing, facts(Known::Crossed, 9999), Lane::New, Reason::AllowRule),
         (&paused, facts(Known::BornNew, 9999), Lane::New, Reason::BornNew),
-        (&paused, forced(Lane::New), Lane::New, Reason::ForceToken),
+        (&paused, forced, Lane::New, Reason::ForceToken),
         // Whom the dial does not reach anyway is not held up by the pause.
         (&paused, facts(Known::Nothing, 9999), Lane::Legacy, Reason::BeyondCutover),
     ] {
@@ -202,6 +206,7 @@ fn only_a_record_that_is_not_newer_than_ours_gives_way_unread() {
 fn any_known() -> impl Strategy<Value = Known> {
     prop_oneof![
         Just(Known::Nothing),
+        Just(Known::Moved),
         Just(Known::Tombstone),
         Just(Known::BornNew),
         Just(Known::SetAside),
