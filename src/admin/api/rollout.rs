@@ -2,6 +2,7 @@
 
 mod explain;
 mod people;
+mod reach;
 mod words;
 
 use axum::http::{Method, StatusCode};

@@ -9,10 +9,10 @@ use crate::cli::{
     output::{table, text},
 };
 
-/// Show where the dial stands, how many people are pinned, and the real share
+/// Show where the dial stands, how many people have crossed, and the real share
 ///
-/// The dial says whom new sign-ins take over; people who crossed, or began at Scalekit, are pinned to the new lane
-/// whatever it says. The real share is what both make together, of the people the ledger knows.
+/// The dial says whom new sign-ins take over; people who crossed, or began at Scalekit, stay in the new lane whatever
+/// it says. The real share is what both make together, of the people the ledger knows.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   crossfade rollout status --admin 127.0.0.1:9090 --token-file /run/secrets/viewer
@@ -101,12 +101,10 @@ fn people(people: &Value) -> Vec<(&'static str, String)> {
     let known = count("known");
     vec![
         ("people known", known.to_string()),
-        ("pinned", format!("{} crossed or began at Scalekit", count("pinned"))),
+        ("over", format!("{}, of whom {} began at Scalekit", count("pinned"), count("born_new"))),
+        ("set aside", format!("{}, whose sign-ins take the legacy lane", count("set_aside"))),
         ("real share", format!("{} of the people known take the new lane", text(&people["real_share"]))),
-        (
-            "not pinned",
-            format!("{} of those not pinned take the new lane", text(&people["share_not_pinned"])),
-        ),
+        ("the others", format!("{} of them take the new lane", text(&people["share_not_pinned"]))),
     ]
 }
 
@@ -125,7 +123,8 @@ mod tests {
             "record": {"cutover": "25%", "migrate": "50%", "rollback": "keep", "paused": true, "named_new": 1,
                 "named_legacy": 2, "changed_at": "2026-11-29T08:00:00.000Z", "changed_by": "ops",
                 "reason": "wave\u{1b}[2J two"},
-            "people": {"known": 200, "pinned": 30, "real_share": "36.5%", "share_not_pinned": "25.29%"},
+            "people": {"known": 200, "pinned": 30, "born_new": 4, "set_aside": 5, "real_share": "36.5%",
+                "share_not_pinned": "25.29%"},
         });
         let expected = "\
 cutover          25%
@@ -139,9 +138,10 @@ file             cutover 5%, migrate 5%, 0 deny rules, 2 allow rules
                  the file says something else and is not in force
 store            does not answer; the last known value counts
 people known     200
-pinned           30 crossed or began at Scalekit
+over             30, of whom 4 began at Scalekit
+set aside        5, whose sign-ins take the legacy lane
 real share       36.5% of the people known take the new lane
-not pinned       25.29% of those not pinned take the new lane";
+the others       25.29% of them take the new lane";
         assert_eq!(show(&state), expected);
         let mut unreadable = state;
         unreadable["unreadable"] = json!({"version": 9, "why": "cannot be read: only its version is there"});

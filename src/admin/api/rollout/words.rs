@@ -5,10 +5,11 @@ use std::borrow::Cow;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 
+use super::reach::People;
 use crate::{
     admin::api::Control,
     jobs::Stands,
-    login::{Counts, Ledger as _, Why},
+    login::{Ledger as _, Why},
     rollout::{BasisPoints, Dial, DialSource, FlagState, Lane, RollbackMode},
 };
 
@@ -144,21 +145,6 @@ struct FlagTrouble {
     why: &'static str,
 }
 
-/// How far the people are whom the ledger knows. Rules of organisations, domains and persons are left out of it.
-#[derive(Clone, Debug, Serialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-#[schemars(rename = "RolloutPeople")]
-struct People {
-    /// Everybody who was identified at a sign-in and was not removed.
-    known: u64,
-    /// Of those, who crossed or began at Scalekit: the percentage does not reach them.
-    pinned: u64,
-    /// Share of everybody known whose sign-ins take the new lane.
-    real_share: Percent,
-    /// The same of those who are not pinned.
-    share_not_pinned: Percent,
-}
-
 /// The dial in force.
 #[derive(Clone, Debug, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -242,28 +228,6 @@ impl Rollout {
             people: None,
         }
     }
-}
-
-impl People {
-    fn of(counts: &Counts, dial: &Dial) -> Self {
-        let (pinned, unpinned) = (counts.pinned(), counts.unpinned());
-        let within = if dial.paused { 0 } else { counts.unpinned_within(dial.cutover) };
-        // Going back takes those who crossed along; the few born new among them are not told apart here.
-        let pinned_new = if dial.rollback == RollbackMode::Legacy { 0 } else { pinned };
-        Self {
-            known: pinned + unpinned,
-            pinned,
-            real_share: share(pinned_new + within, pinned + unpinned),
-            share_not_pinned: share(within, unpinned),
-        }
-    }
-}
-
-/// To the nearest hundredth of a percent; nobody of nobody is nothing.
-fn share(part: u64, whole: u64) -> Percent {
-    let points = (u128::from(part) * 10_000 + u128::from(whole) / 2).checked_div(u128::from(whole));
-    let points = points.and_then(|points| u16::try_from(points).ok()).and_then(BasisPoints::new);
-    Percent(points.unwrap_or(BasisPoints::NONE))
 }
 
 impl InForce {
