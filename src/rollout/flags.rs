@@ -212,6 +212,13 @@ impl Standing {
         }
     }
 
+    /// Whether the file has a rule that stands in the dial in force. If not, an operator named the person.
+    pub(crate) fn is_of_file(&self, rule: &RuleSubject, lane: Lane) -> bool {
+        let rules = &self.file.rules;
+        let of_lane = if lane == Lane::New { &rules.allow } else { &rules.deny };
+        of_lane.contains(rule)
+    }
+
     /// The version that a change has to name: that of the record, 0 without one.
     pub(crate) fn version(&self) -> u64 {
         self.record.as_ref().map_or(0, |record| record.version)

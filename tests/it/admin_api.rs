@@ -407,15 +407,9 @@ fn people_are_looked_at_and_removed_from_a_terminal() {
     let (code, _, said) = users(&crossfade, &["show", "--key", "no-colon"]);
     assert_eq!(code, Some(2), "{said}");
 
-    // By name a viewer learns a lane and what it rests on, and not which row is the person's.
-    let asked = json!({ "name": people[2].email });
-    let told = |token| post(&crossfade.admin_visitor(), "/rollout/explain", token, &asked).json();
-    let (operator, mut viewer) = (told(OPERATOR), told(VIEWER));
-    assert_eq!((&operator["row"]["source"], &operator["row"]["id"]), (&json!("app"), &json!("person-002")));
-    assert!(!viewer.to_string().contains("person-002"), "{viewer}");
-    viewer["row"]["source"] = operator["row"]["source"].clone();
-    viewer["row"]["id"] = operator["row"]["id"].clone();
-    assert_eq!(viewer, operator, "and nothing else is different");
+    let (code, shown, _) = users(&crossfade, &["show", "--key", "app:person-001", "--json"]);
+    let shown: Value = serde_json::from_str(&shown).unwrap();
+    assert_eq!((code, &shown["person"]["external_id"]), (Some(0), &json!("app:person-001")));
 
     // Nobody is removed by mistake.
     let (code, _, said) = users(&crossfade, &["tombstone", "--key", "app:person-001"]);
@@ -454,4 +448,63 @@ fn one_person_is_pinned_held_and_let_go_from_a_terminal() {
     let said: Value = serde_json::from_str(&said).unwrap();
     assert_eq!((code, &said["version"]), (Some(0), &json!(3)));
     assert!(!takes_the_new_lane(ann));
+}
+
+/// All values of an answer that are no container, as text.
+fn leaves(value: &Value) -> Vec<String> {
+    match value {
+        Value::Object(fields) => fields.values().flat_map(leaves).collect(),
+        Value::Array(values) => values.iter().flat_map(leaves).collect(),
+        Value::Null => Vec::new(),
+        leaf => vec![leaf.to_string()],
+    }
+}
+
+#[test]
+fn a_viewer_cannot_tell_which_row_is_a_named_persons() {
+    let people = people(4);
+    let scene = scene(&people);
+    let crossfade = start(&scene, &[]);
+    // Two have crossed, and two exist only.
+    for (number, person) in people.iter().enumerate() {
+        let visitor = scene.visitor();
+        let handed_over = scene.sign_in(&visitor, &person.email, PASSWORD);
+        if number < 2 {
+            assert_eq!(scene.confirm_mailbox(&visitor, &handed_over, &person.email).status, 303);
+        }
+    }
+    let admin = crossfade.admin_visitor();
+    let list = get(&admin, "/people", VIEWER).json()["people"].as_array().unwrap().clone();
+    assert_eq!(list.len(), 4);
+    for (number, person) in people.iter().enumerate() {
+        let asked = json!({ "name": person.email });
+        let told = |token| post(&admin, "/rollout/explain", token, &asked).json();
+        let (operator, viewer) = (told(OPERATOR), told(VIEWER));
+        assert_eq!(operator["row"]["id"], json!(person.id));
+        assert!(operator["bucket"].is_u64() && operator["row"]["state"] == "done", "{operator}");
+        for name in ["lane", "reason", "creates"] {
+            assert_eq!(viewer[name], operator[name], "{name}");
+        }
+        assert_eq!(viewer["row"], json!({ "crossed": number < 2 }), "{viewer}");
+        let known = leaves(&viewer);
+        for (at, one) in known.iter().enumerate() {
+            for other in &known[at + 1..] {
+                let has_both = |entry: &&Value| {
+                    let leaves = leaves(entry);
+                    leaves.contains(one) && leaves.contains(other)
+                };
+                assert_ne!(list.iter().filter(has_both).count(), 1, "{one} and {other} name a row: {viewer}");
+            }
+        }
+        // Nor does one row after the other.
+        let row = get(&admin, &format!("/person?source=app&id={}", person.id), VIEWER).json();
+        assert!(row["person"]["bucket"].is_null() && row["person"]["crossed_at"].is_null(), "{row}");
+        let bucket = operator["bucket"].to_string();
+        assert!(!viewer.to_string().contains(&format!("bucket {bucket} ")), "{viewer}");
+        assert!(!row["person"]["moments"].to_string().contains("\"crossed\""), "{row}");
+    }
+    let of_operator = get(&admin, "/people", OPERATOR).json();
+    assert!(
+        of_operator["people"][0]["bucket"].is_u64() && of_operator["people"][0]["crossed_at"].is_string()
+    );
 }

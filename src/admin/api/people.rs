@@ -15,7 +15,6 @@ use super::{
     words::{Key, Person, State, Time},
 };
 use crate::{
-    config::AdminRole,
     identity::{PersonKey, SourceName},
     login::{Ledger as _, LedgerError, NotDone, PeopleFilter, Row, Stage, Whom},
     session::Whose,
@@ -69,7 +68,7 @@ struct Wanted {
     /// Only those of this legacy source.
     #[schemars(regex(pattern = "^[a-z0-9][a-z0-9_-]{0,31}$"))]
     source: Option<String>,
-    /// Only those who crossed or were born new, or only the others.
+    /// Only those who crossed or were born new, or only the others; whatever an operator said of them.
     pinned: Option<bool>,
     /// Only those whose row was last changed before.
     updated_before: Option<Time>,
@@ -118,7 +117,8 @@ async fn list(call: Call<Wanted>) -> Result<PeopleList, Problem> {
     let people = call.control.gate.journeys.ledger.list(&filter, after.as_ref(), limit).await;
     let people = people.map_err(|error| unavailable(&error))?;
     let recorder = &call.control.gate.recorder;
-    let shown = people.rows.iter().map(|row| PersonSummary::of(row, &recorder.subject_of(row)));
+    let role = call.caller.role;
+    let shown = people.rows.iter().map(|row| PersonSummary::of(row, &recorder.subject_of(row), role));
     Ok(PeopleList { people: shown.collect(), next: people.next.as_ref().map(cursor_of) })
 }
 
@@ -164,10 +164,9 @@ struct PersonShown {
 impl PersonShown {
     fn of<Input>(row: &Row, call: &Call<Input>) -> Self {
         let subject = call.control.gate.recorder.subject_of(row);
-        let names = call.caller.role >= AdminRole::Operator;
         let of_key = call.control.gate.recorder.subjects.subject(&row.key.to_string());
         let events = events::of_subjects(&[&subject.to_string(), &of_key.to_string()], EVENTS_OF_ONE);
-        Self { person: PersonRow::of(row, &subject, names), events, events_of: events::Extent::default() }
+        Self { person: PersonRow::of(row, &subject, call.caller.role), events, events_of: events::Extent::default() }
     }
 }
 
@@ -215,7 +214,8 @@ async fn retry(call: Call<About>) -> Result<PersonChanged, Problem> {
     let row = gate.journeys.retry(&call.input.person.read()?).await.map_err(not_done)?;
     let subject = gate.recorder.subject_of(&row);
     gate.recorder.audit.admin_changed(&call.caller.name, "retry", Some(&subject));
-    Ok(PersonChanged { person: PersonSummary::of(&row, &subject), changed: true, sessions_ended: 0 })
+    let person = PersonSummary::of(&row, &subject, call.caller.role);
+    Ok(PersonChanged { person, changed: true, sessions_ended: 0 })
 }
 
 async fn remove(call: Call<About>) -> Result<PersonChanged, Problem> {
@@ -227,7 +227,8 @@ async fn remove(call: Call<About>) -> Result<PersonChanged, Problem> {
     }
     // Also where nothing changed: an earlier call may have been cut before it came here.
     let sessions_ended = end_sessions(&call, &row, "removed").await?;
-    Ok(PersonChanged { person: PersonSummary::of(&row, &subject), changed, sessions_ended })
+    let person = PersonSummary::of(&row, &subject, call.caller.role);
+    Ok(PersonChanged { person, changed, sessions_ended })
 }
 
 /// Ends all sessions of a person, by both of their names.

@@ -3,6 +3,7 @@
 mod explain;
 mod people;
 mod reach;
+mod rules;
 mod words;
 
 use axum::http::{Method, StatusCode};

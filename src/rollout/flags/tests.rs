@@ -128,6 +128,17 @@ fn pins_and_holds_are_read_as_person_rules_and_a_no_wins() {
 }
 
 #[test]
+fn a_rule_in_force_is_of_the_file_where_it_stands_there() {
+    use RuleSubject::Person;
+    let rules = Rules { deny: vec![Person("ann".into())], allow: vec![] };
+    let start = Standing::of_file(file(0, rules), DialSource::Store);
+    let standing = start.turned(name("ann", Lane::New)).turned(name("bob", Lane::Legacy));
+    let is_of_file = |person: &str, lane| standing.is_of_file(&Person(person.into()), lane);
+    assert!(is_of_file("ann", Lane::Legacy), "whatever an operator said of the same name");
+    assert!(!is_of_file("ann", Lane::New) && !is_of_file("bob", Lane::Legacy));
+}
+
+#[test]
 fn a_pause_keeps_who_crossed_and_lets_nobody_else_over() {
     let allow = Rules { deny: vec![], allow: vec![RuleSubject::Domain("example.com".into())] };
     let start = Standing::of_file(file(5000, Rules::default()), DialSource::Store);

@@ -99,6 +99,24 @@ impl From<DialSource> for Source {
     }
 }
 
+/// The way a sign-in takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[schemars(rename = "Lane")]
+pub(super) enum LaneName {
+    Legacy,
+    New,
+}
+
+impl From<Lane> for LaneName {
+    fn from(lane: Lane) -> Self {
+        match lane {
+            Lane::Legacy => Self::Legacy,
+            Lane::New => Self::New,
+        }
+    }
+}
+
 /// How the dial stands.
 #[derive(Clone, Debug, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
