@@ -5,7 +5,7 @@ use std::{
     collections::{BTreeMap, HashMap},
     sync::{
         Arc, Mutex,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -61,6 +61,8 @@ pub(crate) struct MemoryLedger {
     pub(crate) reads: AtomicUsize,
     /// After so many writes it fails.
     pub(crate) writes_left: AtomicUsize,
+    /// The next write is made, and its answer lost.
+    pub(crate) loses_answer: AtomicBool,
 }
 
 impl Default for MemoryLedger {
@@ -71,6 +73,7 @@ impl Default for MemoryLedger {
             contended: Mutex::default(),
             reads: AtomicUsize::new(0),
             writes_left: AtomicUsize::new(usize::MAX),
+            loses_answer: AtomicBool::new(false),
         }
     }
 }
@@ -131,6 +134,9 @@ impl Ledger for MemoryLedger {
         }
         let written = Row { version: row.version + 1, ..row.clone() };
         rows.insert(row.key.clone(), written.clone());
+        if self.loses_answer.swap(false, Ordering::SeqCst) {
+            return Err(LedgerError::Unavailable("the answer was lost".into(), None));
+        }
         Ok(written)
     }
 
@@ -184,6 +190,23 @@ impl Ledger for MemoryLedger {
         keys.truncate(limit);
         Ok(keys)
     }
+}
+
+/// Sees and says nothing.
+pub(crate) struct Silent;
+
+impl Witness for Silent {
+    fn step(&self, _: Moment, _: &'static str, _: &Row) {}
+
+    fn moved(&self, _: &RowState, _: &Row) {}
+
+    fn failed(&self, _: &'static str, _: &(dyn std::error::Error + 'static), _: &Row) {}
+
+    fn unavailable(&self, _: &'static str, _: &(dyn std::error::Error + 'static)) {}
+
+    fn doubted(&self, _: Option<Doubt>) {}
+
+    fn removed_again(&self, _: usize) {}
 }
 
 /// An epoch in memory, whose store is used for one second with each look.

@@ -45,6 +45,16 @@ pub(crate) enum Turned {
     NotMade,
 }
 
+/// What is known of an operator's change of one person, or of everybody.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Changed {
+    Made,
+    /// It was so before.
+    Already,
+    /// The store's answer was lost: it may be so now, or not.
+    Unknown,
+}
+
 #[expect(clippy::unused_self, reason = "one value is the one door: whoever holds it may write events")]
 impl Audit {
     pub(crate) fn new(addresses: AddressPolicy) -> Self {
@@ -329,14 +339,26 @@ impl Audit {
     }
 
     /// Somebody changed something about one person, or without a subject about everybody; `who` is a token's name.
-    pub(crate) fn admin_changed(self, who: &str, what: &'static str, subject: Option<&Subject>) {
+    pub(crate) fn admin_changed(
+        self,
+        who: &str,
+        what: &'static str,
+        subject: Option<&Subject>,
+        changed: Changed,
+    ) {
+        let (event, is_changed, so) = match changed {
+            Changed::Made => ("admin_changed", Some(true), "changed something"),
+            Changed::Already => ("admin_changed", Some(false), "asked for what was so already"),
+            Changed::Unknown => ("admin_unsettled", None, "may have changed something"),
+        };
         info!(
             target: AUDIT,
-            event = "admin_changed",
+            event = event,
             admin.who = who,
             admin.what = what,
+            admin.changed = is_changed,
             login.subject = subject.map(tracing::field::display),
-            "an operator changed something: {what}",
+            "an operator {so}: {what}",
         );
     }
 
@@ -418,8 +440,10 @@ mod tests {
             audit.removed_again(3);
             audit.store_confirmed("ops", Some("no backup"));
             audit.admin_refused("wrong_token", client);
-            audit.admin_changed("on-call", "tombstone", Some(&subject));
-            audit.admin_changed("on-call", "end_all_sessions", None);
+            for changed in [Changed::Made, Changed::Already, Changed::Unknown] {
+                audit.admin_changed("on-call", "tombstone", Some(&subject), changed);
+            }
+            audit.admin_changed("on-call", "end_all_sessions", None, Changed::Made);
             audit.config_reloaded();
             audit.config_refused(3);
         })
@@ -428,7 +452,7 @@ mod tests {
     #[test]
     fn no_event_shows_a_person_or_a_whole_address() {
         let text = every_event(AddressPolicy::Network);
-        assert_eq!(text.lines().count(), 31);
+        assert_eq!(text.lines().count(), 33);
         assert!(!text.contains("canary") && !text.contains("203.0.113.77"), "{text}");
         assert!(!text.contains('@'), "{text}");
         assert!(text.contains("203.0.113.0/24"));
@@ -446,7 +470,7 @@ mod tests {
             assert!(event["event"].is_string() && event["time"].as_str().unwrap().ends_with('Z'), "{line}");
             people += usize::from(event["login.subject"] == subject.as_str());
         }
-        assert_eq!(people, 12);
+        assert_eq!(people, 14);
     }
 
     #[test]

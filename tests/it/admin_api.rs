@@ -306,7 +306,9 @@ fn a_removed_person_is_out_at_once_and_no_password_brings_them_back() {
         .map(|event| &event["fields"])
         .collect();
     let whats: Vec<&str> = changes.iter().rev().map(|event| event["admin.what"].as_str().unwrap()).collect();
-    assert_eq!(whats, ["tombstone", "tombstone", "end_all_sessions"]);
+    assert_eq!(whats, ["tombstone", "tombstone", "tombstone", "end_all_sessions"]);
+    let made: Vec<bool> = changes.iter().rev().map(|event| event["admin.changed"] == true).collect();
+    assert_eq!(made, [true, false, true, true], "also who asked for what was done already");
     assert!(changes.iter().all(|event| event["admin.who"] == "on-call"), "{changes:?}");
     crossfade.assert_never_said(&[VIEWER, OPERATOR, ann.email.as_str()]);
 }

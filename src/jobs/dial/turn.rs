@@ -98,22 +98,13 @@ impl Dialing {
         };
         match replaced {
             Ok(Replaced::Done) => {}
-            Ok(Replaced::Stale) => {
-                self.follow().await.map_err(TurnRefused::NotAsked)?;
-                // A driver that sent it twice was told of the second time only.
-                if self.known().standing.record.as_ref() != Some(&next) {
-                    return Err(TurnRefused::Stale(Box::new(self.stands())));
-                }
-            }
-            Err(error) => {
-                self.audit.rollout_turned(turn.by, &old, &new, Turned::Unknown);
-                let mut known = self.known();
-                if known.unsettled.len() >= MOST_UNSETTLED {
-                    known.unsettled.remove(0);
-                }
-                known.unsettled.push(Unsettled { record: next, old, new, since: self.clock.monotonic() });
-                return Err(TurnRefused::Unknown(error));
-            }
+            // A driver that sent it twice was told of the second time only.
+            Ok(Replaced::Stale) => match self.follow().await {
+                Ok(()) if self.known().standing.record.as_ref() == Some(&next) => {}
+                Ok(()) => return Err(TurnRefused::Stale(Box::new(self.stands()))),
+                Err(error) => return Err(self.unsettled(next, (old, new), error)),
+            },
+            Err(error) => return Err(self.unsettled(next, (old, new), error)),
         }
         if let Some(damaged) = &damaged {
             warn!(
@@ -128,6 +119,17 @@ impl Dialing {
         self.audit.rollout_changed(turn.by, &old, &new);
         self.take(next, "turned here");
         Ok(self.stands())
+    }
+
+    /// A turn that may stand or not: on record as that, and looked after until it is known.
+    fn unsettled(&self, record: FlagState, (old, new): (Dial, Dial), error: FlagsError) -> TurnRefused {
+        self.audit.rollout_turned(&record.changed_by, &old, &new, Turned::Unknown);
+        let mut known = self.known();
+        if known.unsettled.len() >= MOST_UNSETTLED {
+            known.unsettled.remove(0);
+        }
+        known.unsettled.push(Unsettled { record, old, new, since: self.clock.monotonic() });
+        TurnRefused::Unknown(error)
     }
 
     /// Tells what became of turns whose answer was lost, as far as the store's record says it. Which of two was first
