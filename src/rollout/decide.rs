@@ -135,19 +135,23 @@ fn by_dial<'dial>(dial: &'dial Dial, facts: &Facts<'_>) -> (Lane, Reason, Option
     if let Some(rule) = that_names(&dial.rules.deny, facts) {
         return (Lane::Legacy, Reason::DenyRule, Some(rule));
     }
-    if let Some(rule) = that_names(&dial.rules.allow, facts) {
-        return (Lane::New, Reason::AllowRule, Some(rule));
+    let went_back = dial.rollback == RollbackMode::Legacy;
+    let allowed = that_names(&dial.rules.allow, facts);
+    // After going back a rule takes over whoever exists in Scalekit, and nobody is created for it (REL-10).
+    if allowed.is_some() && !(went_back && facts.known == Known::Nothing) {
+        return (Lane::New, Reason::AllowRule, allowed);
     }
-    let (lane, reason) = if crossed && dial.rollback == RollbackMode::Legacy {
-        (Lane::Legacy, Reason::RollbackMode)
+    if crossed && went_back {
+        (Lane::Legacy, Reason::RollbackMode, None)
     } else if crossed {
-        (Lane::New, Reason::Crossed)
+        (Lane::New, Reason::Crossed, None)
     } else if facts.bucket.is_within(dial.cutover) {
-        (Lane::New, Reason::WithinCutover)
+        (Lane::New, Reason::WithinCutover, None)
+    } else if allowed.is_some() {
+        (Lane::Legacy, Reason::RollbackMode, allowed)
     } else {
-        (Lane::Legacy, Reason::BeyondCutover)
-    };
-    (lane, reason, None)
+        (Lane::Legacy, Reason::BeyondCutover, None)
+    }
 }
 
 fn that_names<'dial>(rules: &'dial [RuleSubject], facts: &Facts<'_>) -> Option<&'dial RuleSubject> {
@@ -213,6 +217,9 @@ mod tests {
             (with(domain(), user_name(), keep), facts(K::Nothing, 0), Legacy, R::DenyRule),
             (with(vec![], user_name(), keep), facts(K::Nothing, 9999), New, R::AllowRule),
             (with(vec![], organization(), back), facts(K::Crossed, 9999), New, R::AllowRule),
+            (with(vec![], organization(), back), facts(K::Moved, 9999), New, R::AllowRule),
+            (with(vec![], organization(), back), facts(K::Nothing, 9999), Legacy, R::RollbackMode),
+            (with(vec![], organization(), back), facts(K::Nothing, 4999), New, R::WithinCutover),
             (with(vec![], vec![], back), facts(K::Crossed, 0), Legacy, R::RollbackMode),
             (with(vec![], vec![], keep), facts(K::Crossed, 9999), New, R::Crossed),
             (with(vec![], vec![], back), facts(K::Nothing, 4999), New, R::WithinCutover),

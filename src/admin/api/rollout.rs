@@ -16,6 +16,7 @@ use super::{
     problem::Problem,
 };
 use crate::{
+    config::AdminRole,
     jobs::{Over, Stands, Turn, TurnRefused},
     login::Why,
     rollout::{Change, RollbackMode},
@@ -40,7 +41,7 @@ pub(super) fn operations() -> Vec<Operation> {
     };
     vec![
         read("/rollout", "get_rollout", "How the dial stands", |call: Call<Nothing>| async move {
-            Ok(Rollout::seen(&call.control).await)
+            Ok(Rollout::seen(&call.control, call.caller.role).await)
         }),
         stale(change(Method::PUT, "/rollout", "set_rollout", "Turn the dial", set)),
         stale(change(
@@ -114,7 +115,8 @@ struct RollBack {
     /// The version that was looked at before; 0 before the first change.
     #[schemars(range(max = 9_007_199_254_740_991_u64))]
     version: u64,
-    /// `keep`: who crossed stays in the new lane; `legacy`: they go back, too. Born-new people always stay.
+    /// `keep`: who crossed stays in the new lane; `legacy`: they go back, too. Born-new people always stay, and so do
+    /// those whom an allow rule or a pin names: `still_new` in the answer.
     mode: Mode,
     /// Why, for whoever looks next.
     #[schemars(length(max = 200))]
@@ -150,13 +152,14 @@ async fn turn(call: Call<Asked>, change: Change) -> Result<Rollout, Problem> {
     let dialing = &call.control.dialing;
     let over = if overwrite_unreadable { Over::Unreadable } else { Over::Readable };
     match dialing.turn(change, Turn { version, over, by: &call.caller.name, reason }).await {
-        Ok(_) => Ok(Rollout::seen(&call.control).await),
+        Ok(_) => Ok(Rollout::seen(&call.control, call.caller.role).await),
         Err(refused) => Err(told(refused, version)),
     }
 }
 
-/// A refusal in the words of the API.
-pub(super) fn told(refused: TurnRefused, named: u64) -> Problem {
+/// A refusal in the words of the API, to the operator who asked.
+fn told(refused: TurnRefused, named: u64) -> Problem {
+    let current = |stands: &Stands| Rollout::of(stands, AdminRole::Operator);
     match refused {
         TurnRefused::FileRules => Problem::conflict("file_rules", refused.to_string())
             .fix("change rollout in the configuration file, or set rollout.source: store"),
@@ -164,7 +167,7 @@ pub(super) fn told(refused: TurnRefused, named: u64) -> Problem {
             .fix("change the flags at flagd, or set rollout.source: store"),
         TurnRefused::Stale(stands) => {
             let problem = Problem::conflict("stale_version", stale(&stands, named));
-            problem.fix("look at how it stands now and name that version").with_current(&Rollout::of(&stands))
+            problem.fix("look at how it stands now and name that version").with_current(&current(&stands))
         }
         TurnRefused::Change(refused) => Problem::conflict("too_many_people", refused.to_string())
             .fix("let some of them go, or write rules by domain or organization into the file"),
@@ -179,7 +182,7 @@ pub(super) fn told(refused: TurnRefused, named: u64) -> Problem {
             let fix = if is_newer { format!("{fix}; to lose its record, {lose}") } else { lose };
             Problem::conflict("unreadable_record", unreadable(&stands))
                 .fix(fix)
-                .with_current(&Rollout::of(&stands))
+                .with_current(&current(&stands))
         }
         TurnRefused::NotAsked(error) => {
             tracing::warn!(error = %with_causes(&error), "the dial was not turned");

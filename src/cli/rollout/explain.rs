@@ -73,7 +73,7 @@ fn decided(explained: &Value) -> Vec<(&'static str, String)> {
 }
 
 /// A rule that names people, and who made it.
-fn rule(rule: &Value) -> String {
+pub(super) fn rule(rule: &Value) -> String {
     let from = if rule["from"] == "store" { "named by an operator" } else { "of the file" };
     let value = rule["value"].as_str().map(|_| format!(" {}", text(&rule["value"]))).unwrap_or_default();
     format!("{}{value}, {from}", text(&rule["kind"]))

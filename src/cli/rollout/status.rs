@@ -2,17 +2,21 @@
 
 use serde_json::Value;
 
-use super::PLACE;
+use super::{PLACE, explain};
 use crate::cli::{
     Exit,
     admin_client::{AdminArgs, AdminFailure},
     output::{table, text},
 };
 
+/// How many rules that outlive a rollback are shown.
+const STILL_NEW_MOST: usize = 20;
+
 /// Show where the dial stands, how many people have crossed, and the real share
 ///
-/// The dial says whom new sign-ins take over; people who crossed, or began at Scalekit, stay in the new lane whatever
-/// it says. The real share is what both make together, of the people the ledger knows.
+/// The dial says whom new sign-ins take over; people who crossed, or began at Scalekit, stay in the new lane whatever it
+/// says. The real share is what both make together, of the people the ledger knows. After a rollback to legacy it names
+/// the rules and pins that send people to the new lane nevertheless.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   crossfade rollout status --admin 127.0.0.1:9090 --token-file /run/secrets/viewer
@@ -72,8 +76,28 @@ pub(super) fn show(state: &Value) -> String {
         let (flag, why) = (text(&trouble["flag"]), text(&trouble["why"]));
         rows.push(("flagd", format!("{flag}: {why}; the last good value counts")));
     }
+    rows.extend(still_new(state));
     rows.extend(people(&state["people"]));
     table(&rows)
+}
+
+/// After a rollback to legacy: whom it does not take back.
+fn still_new(state: &Value) -> Vec<(&'static str, String)> {
+    let rules = state["still_new"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let (shown, nameless): (Vec<_>, Vec<_>) = rules.iter().partition(|rule| rule["value"].is_string());
+    let mut lines: Vec<String> = shown.iter().take(STILL_NEW_MOST).map(|rule| explain::rule(rule)).collect();
+    if shown.len() > STILL_NEW_MOST {
+        lines.push(format!("and {} more: see --json", shown.len() - STILL_NEW_MOST));
+    }
+    if !nameless.is_empty() {
+        lines.push(format!("{} persons, whom an operator's token shows", nameless.len()));
+    }
+    if !lines.is_empty() {
+        lines
+            .push("whoever of them is in Scalekit takes the new lane nevertheless; nobody is created".into());
+    }
+    let heads = std::iter::once("still new").chain(std::iter::repeat(""));
+    heads.zip(lines).collect()
 }
 
 fn in_force_from(state: &Value) -> String {
@@ -113,6 +137,18 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn whom_a_rollback_leaves_in_the_new_lane_is_told_a_few_at_a_time() {
+        let rule = |n: usize| json!({"from": "store", "kind": "person", "value": format!("p{n}")});
+        let mut state = json!({ "still_new": (0..21).map(rule).collect::<Vec<_>>() });
+        let lines = still_new(&state);
+        assert_eq!((lines[0].0, lines[1].0), ("still new", ""));
+        assert_eq!(lines[19].1, "person p19, named by an operator");
+        assert_eq!((lines[20].1.as_str(), lines.len()), ("and 1 more: see --json", 22));
+        state["still_new"] = json!([]);
+        assert_eq!(still_new(&state), []);
+    }
 
     #[test]
     fn a_status_tells_dial_pins_and_real_share_apart() {

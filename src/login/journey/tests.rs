@@ -892,3 +892,21 @@ async fn a_rule_for_a_name_that_only_the_record_has_counts_before_anybody_is_mov
     assert_eq!(world.row("ann").state, RowState::Done, "moved, and over with the next sign-in");
     assert!(is_hand_over(&world.sign_in("ann", "right").await));
 }
+
+#[tokio::test]
+async fn after_a_rollback_an_allow_rule_creates_nobody_and_keeps_who_is_there() {
+    let allow = || Rules {
+        deny: vec![],
+        allow: ["ann", "bob"]
+            .map(|id| crate::rollout::RuleSubject::Person(format!("{id}@example.com")))
+            .into(),
+    };
+    let world = with_rules(0, 0, HandOff::Hosted, allow());
+    assert!(is_hand_over(&world.sign_in("ann@example.com", "right").await));
+    let mut settings = Settings::clone(&world.journeys.settings.load());
+    settings.dial.rollback = RollbackMode::Legacy;
+    world.journeys.settings.store(Arc::new(settings));
+    assert_eq!(world.sign_in("bob@example.com", "right").await, Outcome::Forward(WhyForward::LaneLegacy));
+    assert_eq!(world.users(), 1, "nobody new");
+    assert!(is_hand_over(&world.sign_in("ann@example.com", "right").await), "the rule comes before the mode");
+}

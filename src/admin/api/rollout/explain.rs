@@ -166,6 +166,11 @@ fn because(decided: &Decided, bucket: Option<u16>) -> String {
         Reason::ForceToken => "a force token says so".into(),
         Reason::DenyRule => "a deny rule, or an operator's hold, names the person".into(),
         Reason::AllowRule => "an allow rule, or an operator's pin, names the person".into(),
+        Reason::RollbackMode if decided.rule.is_some() => {
+            "a rule or a pin names the person, but after a rollback to legacy it takes over nobody who is not in \
+             Scalekit yet"
+                .into()
+        }
         Reason::RollbackMode => "the person crossed, and the rollback takes those who crossed back".into(),
         Reason::Crossed => "the person crossed before, and stays".into(),
         Reason::WithinCutover => format!("bucket {bucket} is within the cutover of {cutover}"),

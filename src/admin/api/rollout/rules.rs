@@ -6,7 +6,7 @@ use serde::Serialize;
 use super::words::Source;
 use crate::{
     config::AdminRole,
-    rollout::{Lane, RuleSubject, Standing},
+    rollout::{Lane, RollbackMode, RuleSubject, Standing},
 };
 
 /// A rule that names people.
@@ -41,5 +41,14 @@ impl RuleSeen {
         let is_shown = reader >= AdminRole::Operator || !matches!(kind, RuleKind::Person);
         let from = if standing.is_of_file(rule, lane) { Source::File } else { Source::Store };
         Self { from, kind, value: is_shown.then(|| value.clone()) }
+    }
+
+    /// What sends people to the new lane although the dial went back to legacy; nothing where it did not.
+    pub(super) fn still_new(standing: &Standing, reader: AdminRole) -> Vec<Self> {
+        let dial = standing.dial();
+        if dial.rollback != RollbackMode::Legacy {
+            return Vec::new();
+        }
+        dial.rules.allow.iter().map(|rule| Self::of(rule, Lane::New, standing, reader)).collect()
     }
 }

@@ -5,9 +5,10 @@ use std::borrow::Cow;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 
-use super::reach::People;
+use super::{reach::People, rules::RuleSeen};
 use crate::{
     admin::api::Control,
+    config::AdminRole,
     jobs::Stands,
     login::{Ledger as _, Why},
     rollout::{BasisPoints, Dial, DialSource, FlagState, Lane, RollbackMode},
@@ -138,6 +139,9 @@ pub(super) struct Rollout {
     file: OfFile,
     /// What was set last through this API.
     record: Option<Record>,
+    /// After a rollback to legacy: the allow rules, and the pins of operators, whose people take the new lane
+    /// nevertheless, if they are in Scalekit already. Nobody is created for them.
+    still_new: Vec<RuleSeen>,
     /// How far people are; null while the ledger cannot be asked.
     people: Option<People>,
 }
@@ -209,14 +213,14 @@ struct Record {
 
 impl Rollout {
     /// With what the ledger says of people, where it can be asked.
-    pub(super) async fn seen(control: &Control) -> Self {
+    pub(super) async fn seen(control: &Control, role: AdminRole) -> Self {
         let stands = control.dialing.stands();
         let counts = control.gate.journeys.ledger.counts().await;
         let people = counts.map(|counts| People::of(&counts, &stands.standing.dial()));
-        Self { people: people.ok(), ..Self::of(&stands) }
+        Self { people: people.ok(), ..Self::of(&stands, role) }
     }
 
-    pub(super) fn of(stands: &Stands) -> Self {
+    pub(super) fn of(stands: &Stands, role: AdminRole) -> Self {
         let standing = &stands.standing;
         let (dial, file) = (standing.dial(), &standing.file);
         Self {
@@ -243,6 +247,7 @@ impl Rollout {
                 allow_rules: file.rules.allow.len(),
             },
             record: standing.record.as_ref().map(Record::of),
+            still_new: RuleSeen::still_new(standing, role),
             people: None,
         }
     }
