@@ -45,6 +45,14 @@ pub(crate) enum Turned {
     NotMade,
 }
 
+/// Whom a turn of the dial is about, where it is about one person, and where they were put by name before and after.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Named {
+    pub(crate) subject: Subject,
+    pub(crate) old: Option<Lane>,
+    pub(crate) new: Option<Lane>,
+}
+
 /// What is known of an operator's change of one person, or of everybody.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Changed {
@@ -182,12 +190,19 @@ impl Audit {
 
     /// The dial was turned. `who` is an operator, `configuration` or `flagd`.
     pub(crate) fn rollout_changed(self, who: &str, old: &Dial, new: &Dial) {
-        self.rollout_turned(who, old, new, Turned::Made);
+        self.rollout_turned(who, old, new, None, Turned::Made);
     }
 
     /// What is known of a turn of the dial, by an operator's token of this name. Rules name people and are counted
     /// only.
-    pub(crate) fn rollout_turned(self, who: &str, old: &Dial, new: &Dial, turned: Turned) {
+    pub(crate) fn rollout_turned(
+        self,
+        who: &str,
+        old: &Dial,
+        new: &Dial,
+        named: Option<&Named>,
+        turned: Turned,
+    ) {
         let (event, outcome, so) = match turned {
             Turned::Made => ("rollout_changed", "made", "changed"),
             Turned::Confirmed => ("rollout_changed", "confirmed", "changed, as is known now,"),
@@ -199,6 +214,9 @@ impl Audit {
             event = event,
             rollout.who = who,
             rollout.outcome = outcome,
+            login.subject = named.map(|named| tracing::field::display(&named.subject)),
+            rollout.person.old = named.map(|named| rule_name(named.old)),
+            rollout.person.new = named.map(|named| rule_name(named.new)),
             rollout.cutover.old = %old.cutover,
             rollout.cutover.new = %new.cutover,
             rollout.migrate.old = %old.migrate(),
@@ -378,6 +396,15 @@ impl Audit {
     }
 }
 
+/// What a command calls it.
+const fn rule_name(lane: Option<Lane>) -> &'static str {
+    match lane {
+        Some(Lane::New) => "pin",
+        Some(Lane::Legacy) => "hold",
+        None => "none",
+    }
+}
+
 const fn rollback_name(mode: RollbackMode) -> &'static str {
     match mode {
         RollbackMode::Keep => "keep",
@@ -425,8 +452,10 @@ mod tests {
             audit.born_new(&subject);
             audit.rollout_changed("ops\n{\"event\":\"forged\"}", &old, &new);
             for turned in [Turned::Unknown, Turned::Confirmed, Turned::NotMade] {
-                audit.rollout_turned("ops", &old, &new, turned);
+                audit.rollout_turned("ops", &old, &new, None, turned);
             }
+            let named = Named { subject: subject.clone(), old: None, new: Some(Lane::Legacy) };
+            audit.rollout_turned("ops", &old, &new, Some(&named), Turned::Unknown);
             audit.request_refused("smuggling", Some("0123"), client);
             audit.dependency_changed("scalekit", "up", "down");
             audit.session_begun(&subject, client);
@@ -452,7 +481,7 @@ mod tests {
     #[test]
     fn no_event_shows_a_person_or_a_whole_address() {
         let text = every_event(AddressPolicy::Network);
-        assert_eq!(text.lines().count(), 33);
+        assert_eq!(text.lines().count(), 34);
         assert!(!text.contains("canary") && !text.contains("203.0.113.77"), "{text}");
         assert!(!text.contains('@'), "{text}");
         assert!(text.contains("203.0.113.0/24"));
@@ -470,7 +499,7 @@ mod tests {
             assert!(event["event"].is_string() && event["time"].as_str().unwrap().ends_with('Z'), "{line}");
             people += usize::from(event["login.subject"] == subject.as_str());
         }
-        assert_eq!(people, 14);
+        assert_eq!(people, 15);
     }
 
     #[test]
@@ -489,6 +518,12 @@ mod tests {
         };
         // Whoever counts the changes counts none that was not made.
         assert_eq!(["made", "confirmed"].map(|outcome| told("rollout_changed", outcome)), [1, 1]);
-        assert_eq!(["unknown", "not_made"].map(|outcome| told("rollout_unsettled", outcome)), [1, 1]);
+        assert_eq!(["unknown", "not_made"].map(|outcome| told("rollout_unsettled", outcome)), [2, 1]);
+        let named = text.lines().find(|line| line.contains("rollout.person")).unwrap();
+        let named: serde_json::Value = serde_json::from_str(named).unwrap();
+        assert_eq!(
+            (&named["rollout.person.old"], &named["rollout.person.new"]),
+            (&"none".into(), &"hold".into())
+        );
     }
 }

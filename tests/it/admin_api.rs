@@ -12,7 +12,7 @@ use crate::support::{
     http::{Answer, Visitor, block_on},
     parts::parts,
     process,
-    scene::{Cast, PASSWORD, Person, Scene},
+    scene::{Cast, PASSWORD, PASSWORD_HASH, Person, Scene},
     wait,
 };
 
@@ -442,14 +442,64 @@ fn one_person_is_pinned_held_and_let_go_from_a_terminal() {
     assert!(!takes_the_new_lane(ann));
     let (code, said, note) = users(&crossfade, &["pin", ann, "--reason", "first tester"]);
     assert_eq!(code, Some(0), "{note}");
-    assert!(said.contains("takes the new lane (dial version 1)"), "{said}");
+    assert!(said.contains("pinned to the new lane (dial version 1)"), "{said}");
+    assert!(said.contains("lane    new\nreason  allow_rule: "), "{said}");
     assert!(takes_the_new_lane(ann) && !takes_the_new_lane(bob), "the one who was named, and nobody else");
     assert_eq!(users(&crossfade, &["hold", ann]).0, Some(0));
     assert!(!takes_the_new_lane(ann));
+    let (code, said, _) = users(&crossfade, &["list", "--named"]);
+    assert_eq!((code, said.trim_end()), (Some(0), "LANE    NAME\nlegacy  person-000@example.com"));
     let (code, said, _) = users(&crossfade, &["release", ann, "--json"]);
     let said: Value = serde_json::from_str(&said).unwrap();
     assert_eq!((code, &said["version"]), (Some(0), &json!(3)));
     assert!(!takes_the_new_lane(ann));
+
+    // What it comes to is told, not what was asked for.
+    assert_eq!(users(&crossfade, &["tombstone", bob, "--yes"]).0, Some(0));
+    let (code, said, _) = users(&crossfade, &["pin", bob]);
+    assert_eq!(code, Some(0));
+    assert!(said.contains("lane    legacy\nreason  tombstone: "), "{said}");
+
+    // Who was named, by whom, and what stood there before: each on record, and nobody by name.
+    let audit = get(&crossfade.admin_visitor(), "/audit?limit=1000", VIEWER).json();
+    let events = audit["events"].as_array().unwrap().iter().rev().map(|event| &event["fields"]);
+    let named: Vec<&Value> = events.filter(|event| event["event"] == "rollout_changed").collect();
+    let told = |event: &Value| ["rollout.person.old", "rollout.person.new"].map(|name| event[name].clone());
+    assert_eq!(told(named[0]), [json!("none"), json!("pin")]);
+    assert_eq!(told(named[1]), [json!("pin"), json!("hold")]);
+    assert_eq!(told(named[2]), [json!("hold"), json!("none")]);
+    assert!(named.iter().all(|event| event["rollout.who"] == "on-call"), "{named:?}");
+    let subjects: Vec<&str> = named.iter().map(|event| event["login.subject"].as_str().unwrap()).collect();
+    let of_ann =
+        &get(&crossfade.admin_visitor(), "/person?source=app&id=person-000", VIEWER).json()["person"];
+    assert_eq!(subjects[..3], [of_ann["subject"].as_str().unwrap(); 3]);
+    assert_ne!(subjects[3], subjects[0]);
+    let viewer = get(&crossfade.admin_visitor(), "/rollout/people", VIEWER);
+    assert_eq!(refusal(&viewer), refused(403, "forbidden"));
+    crossfade.assert_never_said(&[ann, bob]);
+}
+
+#[test]
+fn whoever_was_set_aside_is_tried_again_from_a_terminal() {
+    let aside = json!({ "id": "zoe", "email": "zoe@example.com", "email_verified": true, "password_hash": PASSWORD_HASH,
+        "given_name": "Zoe", "family_name": "Quay", "mfa": true });
+    let of_the_application = json!({ "id": "zoe", "email": "zoe@example.com", "email_verified": true,
+        "password": PASSWORD, "given_name": "Zoe", "family_name": "Quay" });
+    let scene = Scene::set(&Cast {
+        more_people: vec![of_the_application],
+        more_lines: vec![aside.to_string()],
+        ..Cast::default()
+    });
+    let crossfade = start(&scene, &[]);
+    scene.sign_in(&scene.visitor(), "zoe@example.com", PASSWORD);
+    let state = || {
+        let shown = users(&crossfade, &["show", "zoe@example.com", "--json"]).1;
+        serde_json::from_str::<Value>(&shown).unwrap()["person"]["state"].as_str().unwrap().to_owned()
+    };
+    wait::until("the person is set aside", || (state() == "ineligible").then_some(()));
+    let (code, said, note) = users(&crossfade, &["retry", "zoe@example.com"]);
+    assert_eq!((code, said.trim_end()), (Some(0), "app:zoe is judged anew at their next sign-in"), "{note}");
+    assert_eq!(state(), "none");
 }
 
 /// All values of an answer that are no container, as text.

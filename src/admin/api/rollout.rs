@@ -17,6 +17,7 @@ use super::{
 };
 use crate::{
     config::AdminRole,
+    identity::Subject,
     jobs::{Over, Stands, Turn, TurnRefused},
     login::Why,
     rollout::{Change, RollbackMode},
@@ -66,6 +67,7 @@ pub(super) fn operations() -> Vec<Operation> {
             roll_back,
         )),
         stale(nameless(people::operation())),
+        people::list(),
         nameless(explain::operation()),
     ]
 }
@@ -145,13 +147,18 @@ async fn roll_back(call: Call<RollBack>) -> Result<Rollout, Problem> {
 }
 
 async fn turn(call: Call<Asked>, change: Change) -> Result<Rollout, Problem> {
+    turn_about(call, change, None).await
+}
+
+/// As [`turn`], about one person.
+async fn turn_about(call: Call<Asked>, change: Change, about: Option<Subject>) -> Result<Rollout, Problem> {
     let Asked { version, reason, overwrite_unreadable } = call.input;
     if reason.as_ref().is_some_and(|reason| reason.chars().count() > 200) {
         return Err(Problem::invalid("reason: is longer than 200 characters"));
     }
     let dialing = &call.control.dialing;
     let over = if overwrite_unreadable { Over::Unreadable } else { Over::Readable };
-    match dialing.turn(change, Turn { version, over, by: &call.caller.name, reason }).await {
+    match dialing.turn(change, Turn { version, over, by: &call.caller.name, reason, about }).await {
         Ok(_) => Ok(Rollout::seen(&call.control, call.caller.role).await),
         Err(refused) => Err(told(refused, version)),
     }

@@ -61,7 +61,7 @@ fn show(explained: &Value) -> String {
 }
 
 /// The lane, and what it rests on.
-fn decided(explained: &Value) -> Vec<(&'static str, String)> {
+pub(in crate::cli) fn decided(explained: &Value) -> Vec<(&'static str, String)> {
     let mut rows = vec![
         ("lane", text(&explained["lane"])),
         ("reason", format!("{}: {}", text(&explained["reason"]), text(&explained["because"]))),

@@ -153,7 +153,7 @@ fn replica(store: &Arc<FakeFlags>, rollout: &str) -> Arc<Dialing> {
 }
 
 fn from(version: u64, by: &str) -> Turn<'_> {
-    Turn { version, over: Over::Readable, by, reason: None }
+    Turn { version, over: Over::Readable, by, reason: None, about: None }
 }
 
 fn set(percent: &str) -> Change {

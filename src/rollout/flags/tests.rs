@@ -37,7 +37,7 @@ fn set(cutover: u16) -> Change {
 }
 
 fn name(person: &str, lane: Lane) -> Change {
-    Change::Name(NamedPerson { person: person.into(), lane })
+    Change::Name { person: NamedPerson { person: person.into(), lane }, others: Vec::new() }
 }
 
 fn facts(known: Known, bucket: u16) -> Facts<'static> {
@@ -84,7 +84,7 @@ fn each_change_changes_what_it_names_and_nothing_else() {
             },
         ),
         (
-            Change::Unname { person: "bob".into() },
+            Change::Unname { names: vec!["b".into(), "bob".into()] },
             FlagState { people: vec![], ..before.clone() },
         ),
     ];
@@ -125,6 +125,20 @@ fn pins_and_holds_are_read_as_person_rules_and_a_no_wins() {
         let decision = decide(&dial, &facts(Known::Nothing, 9999));
         assert_eq!((decision.lane, decision.reason), expected, "{rules:?} {lane:?}");
     }
+}
+
+#[test]
+fn a_person_has_one_entry_under_all_their_names() {
+    let by = |person: &str, lane, others: &[&str]| Change::Name {
+        person: NamedPerson { person: person.into(), lane },
+        others: others.iter().map(|name| (*name).to_owned()).collect(),
+    };
+    let held = standing(0).turned(name("ann", Lane::Legacy)).turned(name("bob", Lane::New));
+    let pinned = held.turned(by("ann@example.com", Lane::New, &["ann"])).record.unwrap();
+    let entry = |person: &str| NamedPerson { person: person.into(), lane: Lane::New };
+    assert_eq!(pinned.people, [entry("bob"), entry("ann@example.com")]);
+    assert_eq!(pinned.lane_of(&["ann", "ann@example.com"]), Some(Lane::New));
+    assert_eq!(pinned.lane_of(&["ann"]), None);
 }
 
 #[test]
