@@ -11,7 +11,7 @@ pub(crate) mod logs;
 mod metrics;
 mod redact;
 
-pub(crate) use audit::{Audit, SignInEnd, Turned};
+pub(crate) use audit::{Audit, Changed, Named, SignInEnd, Turned};
 pub(crate) use causes::with_causes;
 pub(crate) use metrics::{Counted, METRICS_CONTENT_TYPE, Metrics};
 pub(crate) use redact::AddressPolicy;

@@ -3,7 +3,7 @@
 //! All but `force` talk to a running instance. A turn names the version that was looked at just before, so nobody
 //! overwrites what somebody else has set meanwhile. Start reading at [`run`].
 
-mod explain;
+pub(super) mod explain;
 mod force;
 mod status;
 mod turn;

@@ -16,7 +16,7 @@ mod ramp;
 #[cfg(test)]
 mod tests;
 
-use std::sync::Arc;
+use std::{iter, sync::Arc};
 
 use arc_swap::ArcSwap;
 
@@ -131,14 +131,13 @@ impl Journeys {
     pub(crate) async fn device(
         &self,
         key: &PersonKey,
-        forced: impl FnOnce(&LoginName) -> Option<Forced>,
+        forced: Option<Forced>,
     ) -> Result<Option<HandOver>, LedgerError> {
         let settings = self.settings.load_full();
         let Some(row) = self.ledger.row(key).await? else { return Ok(self.device_in_doubt(key)) };
         let Some(name) = row.name().filter(|_| matches!(row.known(), Known::Crossed | Known::BornNew)) else {
             return Ok(None);
         };
-        let forced = forced(&name);
         let decided = decide_with(settings, name, forced, Some(row.clone()), None);
         if decided.decision.lane != Lane::New {
             return Ok(None);
@@ -380,11 +379,14 @@ fn decide_with(
     let bucket = row.as_ref().map_or_else(|| settings.salt.bucket(&name), |row| row.bucket);
     let record = record.or_else(|| row.as_ref()?.record.as_ref());
     let organization = record.and_then(|record| record.organization.clone());
+    let names: Vec<LoginName> = iter::once(name.clone())
+        .chain(row.iter().flat_map(Row::names))
+        .chain(record.into_iter().flat_map(operate::names_in))
+        .collect();
     let facts = Facts {
         known: row.as_ref().map_or(Known::Nothing, Row::known),
-        forced,
-        canonical: name.canonical(),
-        domain: name.email().map(crate::identity::CanonicalEmail::domain),
+        forced: forced.as_ref(),
+        names: &names,
         organization: organization.as_deref(),
         bucket,
     };

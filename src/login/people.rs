@@ -48,6 +48,11 @@ impl Stage {
         }
     }
 
+    /// Judged anew at each sign-in, in the legacy lane.
+    const fn is_set_aside(self) -> bool {
+        matches!(self, Self::Conflict | Self::Ineligible)
+    }
+
     pub(crate) fn parse(text: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|stage| stage.as_str() == text)
     }
@@ -73,7 +78,8 @@ pub(crate) struct CountedAs {
     pub(crate) stage: Stage,
     /// Crossed or born new, and so out of the percentage's reach.
     pub(crate) is_pinned: bool,
-    /// That of a person whom the percentage can reach: neither pinned nor removed.
+    /// That of a person whom the percentage can reach: neither pinned, nor set aside, nor removed. People born new are
+    /// counted under [`Bucket::BORN_NEW`].
     pub(crate) bucket: Option<Bucket>,
 }
 
@@ -87,8 +93,15 @@ impl Row {
     /// What of it is counted.
     pub(crate) fn counted_as(&self) -> CountedAs {
         let (stage, is_pinned) = (self.state.stage(), self.is_pinned());
-        let in_reach = !is_pinned && stage != Stage::Tombstone;
-        CountedAs { stage, is_pinned, bucket: in_reach.then_some(self.bucket) }
+        let bucket = match stage {
+            Stage::Tombstone => None,
+            _ if self.origin == Origin::BornNew => Some(Bucket::BORN_NEW),
+            Stage::Conflict | Stage::Ineligible => None,
+            Stage::None | Stage::Claimed | Stage::Created | Stage::Done => {
+                (!is_pinned).then_some(self.bucket)
+            }
+        };
+        CountedAs { stage, is_pinned, bucket }
     }
 }
 
@@ -108,7 +121,7 @@ impl std::fmt::Display for CountedAs {
 pub(crate) struct Counts {
     /// By stage, and whether they are pinned.
     pub(crate) people: BTreeMap<(Stage, bool), u64>,
-    /// By bucket, of those in the percentage's reach.
+    /// By bucket, of those in the percentage's reach and, under one of their own, of those born new.
     pub(crate) in_reach: BTreeMap<u16, u64>,
 }
 
@@ -122,18 +135,42 @@ impl Counts {
         self.people.iter().filter(|((known, _), _)| *known == stage).map(|(_, count)| count).sum()
     }
 
-    /// Crossed and born new.
-    pub(crate) fn pinned(&self) -> u64 {
-        self.people.iter().filter(|((_, is_pinned), _)| *is_pinned).map(|(_, count)| count).sum()
+    fn those(&self, are: impl Fn(Stage, bool) -> bool) -> u64 {
+        self.people.iter().filter(|((stage, is_pinned), _)| are(*stage, *is_pinned)).map(|(_, n)| n).sum()
     }
 
-    /// Those whom the percentage can reach: neither pinned nor removed.
+    /// Crossed and born new.
+    pub(crate) fn pinned(&self) -> u64 {
+        self.those(|_, is_pinned| is_pinned)
+    }
+
+    /// Those of them who take the new lane unless the dial went back.
+    pub(crate) fn over(&self) -> u64 {
+        self.those(|stage, is_pinned| is_pinned && !stage.is_set_aside())
+    }
+
+    /// Born new.
+    pub(crate) fn born_new(&self) -> u64 {
+        self.in_reach.get(&Bucket::BORN_NEW.get()).copied().unwrap_or_default()
+    }
+
+    /// In conflict or ineligible, whether or not they crossed.
+    pub(crate) fn set_aside(&self) -> u64 {
+        self.those(|stage, _| stage.is_set_aside())
+    }
+
+    /// Neither pinned nor removed.
     pub(crate) fn unpinned(&self) -> u64 {
-        self.in_reach.values().sum()
+        self.those(|stage, is_pinned| !is_pinned && stage != Stage::Tombstone)
+    }
+
+    /// Those whom the percentage can reach: neither pinned, nor set aside, nor removed.
+    pub(crate) fn in_reach(&self) -> u64 {
+        self.in_reach_within(BasisPoints::ALL)
     }
 
     /// How many of those a percentage of this size reaches.
-    pub(crate) fn unpinned_within(&self, points: BasisPoints) -> u64 {
+    pub(crate) fn in_reach_within(&self, points: BasisPoints) -> u64 {
         self.in_reach.range(..points.get()).map(|(_, count)| count).sum()
     }
 
@@ -187,7 +224,10 @@ pub(crate) struct People {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::identity::{ExternalId, LegacyId};
+    use crate::{
+        identity::{ExternalId, LegacyId},
+        login::SetAside,
+    };
 
     #[test]
     fn a_tally_is_what_the_dial_can_reach() {
@@ -197,15 +237,23 @@ mod tests {
         let crossed = Row { state: RowState::Done, crossed_at: Some(now), ..row.clone() };
         let born = Row { origin: Origin::BornNew, state: RowState::Done, ..row.clone() };
         let gone = Row { state: RowState::Tombstone, ..crossed.clone() };
+        let aside = Row { state: RowState::Conflict { why: SetAside::Twins }, ..row.clone() };
+        let crossed_aside = Row { crossed_at: Some(now), ..aside.clone() };
         let mut counts = Counts::default();
-        for (row, text) in
-            [(row, "none:0:4711"), (crossed, "done:1:-"), (born, "done:1:-"), (gone, "tombstone:0:-")]
-        {
+        for (row, text) in [
+            (row, "none:0:4711"),
+            (crossed, "done:1:-"),
+            (born, "done:1:10000"),
+            (gone, "tombstone:0:-"),
+            (aside, "conflict:0:-"),
+            (crossed_aside, "conflict:1:-"),
+        ] {
             assert_eq!(row.counted_as().to_string(), text);
             counts.add(row.counted_as());
         }
-        assert_eq!((counts.all(), counts.pinned(), counts.unpinned()), (4, 2, 1));
-        let within = |points| counts.unpinned_within(BasisPoints::new(points).unwrap());
+        assert_eq!((counts.all(), counts.pinned(), counts.unpinned()), (6, 3, 2));
+        assert_eq!((counts.over(), counts.born_new(), counts.set_aside(), counts.in_reach()), (2, 1, 2, 1));
+        let within = |points| counts.in_reach_within(BasisPoints::new(points).unwrap());
         assert_eq!((within(4711), within(4712), within(10_000)), (0, 1, 1));
         assert_eq!((counts.in_stage(Stage::Done), counts.in_stage(Stage::Tombstone)), (2, 1));
     }

@@ -237,28 +237,25 @@ impl Row {
             (_, Origin::BornNew) => Known::BornNew,
             (RowState::Conflict { .. } | RowState::Ineligible { .. }, _) => Known::SetAside,
             _ if self.crossed_at.is_some() => Known::Crossed,
+            (RowState::Done, _) => Known::Moved,
             _ => Known::Nothing,
         }
     }
 
-    /// A name the person can be decided by: the e-mail where there is one, else what they typed first.
+    /// A name the person can be called by: the e-mail where there is one, else what they typed first.
     pub(crate) fn name(&self) -> Option<LoginName> {
-        let email = self.email.as_ref().and_then(|email| LoginName::parse(email.email().as_str()));
-        let by_alias = |alias: &Alias| match alias {
+        self.names().next()
+    }
+
+    /// Every name that leads to the person.
+    pub(crate) fn names(&self) -> impl Iterator<Item = LoginName> {
+        let email = self.email.as_ref().map(|email| email.email().as_str());
+        let by_alias = |alias: &'_ Alias| match alias {
             Alias::Email(email) => LoginName::parse(email.as_str()),
             Alias::Typed(name) => LoginName::parse(name),
             Alias::User(_) => None,
         };
-        email.or_else(|| self.aliases.iter().find_map(by_alias))
-    }
-
-    /// Every name that leads to the row.
-    pub(crate) fn names(&self) -> impl Iterator<Item = LoginName> {
-        self.aliases.iter().filter_map(|alias| match alias {
-            Alias::Typed(name) => LoginName::parse(name),
-            Alias::Email(email) => LoginName::parse(email.as_str()),
-            Alias::User(_) => None,
-        })
+        email.and_then(LoginName::parse).into_iter().chain(self.aliases.iter().filter_map(by_alias))
     }
 
     /// Adds an alias once.

@@ -63,6 +63,8 @@ pub(crate) struct MemoryLedger {
     pub(crate) writes_left: AtomicUsize,
     /// It finds nobody and says so.
     pub(crate) is_away: AtomicBool,
+    /// The next write is made, and its answer lost.
+    pub(crate) loses_answer: AtomicBool,
 }
 
 impl Default for MemoryLedger {
@@ -74,6 +76,7 @@ impl Default for MemoryLedger {
             reads: AtomicUsize::new(0),
             writes_left: AtomicUsize::new(usize::MAX),
             is_away: AtomicBool::new(false),
+            loses_answer: AtomicBool::new(false),
         }
     }
 }
@@ -137,6 +140,9 @@ impl Ledger for MemoryLedger {
         }
         let written = Row { version: row.version + 1, ..row.clone() };
         rows.insert(row.key.clone(), written.clone());
+        if self.loses_answer.swap(false, Ordering::SeqCst) {
+            return Err(LedgerError::Unavailable("the answer was lost".into(), None));
+        }
         Ok(written)
     }
 
@@ -190,6 +196,23 @@ impl Ledger for MemoryLedger {
         keys.truncate(limit);
         Ok(keys)
     }
+}
+
+/// Sees and says nothing.
+pub(crate) struct Silent;
+
+impl Witness for Silent {
+    fn step(&self, _: Moment, _: &'static str, _: &Row) {}
+
+    fn moved(&self, _: &RowState, _: &Row) {}
+
+    fn failed(&self, _: &'static str, _: &(dyn std::error::Error + 'static), _: &Row) {}
+
+    fn unavailable(&self, _: &'static str, _: &(dyn std::error::Error + 'static)) {}
+
+    fn doubted(&self, _: Option<Doubt>) {}
+
+    fn removed_again(&self, _: usize) {}
 }
 
 /// An epoch in memory, whose store is used for one second with each look.

@@ -203,10 +203,10 @@ impl Gate {
         self.cookies.set(&self.cookies.device, &sealed, Some(rules.session.device_lifetime))
     }
 
-    /// The lane a browser's force token asks for, for this person.
-    pub(super) fn forced(&self, headers: &HeaderMap, rules: &Rules, name: &LoginName) -> Option<Forced> {
+    /// The lane a browser's force token asks for.
+    pub(super) fn forced(&self, headers: &HeaderMap, rules: &Rules) -> Option<Forced> {
         let token = CookieJar::new(headers).only(&self.cookies.force)?;
-        rules.force.as_ref()?.check(token, name, self.clock.now())
+        rules.force.as_ref()?.check(token, self.clock.now())
     }
 
     /// Adds cookies to an answer of ours. The first is always there; the rest expire the application's own ones.

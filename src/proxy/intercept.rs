@@ -174,8 +174,7 @@ impl Gate {
         let leaving = leaving(self, &headers, target, false);
         let (gate, for_rules, asked) = (Arc::clone(self), Arc::clone(rules), request.asking().asked());
         let sent = self.shared(async move {
-            let forced = |name: &_| gate.forced(&headers, &for_rules, name);
-            match gate.journeys.device(&key, forced).await {
+            match gate.journeys.device(&key, gate.forced(&headers, &for_rules)).await {
                 Ok(Some(over)) => Some(
                     gate.hand_over(&for_rules, &over, &leaving)
                         .await
@@ -210,7 +209,7 @@ impl Gate {
         let crossed = match device {
             Some(key) if !signed_in => {
                 let gate = Arc::clone(self);
-                let known = self.shared(async move { gate.journeys.device(&key, |_| None).await });
+                let known = self.shared(async move { gate.journeys.device(&key, None).await });
                 matches!(known.await, Ok(Ok(Some(_))))
             }
             _ => signed_in,

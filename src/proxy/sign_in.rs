@@ -32,7 +32,7 @@ use crate::{
     identity::{LegacyRecord, LoginName},
     login::{Attempt, ClientFacts, Closed, Decided, HandOver, Outcome, Tried, Upstream},
     pages::{Asked, Pages, Problem},
-    rollout::{Forced, Lane},
+    rollout::Lane,
     session::{CookieJar, return_to},
 };
 
@@ -78,7 +78,7 @@ impl SignIn<'_> {
                 return self.without_proof().await;
             }
         };
-        let forced = self.gate.forced(&self.head.headers, self.rules, &credential.name);
+        let forced = self.gate.forced(&self.head.headers, self.rules);
         let (gate, rules, name) = (Arc::clone(self.gate), Arc::clone(self.rules), credential.name.clone());
         let (headers, route, client) = (self.head.headers.clone(), self.route.clone(), self.client.address);
         let asker = self.gate.asker(&headers, client);
@@ -108,7 +108,7 @@ impl SignIn<'_> {
             }
             Ok(Err(error)) => {
                 Recorder::ledger_unavailable(&error);
-                self.without_ledger(&credential.name, forced).await
+                self.without_ledger(&credential.name).await
             }
             Err(problem) => self.core.refuse(problem, &self.asking),
         }
@@ -141,7 +141,8 @@ impl SignIn<'_> {
 
     /// Store down: sign-ins go to the application and nobody migrates, except for people whom this device knows as
     /// crossed and whom the dial has not sent back: their legacy password must open nothing (design, "Settled").
-    async fn without_ledger(self, name: &LoginName, forced: Option<Forced>) -> Response<AnswerBody> {
+    async fn without_ledger(self, name: &LoginName) -> Response<AnswerBody> {
+        let forced = self.gate.forced(&self.head.headers, self.rules);
         let device = self.gate.device(&self.head.headers);
         let waits = device.is_some_and(|key| self.gate.journeys.waits_for_ledger(&key, name, forced));
         if waits || !self.rules.sign_in.passthrough {

@@ -17,7 +17,10 @@ impl Bucket {
         self.0 < points.get()
     }
 
-    /// Its number, below 10,000.
+    /// Stands in counts for people born new, who are in the new lane whatever the percentage is: no dial reaches it.
+    pub(crate) const BORN_NEW: Self = Self(10_000);
+
+    /// Its number, below 10,000 for a person's.
     pub(crate) const fn get(self) -> u16 {
         self.0
     }

@@ -3,13 +3,16 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Bucket, Dial, Lane, RollbackMode, RuleSubject};
+use crate::identity::{CanonicalEmail, LoginName};
 
 /// What the ledger knows of a person, as far as the lane depends on it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Known {
-    /// No row, or a row that pins nothing (NONE, CLAIMED, CREATED, DONE without a crossing).
+    /// No row, or one that says nothing of the lane (NONE, CLAIMED, CREATED).
     #[default]
     Nothing,
+    /// DONE: exists in Scalekit, and did not cross.
+    Moved,
     /// Removed by the directory or an operator: never brought back by a legacy password (truth 5).
     Tombstone,
     /// Unknown to every legacy store: there is no old door for them.
@@ -21,17 +24,34 @@ pub(crate) enum Known {
 }
 
 /// A verified force token: a lane for one browser, for a limited time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Forced(pub(crate) Lane);
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct Forced {
+    pub(crate) lane: Lane,
+    /// A canonical name of the one person whom alone it is for.
+    pub(crate) only: Option<String>,
+}
+
+impl Forced {
+    fn is_for(&self, names: &[LoginName]) -> bool {
+        self.only.as_ref().is_none_or(|only| names.iter().any(|name| name.canonical() == only))
+    }
+}
+
+/// Without the name.
+impl std::fmt::Debug for Forced {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Forced").field("lane", &self.lane).finish_non_exhaustive()
+    }
+}
 
 /// The facts of one sign-in.
 #[derive(Clone, Debug)]
 pub(crate) struct Facts<'a> {
     pub(crate) known: Known,
-    pub(crate) forced: Option<Forced>,
-    /// The canonical typed identifier.
-    pub(crate) canonical: &'a str,
-    pub(crate) domain: Option<&'a str>,
+    pub(crate) forced: Option<&'a Forced>,
+    /// What was typed, and every other name that is known of the person: what holds for one of their names holds for
+    /// the person, whichever they sign in by.
+    pub(crate) names: &'a [LoginName],
     pub(crate) organization: Option<&'a str>,
     pub(crate) bucket: Bucket,
 }
@@ -92,10 +112,10 @@ pub(crate) fn weigh<'dial>(dial: &'dial Dial, facts: &Facts<'_>) -> Weighed<'dia
         Known::Tombstone => (Lane::Legacy, Reason::Tombstone, None),
         Known::BornNew => (Lane::New, Reason::BornNew, None),
         Known::SetAside => (Lane::Legacy, Reason::SetAside, None),
-        Known::Nothing | Known::Crossed => by_dial(dial, facts),
+        Known::Nothing | Known::Moved | Known::Crossed => by_dial(dial, facts),
     };
-    let may_cross = facts.known != Known::Nothing || reason == Reason::ForceToken;
-    if dial.paused && lane == Lane::New && !may_cross {
+    let is_over = !matches!(facts.known, Known::Nothing | Known::Moved);
+    if dial.paused && lane == Lane::New && !is_over && reason != Reason::ForceToken {
         return Weighed { decision: Decision { lane: Lane::Legacy, reason: Reason::Paused }, rule };
     }
     Weighed { decision: Decision { lane, reason }, rule }
@@ -109,55 +129,65 @@ pub(crate) fn decide(dial: &Dial, facts: &Facts<'_>) -> Decision {
 
 fn by_dial<'dial>(dial: &'dial Dial, facts: &Facts<'_>) -> (Lane, Reason, Option<&'dial RuleSubject>) {
     let crossed = facts.known == Known::Crossed;
-    if let Some(Forced(lane)) = facts.forced {
-        return (lane, Reason::ForceToken, None);
+    if let Some(forced) = facts.forced.filter(|forced| forced.is_for(facts.names)) {
+        return (forced.lane, Reason::ForceToken, None);
     }
     if let Some(rule) = that_names(&dial.rules.deny, facts) {
         return (Lane::Legacy, Reason::DenyRule, Some(rule));
     }
-    if let Some(rule) = that_names(&dial.rules.allow, facts) {
-        return (Lane::New, Reason::AllowRule, Some(rule));
+    let went_back = dial.rollback == RollbackMode::Legacy;
+    let allowed = that_names(&dial.rules.allow, facts);
+    // After going back a rule takes over whoever exists in Scalekit, and nobody is created for it (REL-10).
+    if allowed.is_some() && !(went_back && facts.known == Known::Nothing) {
+        return (Lane::New, Reason::AllowRule, allowed);
     }
-    let (lane, reason) = if crossed && dial.rollback == RollbackMode::Legacy {
-        (Lane::Legacy, Reason::RollbackMode)
+    if crossed && went_back {
+        (Lane::Legacy, Reason::RollbackMode, None)
     } else if crossed {
-        (Lane::New, Reason::Crossed)
+        (Lane::New, Reason::Crossed, None)
     } else if facts.bucket.is_within(dial.cutover) {
-        (Lane::New, Reason::WithinCutover)
+        (Lane::New, Reason::WithinCutover, None)
+    } else if allowed.is_some() {
+        (Lane::Legacy, Reason::RollbackMode, allowed)
     } else {
-        (Lane::Legacy, Reason::BeyondCutover)
-    };
-    (lane, reason, None)
+        (Lane::Legacy, Reason::BeyondCutover, None)
+    }
 }
 
 fn that_names<'dial>(rules: &'dial [RuleSubject], facts: &Facts<'_>) -> Option<&'dial RuleSubject> {
     rules.iter().find(|rule| match rule {
-        RuleSubject::Person(name) => name == facts.canonical,
-        RuleSubject::Domain(name) => facts.domain == Some(name),
+        RuleSubject::Person(name) => facts.names.iter().any(|known| known.canonical() == name),
+        RuleSubject::Domain(name) => {
+            let mut domains = facts.names.iter().filter_map(LoginName::email).map(CanonicalEmail::domain);
+            domains.any(|domain| domain == name)
+        }
         RuleSubject::Organization(name) => facts.organization == Some(name),
     })
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::LazyLock;
+
     use proptest::prelude::*;
 
     use super::*;
     use crate::rollout::{BasisPoints, Rules};
+
+    static ANN: LazyLock<[LoginName; 2]> =
+        LazyLock::new(|| ["ann", "ann@example.com"].map(|name| LoginName::parse(name).unwrap()));
+    static TO_NEW: LazyLock<Forced> = LazyLock::new(|| Forced { lane: Lane::New, only: None });
+    static TO_LEGACY: LazyLock<Forced> =
+        LazyLock::new(|| Forced { lane: Lane::Legacy, only: Some("ann@example.com".into()) });
+    static FOR_ANOTHER: LazyLock<Forced> =
+        LazyLock::new(|| Forced { lane: Lane::New, only: Some("bob@example.com".into()) });
 
     fn dial(cutover: u16) -> Dial {
         Dial::new(BasisPoints::new(cutover).unwrap(), BasisPoints::NONE, RollbackMode::Keep, Rules::default())
     }
 
     fn facts(known: Known, bucket: u16) -> Facts<'static> {
-        Facts {
-            known,
-            forced: None,
-            canonical: "ann@example.com",
-            domain: Some("example.com"),
-            organization: Some("acme"),
-            bucket: Bucket::test(bucket),
-        }
+        Facts { known, forced: None, names: &*ANN, organization: Some("acme"), bucket: Bucket::test(bucket) }
     }
 
     #[test]
@@ -167,7 +197,12 @@ mod tests {
         let domain = || vec![RuleSubject::Domain("example.com".into())];
         let organization = || vec![RuleSubject::Organization("acme".into())];
         let with = |deny, allow, rollback| Dial { rules: Rules { deny, allow }, rollback, ..dial(5000) };
-        let forced = |lane, known| Facts { forced: Some(Forced(lane)), ..facts(known, 0) };
+        let user_name = || vec![RuleSubject::Person("ann".into())];
+        let forced = |lane, known| {
+            let token = if lane == New { &*TO_NEW } else { &*TO_LEGACY };
+            Facts { forced: Some(token), ..facts(known, 0) }
+        };
+        let for_another = Facts { forced: Some(&*FOR_ANOTHER), ..facts(K::Nothing, 9999) };
         let keep = RollbackMode::Keep;
         let back = RollbackMode::Legacy;
         let table = [
@@ -177,8 +212,14 @@ mod tests {
             (with(person(), vec![], keep), forced(New, K::Nothing), New, R::ForceToken),
             (with(vec![], person(), keep), forced(Legacy, K::Crossed), Legacy, R::ForceToken),
             (with(person(), person(), keep), facts(K::Crossed, 0), Legacy, R::DenyRule),
-            (with(domain(), vec![], keep), facts(K::Nothing, 0), Legacy, R::DenyRule),
+            (with(vec![], vec![], keep), for_another, Legacy, R::BeyondCutover),
+            (with(user_name(), person(), keep), facts(K::Moved, 0), Legacy, R::DenyRule),
+            (with(domain(), user_name(), keep), facts(K::Nothing, 0), Legacy, R::DenyRule),
+            (with(vec![], user_name(), keep), facts(K::Nothing, 9999), New, R::AllowRule),
             (with(vec![], organization(), back), facts(K::Crossed, 9999), New, R::AllowRule),
+            (with(vec![], organization(), back), facts(K::Moved, 9999), New, R::AllowRule),
+            (with(vec![], organization(), back), facts(K::Nothing, 9999), Legacy, R::RollbackMode),
+            (with(vec![], organization(), back), facts(K::Nothing, 4999), New, R::WithinCutover),
             (with(vec![], vec![], back), facts(K::Crossed, 0), Legacy, R::RollbackMode),
             (with(vec![], vec![], keep), facts(K::Crossed, 9999), New, R::Crossed),
             (with(vec![], vec![], back), facts(K::Nothing, 4999), New, R::WithinCutover),
@@ -192,6 +233,7 @@ mod tests {
     fn any_known() -> impl Strategy<Value = Known> {
         prop_oneof![
             Just(Known::Nothing),
+            Just(Known::Moved),
             Just(Known::Tombstone),
             Just(Known::BornNew),
             Just(Known::SetAside),

@@ -59,12 +59,29 @@ pub(crate) enum Change {
     Resume,
     /// Both percentages to 0, and what becomes of those who crossed (REL-10).
     Rollback(RollbackMode),
-    /// Pins one person to the new lane or holds them in legacy.
-    Name(NamedPerson),
-    /// Neither pinned nor held any more.
-    Unname {
-        person: String,
+    /// Pins one person to the new lane or holds them in legacy, by one of their canonical names; what was said of the
+    /// others counts no more.
+    Name {
+        person: NamedPerson,
+        others: Vec<String>,
     },
+    /// Neither pinned nor held any more, by any of these names.
+    Unname {
+        names: Vec<String>,
+    },
+}
+
+impl Change {
+    /// The person whom it is about, by any of these names; nobody where it is about all.
+    pub(crate) fn names(&self) -> Vec<&str> {
+        match self {
+            Self::Name { person, others } => {
+                others.iter().chain([&person.person]).map(String::as_str).collect()
+            }
+            Self::Unname { names } => names.iter().map(String::as_str).collect(),
+            Self::Set { .. } | Self::Pause | Self::Resume | Self::Rollback(_) => Vec::new(),
+        }
+    }
 }
 
 /// A change that is not made.
@@ -117,7 +134,17 @@ impl FlagState {
         self.dial(&file.rules) == *file
     }
 
+    /// Where an operator put the person who has these names: a hold comes before a pin.
+    pub(crate) fn lane_of(&self, names: &[&str]) -> Option<Lane> {
+        let is_in = |lane| {
+            self.people.iter().any(|known| known.lane == lane && names.contains(&known.person.as_str()))
+        };
+        [Lane::Legacy, Lane::New].into_iter().find(|lane| is_in(*lane))
+    }
+
     fn change(&mut self, change: Change) -> Result<(), ChangeRefused> {
+        let names: Vec<String> = change.names().into_iter().map(str::to_owned).collect();
+        self.people.retain(|known| !names.contains(&known.person));
         match change {
             Change::Set { cutover, migrate, rollback } => {
                 self.cutover = cutover;
@@ -130,14 +157,13 @@ impl FlagState {
                 (self.cutover, self.migrate) = (BasisPoints::NONE, BasisPoints::NONE);
                 self.rollback = mode;
             }
-            Change::Name(named) => {
-                self.people.retain(|known| known.person != named.person);
+            Change::Name { person, .. } => {
                 if self.people.len() >= PEOPLE_MAX {
                     return Err(ChangeRefused::TooManyPeople);
                 }
-                self.people.push(named);
+                self.people.push(person);
             }
-            Change::Unname { person } => self.people.retain(|known| known.person != person),
+            Change::Unname { .. } => {}
         }
         Ok(())
     }
@@ -210,6 +236,13 @@ impl Standing {
             (DialSource::Flagd, _) if self.flagged.says_something() => DialSource::Flagd,
             _ => DialSource::File,
         }
+    }
+
+    /// Whether the file has a rule that stands in the dial in force. If not, an operator named the person.
+    pub(crate) fn is_of_file(&self, rule: &RuleSubject, lane: Lane) -> bool {
+        let rules = &self.file.rules;
+        let of_lane = if lane == Lane::New { &rules.allow } else { &rules.deny };
+        of_lane.contains(rule)
     }
 
     /// The version that a change has to name: that of the record, 0 without one.

@@ -45,6 +45,24 @@ pub(crate) enum Turned {
     NotMade,
 }
 
+/// Whom a turn of the dial is about, where it is about one person, and where they were put by name before and after.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Named {
+    pub(crate) subject: Subject,
+    pub(crate) old: Option<Lane>,
+    pub(crate) new: Option<Lane>,
+}
+
+/// What is known of an operator's change of one person, or of everybody.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Changed {
+    Made,
+    /// It was so before.
+    Already,
+    /// The store's answer was lost: it may be so now, or not.
+    Unknown,
+}
+
 #[expect(clippy::unused_self, reason = "one value is the one door: whoever holds it may write events")]
 impl Audit {
     pub(crate) fn new(addresses: AddressPolicy) -> Self {
@@ -172,12 +190,19 @@ impl Audit {
 
     /// The dial was turned. `who` is an operator, `configuration` or `flagd`.
     pub(crate) fn rollout_changed(self, who: &str, old: &Dial, new: &Dial) {
-        self.rollout_turned(who, old, new, Turned::Made);
+        self.rollout_turned(who, old, new, None, Turned::Made);
     }
 
     /// What is known of a turn of the dial, by an operator's token of this name. Rules name people and are counted
     /// only.
-    pub(crate) fn rollout_turned(self, who: &str, old: &Dial, new: &Dial, turned: Turned) {
+    pub(crate) fn rollout_turned(
+        self,
+        who: &str,
+        old: &Dial,
+        new: &Dial,
+        named: Option<&Named>,
+        turned: Turned,
+    ) {
         let (event, outcome, so) = match turned {
             Turned::Made => ("rollout_changed", "made", "changed"),
             Turned::Confirmed => ("rollout_changed", "confirmed", "changed, as is known now,"),
@@ -189,6 +214,9 @@ impl Audit {
             event = event,
             rollout.who = who,
             rollout.outcome = outcome,
+            login.subject = named.map(|named| tracing::field::display(&named.subject)),
+            rollout.person.old = named.map(|named| rule_name(named.old)),
+            rollout.person.new = named.map(|named| rule_name(named.new)),
             rollout.cutover.old = %old.cutover,
             rollout.cutover.new = %new.cutover,
             rollout.migrate.old = %old.migrate(),
@@ -329,14 +357,26 @@ impl Audit {
     }
 
     /// Somebody changed something about one person, or without a subject about everybody; `who` is a token's name.
-    pub(crate) fn admin_changed(self, who: &str, what: &'static str, subject: Option<&Subject>) {
+    pub(crate) fn admin_changed(
+        self,
+        who: &str,
+        what: &'static str,
+        subject: Option<&Subject>,
+        changed: Changed,
+    ) {
+        let (event, is_changed, so) = match changed {
+            Changed::Made => ("admin_changed", Some(true), "changed something"),
+            Changed::Already => ("admin_changed", Some(false), "asked for what was so already"),
+            Changed::Unknown => ("admin_unsettled", None, "may have changed something"),
+        };
         info!(
             target: AUDIT,
-            event = "admin_changed",
+            event = event,
             admin.who = who,
             admin.what = what,
+            admin.changed = is_changed,
             login.subject = subject.map(tracing::field::display),
-            "an operator changed something: {what}",
+            "an operator {so}: {what}",
         );
     }
 
@@ -353,6 +393,15 @@ impl Audit {
             config.problems = problems,
             "changed configuration refused; the old one stays",
         );
+    }
+}
+
+/// What a command calls it.
+const fn rule_name(lane: Option<Lane>) -> &'static str {
+    match lane {
+        Some(Lane::New) => "pin",
+        Some(Lane::Legacy) => "hold",
+        None => "none",
     }
 }
 
@@ -403,8 +452,10 @@ mod tests {
             audit.born_new(&subject);
             audit.rollout_changed("ops\n{\"event\":\"forged\"}", &old, &new);
             for turned in [Turned::Unknown, Turned::Confirmed, Turned::NotMade] {
-                audit.rollout_turned("ops", &old, &new, turned);
+                audit.rollout_turned("ops", &old, &new, None, turned);
             }
+            let named = Named { subject: subject.clone(), old: None, new: Some(Lane::Legacy) };
+            audit.rollout_turned("ops", &old, &new, Some(&named), Turned::Unknown);
             audit.request_refused("smuggling", Some("0123"), client);
             audit.dependency_changed("scalekit", "up", "down");
             audit.session_begun(&subject, client);
@@ -418,8 +469,10 @@ mod tests {
             audit.removed_again(3);
             audit.store_confirmed("ops", Some("no backup"));
             audit.admin_refused("wrong_token", client);
-            audit.admin_changed("on-call", "tombstone", Some(&subject));
-            audit.admin_changed("on-call", "end_all_sessions", None);
+            for changed in [Changed::Made, Changed::Already, Changed::Unknown] {
+                audit.admin_changed("on-call", "tombstone", Some(&subject), changed);
+            }
+            audit.admin_changed("on-call", "end_all_sessions", None, Changed::Made);
             audit.config_reloaded();
             audit.config_refused(3);
         })
@@ -428,7 +481,7 @@ mod tests {
     #[test]
     fn no_event_shows_a_person_or_a_whole_address() {
         let text = every_event(AddressPolicy::Network);
-        assert_eq!(text.lines().count(), 31);
+        assert_eq!(text.lines().count(), 34);
         assert!(!text.contains("canary") && !text.contains("203.0.113.77"), "{text}");
         assert!(!text.contains('@'), "{text}");
         assert!(text.contains("203.0.113.0/24"));
@@ -446,7 +499,7 @@ mod tests {
             assert!(event["event"].is_string() && event["time"].as_str().unwrap().ends_with('Z'), "{line}");
             people += usize::from(event["login.subject"] == subject.as_str());
         }
-        assert_eq!(people, 12);
+        assert_eq!(people, 15);
     }
 
     #[test]
@@ -465,6 +518,12 @@ mod tests {
         };
         // Whoever counts the changes counts none that was not made.
         assert_eq!(["made", "confirmed"].map(|outcome| told("rollout_changed", outcome)), [1, 1]);
-        assert_eq!(["unknown", "not_made"].map(|outcome| told("rollout_unsettled", outcome)), [1, 1]);
+        assert_eq!(["unknown", "not_made"].map(|outcome| told("rollout_unsettled", outcome)), [2, 1]);
+        let named = text.lines().find(|line| line.contains("rollout.person")).unwrap();
+        let named: serde_json::Value = serde_json::from_str(named).unwrap();
+        assert_eq!(
+            (&named["rollout.person.old"], &named["rollout.person.new"]),
+            (&"none".into(), &"hold".into())
+        );
     }
 }

@@ -12,7 +12,7 @@ use crate::support::{
     http::{Answer, Visitor, block_on},
     parts::parts,
     process,
-    scene::{Cast, PASSWORD, Person, Scene},
+    scene::{Cast, PASSWORD, PASSWORD_HASH, Person, Scene},
     wait,
 };
 
@@ -313,7 +313,9 @@ fn a_removed_person_is_out_at_once_and_no_password_brings_them_back() {
         .map(|event| &event["fields"])
         .collect();
     let whats: Vec<&str> = changes.iter().rev().map(|event| event["admin.what"].as_str().unwrap()).collect();
-    assert_eq!(whats, ["tombstone", "tombstone", "end_all_sessions"]);
+    assert_eq!(whats, ["tombstone", "tombstone", "tombstone", "end_all_sessions"]);
+    let made: Vec<bool> = changes.iter().rev().map(|event| event["admin.changed"] == true).collect();
+    assert_eq!(made, [true, false, true, true], "also who asked for what was done already");
     assert!(changes.iter().all(|event| event["admin.who"] == "on-call"), "{changes:?}");
     crossfade.assert_never_said(&[VIEWER, OPERATOR, ann.email.as_str()]);
 }
@@ -414,15 +416,9 @@ fn people_are_looked_at_and_removed_from_a_terminal() {
     let (code, _, said) = users(&crossfade, &["show", "--key", "no-colon"]);
     assert_eq!(code, Some(2), "{said}");
 
-    // By name a viewer learns a lane and what it rests on, and not which row is the person's.
-    let asked = json!({ "name": people[2].email });
-    let told = |token| post(&crossfade.admin_visitor(), "/rollout/explain", token, &asked).json();
-    let (operator, mut viewer) = (told(OPERATOR), told(VIEWER));
-    assert_eq!((&operator["row"]["source"], &operator["row"]["id"]), (&json!("app"), &json!("person-002")));
-    assert!(!viewer.to_string().contains("person-002"), "{viewer}");
-    viewer["row"]["source"] = operator["row"]["source"].clone();
-    viewer["row"]["id"] = operator["row"]["id"].clone();
-    assert_eq!(viewer, operator, "and nothing else is different");
+    let (code, shown, _) = users(&crossfade, &["show", "--key", "app:person-001", "--json"]);
+    let shown: Value = serde_json::from_str(&shown).unwrap();
+    assert_eq!((code, &shown["person"]["external_id"]), (Some(0), &json!("app:person-001")));
 
     // Nobody is removed by mistake.
     let (code, _, said) = users(&crossfade, &["tombstone", "--key", "app:person-001"]);
@@ -453,12 +449,121 @@ fn one_person_is_pinned_held_and_let_go_from_a_terminal() {
     assert!(!takes_the_new_lane(ann));
     let (code, said, note) = users(&crossfade, &["pin", ann, "--reason", "first tester"]);
     assert_eq!(code, Some(0), "{note}");
-    assert!(said.contains("takes the new lane (dial version 1)"), "{said}");
+    assert!(said.contains("pinned to the new lane (dial version 1)"), "{said}");
+    assert!(said.contains("lane    new\nreason  allow_rule: "), "{said}");
     assert!(takes_the_new_lane(ann) && !takes_the_new_lane(bob), "the one who was named, and nobody else");
     assert_eq!(users(&crossfade, &["hold", ann]).0, Some(0));
     assert!(!takes_the_new_lane(ann));
+    let (code, said, _) = users(&crossfade, &["list", "--named"]);
+    assert_eq!((code, said.trim_end()), (Some(0), "LANE    NAME\nlegacy  person-000@example.com"));
     let (code, said, _) = users(&crossfade, &["release", ann, "--json"]);
     let said: Value = serde_json::from_str(&said).unwrap();
     assert_eq!((code, &said["version"]), (Some(0), &json!(3)));
     assert!(!takes_the_new_lane(ann));
+
+    // What it comes to is told, not what was asked for.
+    assert_eq!(users(&crossfade, &["tombstone", bob, "--yes"]).0, Some(0));
+    let (code, said, _) = users(&crossfade, &["pin", bob]);
+    assert_eq!(code, Some(0));
+    assert!(said.contains("lane    legacy\nreason  tombstone: "), "{said}");
+
+    // Who was named, by whom, and what stood there before: each on record, and nobody by name.
+    let audit = get(&crossfade.admin_visitor(), "/audit?limit=1000", VIEWER).json();
+    let events = audit["events"].as_array().unwrap().iter().rev().map(|event| &event["fields"]);
+    let named: Vec<&Value> = events.filter(|event| event["event"] == "rollout_changed").collect();
+    let told = |event: &Value| ["rollout.person.old", "rollout.person.new"].map(|name| event[name].clone());
+    assert_eq!(told(named[0]), [json!("none"), json!("pin")]);
+    assert_eq!(told(named[1]), [json!("pin"), json!("hold")]);
+    assert_eq!(told(named[2]), [json!("hold"), json!("none")]);
+    assert!(named.iter().all(|event| event["rollout.who"] == "on-call"), "{named:?}");
+    let subjects: Vec<&str> = named.iter().map(|event| event["login.subject"].as_str().unwrap()).collect();
+    let of_ann =
+        &get(&crossfade.admin_visitor(), "/person?source=app&id=person-000", VIEWER).json()["person"];
+    assert_eq!(subjects[..3], [of_ann["subject"].as_str().unwrap(); 3]);
+    assert_ne!(subjects[3], subjects[0]);
+    let viewer = get(&crossfade.admin_visitor(), "/rollout/people", VIEWER);
+    assert_eq!(refusal(&viewer), refused(403, "forbidden"));
+    crossfade.assert_never_said(&[ann, bob]);
+}
+
+#[test]
+fn whoever_was_set_aside_is_tried_again_from_a_terminal() {
+    let aside = json!({ "id": "zoe", "email": "zoe@example.com", "email_verified": true, "password_hash": PASSWORD_HASH,
+        "given_name": "Zoe", "family_name": "Quay", "mfa": true });
+    let of_the_application = json!({ "id": "zoe", "email": "zoe@example.com", "email_verified": true,
+        "password": PASSWORD, "given_name": "Zoe", "family_name": "Quay" });
+    let scene = Scene::set(&Cast {
+        more_people: vec![of_the_application],
+        more_lines: vec![aside.to_string()],
+        ..Cast::default()
+    });
+    let crossfade = start(&scene, &[]);
+    scene.sign_in(&scene.visitor(), "zoe@example.com", PASSWORD);
+    let state = || {
+        let shown = users(&crossfade, &["show", "zoe@example.com", "--json"]).1;
+        serde_json::from_str::<Value>(&shown).unwrap()["person"]["state"].as_str().unwrap().to_owned()
+    };
+    wait::until("the person is set aside", || (state() == "ineligible").then_some(()));
+    let (code, said, note) = users(&crossfade, &["retry", "zoe@example.com"]);
+    assert_eq!((code, said.trim_end()), (Some(0), "app:zoe is judged anew at their next sign-in"), "{note}");
+    assert_eq!(state(), "none");
+}
+
+/// All values of an answer that are no container, as text.
+fn leaves(value: &Value) -> Vec<String> {
+    match value {
+        Value::Object(fields) => fields.values().flat_map(leaves).collect(),
+        Value::Array(values) => values.iter().flat_map(leaves).collect(),
+        Value::Null => Vec::new(),
+        leaf => vec![leaf.to_string()],
+    }
+}
+
+#[test]
+fn a_viewer_cannot_tell_which_row_is_a_named_persons() {
+    let people = people(4);
+    let scene = scene(&people);
+    let crossfade = start(&scene, &[]);
+    // Two have crossed, and two exist only.
+    for (number, person) in people.iter().enumerate() {
+        let visitor = scene.visitor();
+        let handed_over = scene.sign_in(&visitor, &person.email, PASSWORD);
+        if number < 2 {
+            assert_eq!(scene.confirm_mailbox(&visitor, &handed_over, &person.email).status, 303);
+        }
+    }
+    let admin = crossfade.admin_visitor();
+    let list = get(&admin, "/people", VIEWER).json()["people"].as_array().unwrap().clone();
+    assert_eq!(list.len(), 4);
+    for (number, person) in people.iter().enumerate() {
+        let asked = json!({ "name": person.email });
+        let told = |token| post(&admin, "/rollout/explain", token, &asked).json();
+        let (operator, viewer) = (told(OPERATOR), told(VIEWER));
+        assert_eq!(operator["row"]["id"], json!(person.id));
+        assert!(operator["bucket"].is_u64() && operator["row"]["state"] == "done", "{operator}");
+        for name in ["lane", "reason", "creates"] {
+            assert_eq!(viewer[name], operator[name], "{name}");
+        }
+        assert_eq!(viewer["row"], json!({ "crossed": number < 2 }), "{viewer}");
+        let known = leaves(&viewer);
+        for (at, one) in known.iter().enumerate() {
+            for other in &known[at + 1..] {
+                let has_both = |entry: &&Value| {
+                    let leaves = leaves(entry);
+                    leaves.contains(one) && leaves.contains(other)
+                };
+                assert_ne!(list.iter().filter(has_both).count(), 1, "{one} and {other} name a row: {viewer}");
+            }
+        }
+        // Nor does one row after the other.
+        let row = get(&admin, &format!("/person?source=app&id={}", person.id), VIEWER).json();
+        assert!(row["person"]["bucket"].is_null() && row["person"]["crossed_at"].is_null(), "{row}");
+        let bucket = operator["bucket"].to_string();
+        assert!(!viewer.to_string().contains(&format!("bucket {bucket} ")), "{viewer}");
+        assert!(!row["person"]["moments"].to_string().contains("\"crossed\""), "{row}");
+    }
+    let of_operator = get(&admin, "/people", OPERATOR).json();
+    assert!(
+        of_operator["people"][0]["bucket"].is_u64() && of_operator["people"][0]["crossed_at"].is_string()
+    );
 }

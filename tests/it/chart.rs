@@ -263,8 +263,9 @@ fn probes_ask_the_admin_listener_and_a_stop_gets_the_time_it_takes() {
                 { "name": "admin", "containerPort": admin, "protocol": "TCP" }])
         );
         for (probe, path) in
-            [("startupProbe", "/readyz"), ("livenessProbe", "/livez"), ("readinessProbe", "/readyz")]
+            [("startupProbe", "/livez"), ("livenessProbe", "/livez"), ("readinessProbe", "/readyz")]
         {
+            // A pod that waits for Redis, or reads a large file, is unready and never begun anew.
             assert_eq!(container[probe]["httpGet"], json!({ "path": path, "port": "admin" }), "{case}");
         }
         assert!(container["lifecycle"].is_null());

@@ -2,6 +2,7 @@
 
 #[cfg(feature = "openfeature")]
 mod flags;
+mod rolled_back;
 mod there_and_back;
 
 use std::{
@@ -328,7 +329,8 @@ fn the_commands_turn_the_dial_say_who_was_faster_and_why_somebody_takes_a_lane()
     turned(&one, &["rollback", "--mode", "legacy"]);
     assert_eq!(explained(&one, "ann@example.com"), ("legacy".into(), "beyond_cutover".into()));
 
-    // One person, whatever the dial says.
+    // One person, whatever the dial says; going back to legacy would create nobody for it.
+    turned(&one, &["rollback", "--mode", "keep"]);
     for (rule, lane, reason) in
         [("pin", "new", "allow_rule"), ("hold", "legacy", "deny_rule"), ("none", "legacy", "beyond_cutover")]
     {
@@ -354,11 +356,11 @@ fn the_commands_turn_the_dial_say_who_was_faster_and_why_somebody_takes_a_lane()
     );
     assert_eq!(nobody.0, Some(3), "{}", nobody.2);
 
-    // Seven turns were made, and each is on record once with who made it.
+    // Eight turns were made, and each is on record once with who made it.
     let said = one.process.said();
     let events = said.lines().filter(|line| line.contains("\"event\":\"rollout_changed\""));
     let by: Vec<bool> = events.map(|line| line.contains("\"rollout.who\":\"on-call\"")).collect();
-    assert_eq!(by, [true; 7]);
+    assert_eq!(by, [true; 8]);
     one.assert_never_said(&[OPERATOR, VIEWER]);
 }
 

@@ -62,8 +62,9 @@ spec:
           containerPort: {{ include "crossfade.adminPort" . }}
           protocol: TCP
       {{- with .Values.probes }}
+      # A pod that waits for Redis, or checks a large store file, is alive and not ready; beginning anew would not help it.
       startupProbe:
-        httpGet: {path: /readyz, port: admin}
+        httpGet: {path: /livez, port: admin}
         periodSeconds: 2
         timeoutSeconds: 3
         failureThreshold: {{ div (add (int .startupSeconds) 1) 2 }}

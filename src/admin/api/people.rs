@@ -1,5 +1,7 @@
 //! People: lists and counts, one person's row, and what an operator does about them.
 
+mod changed;
+
 use std::collections::BTreeMap;
 
 use axum::http::{Method, StatusCode};
@@ -7,6 +9,7 @@ use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use self::changed::on_record;
 use super::{
     events::{self, AuditEvent},
     operation::{Call, Nothing, Operation, change, read},
@@ -15,11 +18,10 @@ use super::{
     words::{Key, Person, State, Time},
 };
 use crate::{
-    config::AdminRole,
     identity::{PersonKey, SourceName},
-    login::{Ledger as _, LedgerError, NotDone, PeopleFilter, Row, Stage, Whom},
+    login::{Ledger as _, LedgerError, PeopleFilter, Row, Stage, Whom},
     session::Whose,
-    telemetry::with_causes,
+    telemetry::{Changed, with_causes},
 };
 
 const LIMIT: u32 = 50;
@@ -69,7 +71,7 @@ struct Wanted {
     /// Only those of this legacy source.
     #[schemars(regex(pattern = "^[a-z0-9][a-z0-9_-]{0,31}$"))]
     source: Option<String>,
-    /// Only those who crossed or were born new, or only the others.
+    /// Only those who crossed or were born new, or only the others; whatever an operator said of them.
     pinned: Option<bool>,
     /// Only those whose row was last changed before.
     updated_before: Option<Time>,
@@ -118,7 +120,8 @@ async fn list(call: Call<Wanted>) -> Result<PeopleList, Problem> {
     let people = call.control.gate.journeys.ledger.list(&filter, after.as_ref(), limit).await;
     let people = people.map_err(|error| unavailable(&error))?;
     let recorder = &call.control.gate.recorder;
-    let shown = people.rows.iter().map(|row| PersonSummary::of(row, &recorder.subject_of(row)));
+    let role = call.caller.role;
+    let shown = people.rows.iter().map(|row| PersonSummary::of(row, &recorder.subject_of(row), role));
     Ok(PeopleList { people: shown.collect(), next: people.next.as_ref().map(cursor_of) })
 }
 
@@ -164,10 +167,13 @@ struct PersonShown {
 impl PersonShown {
     fn of<Input>(row: &Row, call: &Call<Input>) -> Self {
         let subject = call.control.gate.recorder.subject_of(row);
-        let names = call.caller.role >= AdminRole::Operator;
         let of_key = call.control.gate.recorder.subjects.subject(&row.key.to_string());
         let events = events::of_subjects(&[&subject.to_string(), &of_key.to_string()], EVENTS_OF_ONE);
-        Self { person: PersonRow::of(row, &subject, names), events, events_of: events::Extent::default() }
+        Self {
+            person: PersonRow::of(row, &subject, call.caller.role),
+            events,
+            events_of: events::Extent::default(),
+        }
     }
 }
 
@@ -212,22 +218,22 @@ struct PersonChanged {
 
 async fn retry(call: Call<About>) -> Result<PersonChanged, Problem> {
     let gate = &call.control.gate;
-    let row = gate.journeys.retry(&call.input.person.read()?).await.map_err(not_done)?;
-    let subject = gate.recorder.subject_of(&row);
-    gate.recorder.audit.admin_changed(&call.caller.name, "retry", Some(&subject));
-    Ok(PersonChanged { person: PersonSummary::of(&row, &subject), changed: true, sessions_ended: 0 })
+    let asked = gate.journeys.retry(&call.input.person.read()?).await;
+    let asked = asked.map(|row| (row, Changed::Made));
+    let (row, subject, _) = on_record(&gate.recorder, &call.caller.name, "retry", asked)?;
+    let person = PersonSummary::of(&row, &subject, call.caller.role);
+    Ok(PersonChanged { person, changed: true, sessions_ended: 0 })
 }
 
 async fn remove(call: Call<About>) -> Result<PersonChanged, Problem> {
     let gate = &call.control.gate;
-    let (row, changed) = gate.journeys.remove(&call.input.person.read()?).await.map_err(not_done)?;
-    let subject = gate.recorder.subject_of(&row);
-    if changed {
-        gate.recorder.audit.admin_changed(&call.caller.name, "tombstone", Some(&subject));
-    }
+    let asked = gate.journeys.remove(&call.input.person.read()?).await;
+    let asked = asked.map(|(row, is_new)| (row, if is_new { Changed::Made } else { Changed::Already }));
+    let (row, subject, changed) = on_record(&gate.recorder, &call.caller.name, "tombstone", asked)?;
     // Also where nothing changed: an earlier call may have been cut before it came here.
     let sessions_ended = end_sessions(&call, &row, "removed").await?;
-    Ok(PersonChanged { person: PersonSummary::of(&row, &subject), changed, sessions_ended })
+    let person = PersonSummary::of(&row, &subject, call.caller.role);
+    Ok(PersonChanged { person, changed: changed == Changed::Made, sessions_ended })
 }
 
 /// Ends all sessions of a person, by both of their names.
@@ -258,24 +264,4 @@ pub(super) async fn row_of<Input>(call: &Call<Input>, whom: &Whom) -> Result<Row
 pub(super) fn unavailable(error: &LedgerError) -> Problem {
     tracing::error!(error = %with_causes(error), "the ledger cannot be asked");
     Problem::unavailable("the store")
-}
-
-fn not_done(why: NotDone) -> Problem {
-    match why {
-        NotDone::Nobody => Problem::not_found("exactly one person so named is not known")
-            .fix("name them by key: {\"key\": {\"source\": NAME, \"id\": ID}}"),
-        NotDone::NotSetAside(stage) => Problem::conflict(
-            "not_set_aside",
-            format!("the person is {}; only conflict and ineligible can be tried again", stage.as_str()),
-        ),
-        NotDone::Ledger(LedgerError::Overtaken | LedgerError::AliasTaken) => {
-            Problem::conflict("busy", "somebody else keeps writing this person's row")
-                .fix("try again in a moment")
-        }
-        NotDone::Ledger(error) => unavailable(&error),
-        NotDone::Legacy(error) => {
-            tracing::error!(error = %with_causes(&error), "a legacy store cannot be asked");
-            Problem::unavailable("a legacy store")
-        }
-    }
 }

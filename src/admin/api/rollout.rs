@@ -2,6 +2,8 @@
 
 mod explain;
 mod people;
+mod reach;
+mod rules;
 mod words;
 
 use axum::http::{Method, StatusCode};
@@ -14,6 +16,8 @@ use super::{
     problem::Problem,
 };
 use crate::{
+    config::AdminRole,
+    identity::Subject,
     jobs::{Over, Stands, Turn, TurnRefused},
     login::Why,
     rollout::{Change, RollbackMode},
@@ -38,7 +42,7 @@ pub(super) fn operations() -> Vec<Operation> {
     };
     vec![
         read("/rollout", "get_rollout", "How the dial stands", |call: Call<Nothing>| async move {
-            Ok(Rollout::seen(&call.control).await)
+            Ok(Rollout::seen(&call.control, call.caller.role).await)
         }),
         stale(change(Method::PUT, "/rollout", "set_rollout", "Turn the dial", set)),
         stale(change(
@@ -63,6 +67,7 @@ pub(super) fn operations() -> Vec<Operation> {
             roll_back,
         )),
         stale(nameless(people::operation())),
+        people::list(),
         nameless(explain::operation()),
     ]
 }
@@ -112,7 +117,8 @@ struct RollBack {
     /// The version that was looked at before; 0 before the first change.
     #[schemars(range(max = 9_007_199_254_740_991_u64))]
     version: u64,
-    /// `keep`: who crossed stays in the new lane; `legacy`: they go back, too. Born-new people always stay.
+    /// `keep`: who crossed stays in the new lane; `legacy`: they go back, too. Born-new people always stay, and so do
+    /// those whom an allow rule or a pin names: `still_new` in the answer.
     mode: Mode,
     /// Why, for whoever looks next.
     #[schemars(length(max = 200))]
@@ -141,20 +147,26 @@ async fn roll_back(call: Call<RollBack>) -> Result<Rollout, Problem> {
 }
 
 async fn turn(call: Call<Asked>, change: Change) -> Result<Rollout, Problem> {
+    turn_about(call, change, None).await
+}
+
+/// As [`turn`], about one person.
+async fn turn_about(call: Call<Asked>, change: Change, about: Option<Subject>) -> Result<Rollout, Problem> {
     let Asked { version, reason, overwrite_unreadable } = call.input;
     if reason.as_ref().is_some_and(|reason| reason.chars().count() > 200) {
         return Err(Problem::invalid("reason: is longer than 200 characters"));
     }
     let dialing = &call.control.dialing;
     let over = if overwrite_unreadable { Over::Unreadable } else { Over::Readable };
-    match dialing.turn(change, Turn { version, over, by: &call.caller.name, reason }).await {
-        Ok(_) => Ok(Rollout::seen(&call.control).await),
+    match dialing.turn(change, Turn { version, over, by: &call.caller.name, reason, about }).await {
+        Ok(_) => Ok(Rollout::seen(&call.control, call.caller.role).await),
         Err(refused) => Err(told(refused, version)),
     }
 }
 
-/// A refusal in the words of the API.
-pub(super) fn told(refused: TurnRefused, named: u64) -> Problem {
+/// A refusal in the words of the API, to the operator who asked.
+fn told(refused: TurnRefused, named: u64) -> Problem {
+    let current = |stands: &Stands| Rollout::of(stands, AdminRole::Operator);
     match refused {
         TurnRefused::FileRules => Problem::conflict("file_rules", refused.to_string())
             .fix("change rollout in the configuration file, or set rollout.source: store"),
@@ -162,7 +174,7 @@ pub(super) fn told(refused: TurnRefused, named: u64) -> Problem {
             .fix("change the flags at flagd, or set rollout.source: store"),
         TurnRefused::Stale(stands) => {
             let problem = Problem::conflict("stale_version", stale(&stands, named));
-            problem.fix("look at how it stands now and name that version").with_current(&Rollout::of(&stands))
+            problem.fix("look at how it stands now and name that version").with_current(&current(&stands))
         }
         TurnRefused::Change(refused) => Problem::conflict("too_many_people", refused.to_string())
             .fix("let some of them go, or write rules by domain or organization into the file"),
@@ -177,7 +189,7 @@ pub(super) fn told(refused: TurnRefused, named: u64) -> Problem {
             let fix = if is_newer { format!("{fix}; to lose its record, {lose}") } else { lose };
             Problem::conflict("unreadable_record", unreadable(&stands))
                 .fix(fix)
-                .with_current(&Rollout::of(&stands))
+                .with_current(&current(&stands))
         }
         TurnRefused::NotAsked(error) => {
             tracing::warn!(error = %with_causes(&error), "the dial was not turned");

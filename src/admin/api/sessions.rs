@@ -9,6 +9,7 @@ use super::{
     people::{About, end_sessions, row_of},
     problem::Problem,
 };
+use crate::telemetry::Changed;
 
 pub(super) fn operations() -> Vec<Operation> {
     vec![
@@ -34,7 +35,8 @@ async fn end(call: Call<About>) -> Result<SessionsEnded, Problem> {
     let row = row_of(&call, &call.input.person.read()?).await?;
     let sessions_ended = end_sessions(&call, &row, "operator").await?;
     let recorder = &call.control.gate.recorder;
-    recorder.audit.admin_changed(&call.caller.name, "end_sessions", Some(&recorder.subject_of(&row)));
+    let subject = recorder.subject_of(&row);
+    recorder.audit.admin_changed(&call.caller.name, "end_sessions", Some(&subject), Changed::Made);
     Ok(SessionsEnded { sessions_ended })
 }
 
@@ -59,6 +61,6 @@ async fn end_all(call: Call<Meant>) -> Result<SessionsEnded, Problem> {
         tracing::error!(error = %error, "sessions cannot be ended");
         Problem::unavailable("the session store").fix("call again: what was done stays done")
     })?;
-    gate.recorder.audit.admin_changed(&call.caller.name, "end_all_sessions", None);
+    gate.recorder.audit.admin_changed(&call.caller.name, "end_all_sessions", None, Changed::Made);
     Ok(SessionsEnded { sessions_ended: u64::try_from(ended).unwrap_or(u64::MAX) })
 }

@@ -1,10 +1,13 @@
-//! How a row is shown: without any name of the person to viewers, and with their names to operators who asked for them.
+//! How a row is shown: to viewers without any name of the person, and without what an explanation by name tells, too; with
+//! their names to operators who asked for them.
 
 use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::words::{Key, State, Time};
 use crate::{
+    clock::Timestamp,
+    config::AdminRole,
     identity::{ProofKind, Subject},
     login::{Alias, Origin, Row, RowState},
 };
@@ -21,17 +24,20 @@ pub(super) struct PersonSummary {
     why: Option<String>,
     /// `legacy`, or `born_new` where no legacy store knows them.
     origin: String,
-    /// Crossed or born new: the percentage does not move them.
+    /// Crossed or born new: the percentage does not move them. Nothing that an operator said: that is `/rollout/people`.
     pinned: bool,
-    /// From 0 to 9999; a cutover percent of more than a hundredth of it reaches them.
-    bucket: u16,
+    /// From 0 to 9999; a cutover percent of more than a hundredth of it reaches them. For operators only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    bucket: Option<u16>,
+    /// For operators only.
     #[serde(skip_serializing_if = "Option::is_none")]
     crossed_at: Option<Time>,
     updated_at: Time,
 }
 
 impl PersonSummary {
-    pub(super) fn of(row: &Row, subject: &Subject) -> Self {
+    pub(super) fn of(row: &Row, subject: &Subject, role: AdminRole) -> Self {
+        let is_operator = role >= AdminRole::Operator;
         let why = match &row.state {
             RowState::Conflict { why } => Some(why.as_str().to_owned()),
             RowState::Ineligible { why } => Some(why.as_str().to_owned()),
@@ -50,8 +56,8 @@ impl PersonSummary {
             why,
             origin: origin.to_owned(),
             pinned: row.is_pinned(),
-            bucket: row.bucket.get(),
-            crossed_at: row.crossed_at.map(Time::from),
+            bucket: is_operator.then(|| row.bucket.get()),
+            crossed_at: row.crossed_at.filter(|_| is_operator).map(Time::from),
             updated_at: row.updated_at.into(),
         }
     }
@@ -73,7 +79,7 @@ pub(super) struct PersonRow {
     /// Whose claim is on the row, until when.
     #[serde(skip_serializing_if = "Option::is_none")]
     claimed_until: Option<Time>,
-    /// What is known to have happened to them, in order.
+    /// What is known to have happened to them, in order; when they crossed, for operators only.
     moments: Vec<Happened>,
     /// Their names; for operators only.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -100,27 +106,28 @@ struct PersonNames {
 }
 
 impl PersonRow {
-    pub(super) fn of(row: &Row, subject: &Subject, with_names: bool) -> Self {
+    pub(super) fn of(row: &Row, subject: &Subject, role: AdminRole) -> Self {
+        let is_operator = role >= AdminRole::Operator;
         Self {
-            summary: PersonSummary::of(row, subject),
+            summary: PersonSummary::of(row, subject, role),
             external_id: row.external_id.as_str().to_owned(),
             user: row.user.as_ref().map(|user| user.0.clone()),
             organization: row.organization.as_ref().map(|organization| organization.0.clone()),
             claimed_until: row.claim.as_ref().map(|claim| claim.until.into()),
-            moments: moments(row),
-            names: with_names.then(|| names(row)),
+            moments: moments(row, row.crossed_at.filter(|_| is_operator)),
+            names: is_operator.then(|| names(row)),
         }
     }
 }
 
-fn moments(row: &Row) -> Vec<Happened> {
+fn moments(row: &Row, crossed_at: Option<Timestamp>) -> Vec<Happened> {
     let proof = row.proof.as_ref().map(|proof| (proof.at, "proved", Some(proof_word(proof.kind).to_owned())));
     let sent = row.create_sent_at.map(|at| (at, "create_sent", None));
-    let crossed = row.crossed_at.map(|at| (at, "crossed", None));
+    let crossed = crossed_at.map(|at| (at, "crossed", None));
     let updated = (row.updated_at, "updated", Some(row.state.as_str().to_owned()));
     let mut moments: Vec<_> = [proof, sent, crossed, Some(updated)].into_iter().flatten().collect();
     moments.sort_by_key(|(at, ..)| *at);
-    let shown = |(at, what, detail): (crate::clock::Timestamp, &str, Option<String>)| Happened {
+    let shown = |(at, what, detail): (Timestamp, &str, Option<String>)| Happened {
         at: at.into(),
         what: what.to_owned(),
         detail,

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     login::{Row, Whom},
-    telemetry::with_causes,
+    telemetry::{Changed, with_causes},
 };
 
 pub(super) fn operations() -> Vec<Operation> {
@@ -49,11 +49,13 @@ async fn unlock(call: Call<About>) -> Result<Unlocked, Problem> {
         (Whom::Key(_), None) => return Err(Problem::not_found("nobody has this key")),
     };
     let names = typed.into_iter().chain(row.iter().flat_map(Row::names));
-    gate.forget_failures(names, row.as_ref()).await.map_err(|error| {
+    let forgotten = gate.forget_failures(names, row.as_ref()).await;
+    let changed = if forgotten.is_ok() { Changed::Made } else { Changed::Unknown };
+    gate.recorder.audit.admin_changed(&call.caller.name, "unlock", Some(&subject), changed);
+    forgotten.map_err(|error| {
         tracing::error!(error = %with_causes(&error), "counts of tries cannot be forgotten");
         Problem::unavailable("the store").fix("call again: what was done stays done")
     })?;
-    gate.recorder.audit.admin_changed(&call.caller.name, "unlock", Some(&subject));
-    let person = row.as_ref().map(|row| PersonSummary::of(row, &subject));
+    let person = row.as_ref().map(|row| PersonSummary::of(row, &subject, call.caller.role));
     Ok(Unlocked { subject: subject.to_string(), person })
 }

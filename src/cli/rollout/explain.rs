@@ -11,8 +11,9 @@ use crate::cli::{
 
 /// Say which lane a sign-in by a name would take now, and why
 ///
-/// Asks the function that decides sign-ins; nothing is changed and no password is tried. An organisation's rules count
-/// once the person's record is known.
+/// Asks the function that decides sign-ins; nothing is changed and no password is tried. A rule for one of the person's
+/// names counts for all of them. Of whom the ledger does not know yet, a rule by another name or by organisation counts
+/// once their record was read.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   crossfade rollout explain ann@example.com
@@ -31,21 +32,13 @@ pub(super) fn run(args: &Args) -> Result<Exit, AdminFailure> {
 }
 
 fn show(explained: &Value) -> String {
-    let (rule, row) = (&explained["rule"], &explained["row"]);
-    let kept = if explained["bucket_from"] == "row" {
-        "kept in the person's row"
-    } else {
-        "of this name; no row yet"
-    };
-    let mut rows = vec![
-        ("lane", text(&explained["lane"])),
-        ("reason", format!("{}: {}", text(&explained["reason"]), text(&explained["because"]))),
-    ];
-    if rule.is_object() {
-        let from = if rule["from"] == "store" { "named by an operator" } else { "of the file" };
-        rows.push(("rule", format!("{} {}, {from}", text(&rule["kind"]), text(&rule["value"]))));
+    let row = &explained["row"];
+    let mut rows = decided(explained);
+    if explained["bucket"].is_u64() {
+        let is_kept = explained["bucket_from"] == "row";
+        let kept = if is_kept { "kept in the person's row" } else { "of this name; no row yet" };
+        rows.push(("bucket", format!("{} of 10000, {kept}", explained["bucket"])));
     }
-    rows.push(("bucket", format!("{} of 10000, {kept}", explained["bucket"])));
     rows.push((
         "creates",
         if explained["creates"] == true { "yes, if the person can be moved" } else { "no" }.into(),
@@ -55,14 +48,35 @@ fn show(explained: &Value) -> String {
         let key = format!("{}:{}", text(&row["source"]), text(&row["id"]));
         let to_viewers = "known; only an operator's token shows their key";
         rows.push(("person", if row["id"].is_string() { key } else { to_viewers.into() }));
-        rows.push(("state", format!("{}{why}", text(&row["state"]))));
-        let crossed = row["crossed_at"].as_str().unwrap_or("no");
-        rows.push(("crossed", if row["born_new"] == true { "born new".into() } else { crossed.to_owned() }));
+        if row["state"].is_string() {
+            rows.push(("state", format!("{}{why}", text(&row["state"]))));
+        }
+        let crossed = row["crossed_at"].as_str().map_or_else(|| text(&row["crossed"]), str::to_owned);
+        rows.push(("crossed", if row["born_new"] == true { "born new".into() } else { crossed }));
     } else {
         rows.push(("person", "the ledger knows nobody by this name".into()));
     }
     rows.push(("dial version", text(&explained["version"])));
     table(&rows)
+}
+
+/// The lane, and what it rests on.
+pub(in crate::cli) fn decided(explained: &Value) -> Vec<(&'static str, String)> {
+    let mut rows = vec![
+        ("lane", text(&explained["lane"])),
+        ("reason", format!("{}: {}", text(&explained["reason"]), text(&explained["because"]))),
+    ];
+    if explained["rule"].is_object() {
+        rows.push(("rule", rule(&explained["rule"])));
+    }
+    rows
+}
+
+/// A rule that names people, and who made it.
+pub(super) fn rule(rule: &Value) -> String {
+    let from = if rule["from"] == "store" { "named by an operator" } else { "of the file" };
+    let value = rule["value"].as_str().map(|_| format!(" {}", text(&rule["value"]))).unwrap_or_default();
+    format!("{}{value}, {from}", text(&rule["kind"]))
 }
 
 #[cfg(test)]
@@ -76,7 +90,7 @@ mod tests {
             "rule": {"from": "store", "kind": "person", "value": "ann@example.com"},
             "bucket": 17, "bucket_from": "row", "creates": false, "version": 3,
             "row": {"source": "crm", "id": "7", "state": "ineligible", "why": "mfa", "born_new": false,
-                "crossed_at": null},
+                "crossed": false, "crossed_at": null},
         });
         let expected = "\
 lane          legacy
@@ -89,8 +103,17 @@ state         ineligible (mfa)
 crossed       no
 dial version  3";
         assert_eq!(show(&explained), expected);
-        explained["row"].as_object_mut().unwrap().retain(|name, _| name != "source" && name != "id");
-        let to_viewers = "known; only an operator's token shows their key";
-        assert_eq!(show(&explained), expected.replace("crm:7", to_viewers));
+        explained["row"] = json!({ "crossed": true });
+        explained["rule"].as_object_mut().unwrap().remove("value");
+        explained.as_object_mut().unwrap().retain(|name, _| name != "bucket" && name != "bucket_from");
+        let expected = "\
+lane          legacy
+reason        deny_rule: a rule names the person
+rule          person, named by an operator
+creates       no
+person        known; only an operator's token shows their key
+crossed       yes
+dial version  3";
+        assert_eq!(show(&explained), expected);
     }
 }

@@ -2,17 +2,21 @@
 
 use serde_json::Value;
 
-use super::PLACE;
+use super::{PLACE, explain};
 use crate::cli::{
     Exit,
     admin_client::{AdminArgs, AdminFailure},
     output::{table, text},
 };
 
-/// Show where the dial stands, how many people are pinned, and the real share
+/// How many rules that outlive a rollback are shown.
+const STILL_NEW_MOST: usize = 20;
+
+/// Show where the dial stands, how many people have crossed, and the real share
 ///
-/// The dial says whom new sign-ins take over; people who crossed, or began at Scalekit, are pinned to the new lane
-/// whatever it says. The real share is what both make together, of the people the ledger knows.
+/// The dial says whom new sign-ins take over; people who crossed, or began at Scalekit, stay in the new lane whatever it
+/// says. The real share is what both make together, of the people the ledger knows. After a rollback to legacy it names
+/// the rules and pins that send people to the new lane nevertheless.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   crossfade rollout status --admin 127.0.0.1:9090 --token-file /run/secrets/viewer
@@ -72,8 +76,28 @@ pub(super) fn show(state: &Value) -> String {
         let (flag, why) = (text(&trouble["flag"]), text(&trouble["why"]));
         rows.push(("flagd", format!("{flag}: {why}; the last good value counts")));
     }
+    rows.extend(still_new(state));
     rows.extend(people(&state["people"]));
     table(&rows)
+}
+
+/// After a rollback to legacy: whom it does not take back.
+fn still_new(state: &Value) -> Vec<(&'static str, String)> {
+    let rules = state["still_new"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let (shown, nameless): (Vec<_>, Vec<_>) = rules.iter().partition(|rule| rule["value"].is_string());
+    let mut lines: Vec<String> = shown.iter().take(STILL_NEW_MOST).map(|rule| explain::rule(rule)).collect();
+    if shown.len() > STILL_NEW_MOST {
+        lines.push(format!("and {} more: see --json", shown.len() - STILL_NEW_MOST));
+    }
+    if !nameless.is_empty() {
+        lines.push(format!("{} persons, whom an operator's token shows", nameless.len()));
+    }
+    if !lines.is_empty() {
+        lines
+            .push("whoever of them is in Scalekit takes the new lane nevertheless; nobody is created".into());
+    }
+    let heads = std::iter::once("still new").chain(std::iter::repeat(""));
+    heads.zip(lines).collect()
 }
 
 fn in_force_from(state: &Value) -> String {
@@ -101,12 +125,10 @@ fn people(people: &Value) -> Vec<(&'static str, String)> {
     let known = count("known");
     vec![
         ("people known", known.to_string()),
-        ("pinned", format!("{} crossed or began at Scalekit", count("pinned"))),
+        ("over", format!("{}, of whom {} began at Scalekit", count("pinned"), count("born_new"))),
+        ("set aside", format!("{}, whose sign-ins take the legacy lane", count("set_aside"))),
         ("real share", format!("{} of the people known take the new lane", text(&people["real_share"]))),
-        (
-            "not pinned",
-            format!("{} of those not pinned take the new lane", text(&people["share_not_pinned"])),
-        ),
+        ("the others", format!("{} of them take the new lane", text(&people["share_not_pinned"]))),
     ]
 }
 
@@ -117,6 +139,18 @@ mod tests {
     use super::*;
 
     #[test]
+    fn whom_a_rollback_leaves_in_the_new_lane_is_told_a_few_at_a_time() {
+        let rule = |n: usize| json!({"from": "store", "kind": "person", "value": format!("p{n}")});
+        let mut state = json!({ "still_new": (0..21).map(rule).collect::<Vec<_>>() });
+        let lines = still_new(&state);
+        assert_eq!((lines[0].0, lines[1].0), ("still new", ""));
+        assert_eq!(lines[19].1, "person p19, named by an operator");
+        assert_eq!((lines[20].1.as_str(), lines.len()), ("and 1 more: see --json", 22));
+        state["still_new"] = json!([]);
+        assert_eq!(still_new(&state), []);
+    }
+
+    #[test]
     fn a_status_tells_dial_pins_and_real_share_apart() {
         let state = json!({
             "version": 7, "source": "store", "differs": true, "store_answers": false,
@@ -125,7 +159,8 @@ mod tests {
             "record": {"cutover": "25%", "migrate": "50%", "rollback": "keep", "paused": true, "named_new": 1,
                 "named_legacy": 2, "changed_at": "2026-11-29T08:00:00.000Z", "changed_by": "ops",
                 "reason": "wave\u{1b}[2J two"},
-            "people": {"known": 200, "pinned": 30, "real_share": "36.5%", "share_not_pinned": "25.29%"},
+            "people": {"known": 200, "pinned": 30, "born_new": 4, "set_aside": 5, "real_share": "36.5%",
+                "share_not_pinned": "25.29%"},
         });
         let expected = "\
 cutover          25%
@@ -139,9 +174,10 @@ file             cutover 5%, migrate 5%, 0 deny rules, 2 allow rules
                  the file says something else and is not in force
 store            does not answer; the last known value counts
 people known     200
-pinned           30 crossed or began at Scalekit
+over             30, of whom 4 began at Scalekit
+set aside        5, whose sign-ins take the legacy lane
 real share       36.5% of the people known take the new lane
-not pinned       25.29% of those not pinned take the new lane";
+the others       25.29% of them take the new lane";
         assert_eq!(show(&state), expected);
         let mut unreadable = state;
         unreadable["unreadable"] = json!({"version": 9, "why": "cannot be read: only its version is there"});

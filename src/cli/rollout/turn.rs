@@ -73,7 +73,9 @@ pub(super) struct Resume {
 
 /// Go back to 0%, and say what becomes of those who crossed
 ///
-/// People who began at Scalekit always stay in the new lane: there is no other door for them.
+/// People who began at Scalekit always stay in the new lane: there is no other door for them. Allow rules and pins
+/// come before the rollback: who is named by one and is in Scalekit already takes the new lane nevertheless, and nobody
+/// is created for them. The answer names them; `users hold` takes one back, and `users release` ends a pin.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   crossfade rollout rollback --mode keep

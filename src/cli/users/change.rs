@@ -8,7 +8,8 @@ use crate::cli::{
     Exit,
     admin_client::{AdminArgs, AdminClient, AdminFailure},
     confirmation,
-    output::{self, text},
+    output::{self, table, text},
+    rollout::explain,
 };
 
 /// How often a pin is sent anew when somebody else turned the dial in between.
@@ -38,6 +39,9 @@ struct Named {
 }
 
 /// Let one person take the new lane, whatever the percentage says
+///
+/// It counts for the person, whichever of their names they sign in by. A deny rule, a pause, and being set aside or
+/// removed come before it: what it comes to is told.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:\n  crossfade users pin ann@example.com --reason 'first tester'")]
 pub(super) struct Pin {
@@ -46,6 +50,8 @@ pub(super) struct Pin {
 }
 
 /// Let one person take the legacy lane, whatever the percentage says
+///
+/// It counts for the person, whichever of their names they sign in by. Who began at Scalekit stays new.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:\n  crossfade users hold ann@example.com --reason 'on a call with support'")]
 pub(super) struct Hold {
@@ -86,15 +92,15 @@ pub(super) fn retry(args: &Retry) -> Result<Exit, AdminFailure> {
 }
 
 pub(super) fn pin(args: &Pin) -> Result<Exit, AdminFailure> {
-    name(&args.named, "pin", "takes the new lane")
+    name(&args.named, "pin", "is pinned to the new lane")
 }
 
 pub(super) fn hold(args: &Hold) -> Result<Exit, AdminFailure> {
-    name(&args.named, "hold", "takes the legacy lane")
+    name(&args.named, "hold", "is held in the legacy lane")
 }
 
 pub(super) fn release(args: &Release) -> Result<Exit, AdminFailure> {
-    name(&args.named, "none", "takes the lane that the percentage gives them")
+    name(&args.named, "none", "is neither pinned nor held")
 }
 
 /// Names a person in the dial's record. It means the same whatever else was changed meanwhile, so a stale version is
@@ -114,8 +120,14 @@ fn name(args: &Named, rule: &str, so: &str) -> Result<Exit, AdminFailure> {
             Err(failure) => return Err(failure),
             Ok(answer) => {
                 let who = text(&Value::from(args.name.as_str()));
-                args.admin
-                    .print(&answer, |answer| format!("{who} {so} (dial version {})", answer["version"]));
+                let asked = json!({ "name": args.name });
+                let explained = client.send(Method::POST, "rollout/explain", &asked);
+                args.admin.print(&answer, |answer| {
+                    let done = format!("{who} {so} (dial version {})", answer["version"]);
+                    // It is done also where nobody can say any more what it comes to.
+                    explained
+                        .map_or(done.clone(), |told| format!("{done}\n{}", table(&explain::decided(&told))))
+                });
                 return Ok(Exit::Done);
             }
         }

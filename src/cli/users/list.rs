@@ -22,7 +22,8 @@ const PATIENCE: Duration = Duration::from_secs(30);
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   crossfade users list --state conflict
-  crossfade users list --source crm --pinned --all
+  crossfade users list --source crm --crossed --all
+  crossfade users list --named
   crossfade users list --updated-since 2026-01-31T00:00:00Z --json | jq -r '.people[].subject'")]
 pub(super) struct Args {
     /// Only those who stand there
@@ -31,12 +32,13 @@ pub(super) struct Args {
     /// Only those of this legacy source
     #[arg(long, value_name = "NAME")]
     source: Option<String>,
-    /// Only those who crossed or began at Scalekit
-    #[arg(long, conflicts_with = "not_pinned")]
-    pinned: bool,
-    /// Only the others
-    #[arg(long)]
-    not_pinned: bool,
+    #[command(flatten)]
+    side: Side,
+    /// By name, whom an operator pinned to the new lane or holds in legacy (`users pin`, `users hold`)
+    #[arg(long, conflicts_with_all = [
+        "state", "source", "crossed", "not_crossed", "updated_since", "updated_before", "limit", "cursor", "all",
+    ])]
+    named: bool,
     /// Only those whose row was changed at this time or later
     #[arg(long, value_name = "TIME")]
     updated_since: Option<String>,
@@ -56,11 +58,22 @@ pub(super) struct Args {
     admin: AdminArgs,
 }
 
+/// On which side of their crossing people are.
+#[derive(Debug, clap::Args)]
+struct Side {
+    /// Only those who crossed or began at Scalekit
+    #[arg(long, conflicts_with = "not_crossed")]
+    crossed: bool,
+    /// Only the others
+    #[arg(long)]
+    not_crossed: bool,
+}
+
 impl Args {
     fn path(&self, cursor: Option<&str>, limit: usize) -> String {
         let mut query = Serializer::new(String::new());
         query.append_pair("limit", &limit.to_string());
-        let pinned = (self.pinned || self.not_pinned).then(|| self.pinned.to_string());
+        let pinned = (self.side.crossed || self.side.not_crossed).then(|| self.side.crossed.to_string());
         let pairs = [
             ("state", self.state.as_deref()),
             ("source", self.source.as_deref()),
@@ -79,6 +92,9 @@ impl Args {
 }
 
 pub(super) fn run(args: &Args) -> Result<Exit, AdminFailure> {
+    if args.named {
+        return args.admin.answer(|client| client.get("rollout/people"), named);
+    }
     let client = AdminClient::new(&args.admin)?;
     let ask = |cursor: Option<&str>, limit| client.get(&args.path(cursor, limit));
     let wanted = Wanted {
@@ -125,8 +141,23 @@ fn gather(
     }
 }
 
+/// Whom operators named.
+fn named(answer: &Value) -> String {
+    let people = answer["people"].as_array().map(Vec::as_slice).unwrap_or_default();
+    if people.is_empty() {
+        return "nobody is pinned or held".into();
+    }
+    let head = vec!["LANE".to_owned(), "NAME".to_owned()];
+    let rows = people.iter().map(|person| vec![text(&person["lane"]), text(&person["name"])]);
+    let mut lines = columns(&std::iter::once(head).chain(rows).collect::<Vec<_>>());
+    if answer["in_force"] == false {
+        lines.push_str("\nnot in force: rollout.source says who rules");
+    }
+    lines
+}
+
 fn table(answer: &Value) -> String {
-    let head = ["KEY", "STATE", "WHY", "PINNED", "BUCKET", "UPDATED", "SUBJECT"].map(str::to_owned).to_vec();
+    let head = ["KEY", "STATE", "WHY", "CROSSED", "BUCKET", "UPDATED", "SUBJECT"].map(str::to_owned).to_vec();
     let row = |person: &Value| {
         let mut row = vec![key(person)];
         let names = ["state", "why", "pinned", "bucket", "updated_at", "subject"];

@@ -40,6 +40,9 @@ pub(super) fn run(args: &Args) -> Result<Exit, AdminFailure> {
     )
 }
 
+/// What the API calls those who crossed or were born new; here an operator's pin is called that.
+const CROSSED: &str = "pinned";
+
 fn written(answer: &Value) -> String {
     let person = &answer["person"];
     let mut rows = vec![vec!["key".to_owned(), key(person)]];
@@ -47,7 +50,7 @@ fn written(answer: &Value) -> String {
         "state",
         "why",
         "origin",
-        "pinned",
+        CROSSED,
         "bucket",
         "external_id",
         "user",
@@ -56,7 +59,8 @@ fn written(answer: &Value) -> String {
         "subject",
     ] {
         if !person[name].is_null() {
-            rows.push(vec![name.replace('_', " "), text(&person[name])]);
+            let word = if name == CROSSED { "crossed".to_owned() } else { name.replace('_', " ") };
+            rows.push(vec![word, text(&person[name])]);
         }
     }
     let names = &person["names"];
@@ -103,7 +107,7 @@ key          crm:7
 state        conflict
 why          twins
 origin       legacy
-pinned       no
+crossed      no
 bucket       4711
 external id  7
 subject      0123456789abcdef

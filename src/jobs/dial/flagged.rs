@@ -17,7 +17,7 @@ use crate::{
     rollout::{DialFlag, DialSource},
 };
 
-/// How long a start waits for flags: without them the file's values count, which may be older.
+/// How long a start waits until a flag says something: without that the file's values count, which may be older.
 const START_WAIT: Duration = Duration::from_secs(5);
 
 /// How a look at one flag ended, for the metrics.
@@ -33,12 +33,14 @@ impl Dialing {
         let flagd = flagd.map(Arc::new);
         self.flagd.store(flagd.clone());
         let Some(flagd) = flagd else { return };
-        let _ = tokio::time::timeout(START_WAIT, async {
+        let looks = tokio::time::timeout(START_WAIT, async {
             while !self.look_at(&flagd).await {
                 self.clock.sleep(PAUSE).await;
             }
-        })
-        .await;
+        });
+        if looks.await.is_err() && self.known().standing.in_force() == DialSource::File {
+            warn!("no feature flag has said anything yet; the file's values count until one does");
+        }
     }
 
     /// Looks at the flags again and again until the process stops.
@@ -58,14 +60,15 @@ impl Dialing {
         });
     }
 
-    /// Looks at all flags once, and says whether any of them was answered for.
+    /// Looks at all flags once, and says whether they can be gone by: flagd answers, and one of them has or had a good
+    /// value. A flagd that has not read its flags yet answers that there are none.
     async fn look_at(&self, flagd: &Arc<Flagd>) -> bool {
         let said = join_all(DialFlag::ALL.map(|flag| flagd.ask(flag))).await;
         let answers = said.iter().any(|said| !matches!(said, Said::Unusable(_)));
         let mut known = self.known();
         // A reload may have chosen another server meanwhile.
         if !self.flagd.load().as_ref().is_some_and(|current| Arc::ptr_eq(current, flagd)) {
-            return answers;
+            return true;
         }
         let mut flagged = known.standing.flagged;
         let mut troubles = Vec::new();
@@ -93,7 +96,7 @@ impl Dialing {
             self.put_in_force(&known.standing);
             self.audit.rollout_changed("flagd", &old, &new);
         }
-        answers
+        answers && flagged.says_something()
     }
 }
 

@@ -10,8 +10,8 @@ use crate::{
     clock::{TestClock, Timestamp},
     config::{Environment, parse},
     login::{
-        Chain, Doubt, Moment, Remembering, Row, RowState, StoredFlags, Witness,
-        tests::{FakeDirectory, MemoryEpoch, MemoryLedger, OnDuplicate, trust},
+        Chain, Remembering, StoredFlags,
+        tests::{FakeDirectory, MemoryEpoch, MemoryLedger, OnDuplicate, Silent, trust},
     },
     rollout::{BasisPoints, Change, Lane, Reason, RollbackMode},
     telemetry::{
@@ -37,6 +37,8 @@ enum Loses {
     Answer,
     /// The driver asks anew, and is told that the version is another by now.
     FirstAnswer,
+    /// The same, and then it is away.
+    FirstAnswerAndItself,
 }
 
 impl FakeFlags {
@@ -73,6 +75,10 @@ impl FakeFlags {
         match loses {
             None => Ok(Replaced::Done),
             Some(Loses::FirstAnswer) => Ok(Replaced::Stale),
+            Some(Loses::FirstAnswerAndItself) => {
+                self.go_away(true);
+                Ok(Replaced::Stale)
+            }
             Some(Loses::Request | Loses::Answer) => Err(FlagsError::Unavailable("no answer".into())),
         }
     }
@@ -106,22 +112,6 @@ impl Flags for FakeFlags {
         }
         self.put(next)
     }
-}
-
-struct Silent;
-
-impl Witness for Silent {
-    fn step(&self, _: Moment, _: &'static str, _: &Row) {}
-
-    fn moved(&self, _: &RowState, _: &Row) {}
-
-    fn failed(&self, _: &'static str, _: &(dyn std::error::Error + 'static), _: &Row) {}
-
-    fn unavailable(&self, _: &'static str, _: &(dyn std::error::Error + 'static)) {}
-
-    fn doubted(&self, _: Option<Doubt>) {}
-
-    fn removed_again(&self, _: usize) {}
 }
 
 fn config(rollout: &str) -> Config {
@@ -163,7 +153,7 @@ fn replica(store: &Arc<FakeFlags>, rollout: &str) -> Arc<Dialing> {
 }
 
 fn from(version: u64, by: &str) -> Turn<'_> {
-    Turn { version, over: Over::Readable, by, reason: None }
+    Turn { version, over: Over::Readable, by, reason: None, about: None }
 }
 
 fn set(percent: &str) -> Change {
@@ -396,4 +386,18 @@ fn a_turn_that_a_driver_sent_twice_is_made_once() {
         assert_eq!(one.turned(set("5%")).await.version(), 1);
     });
     assert_eq!((events, one.cutover().as_str()), (vec!["rollout_changed made ops".to_owned()], "5%"));
+}
+
+#[test]
+fn a_turn_that_may_stand_is_not_told_as_one_that_was_not_made() {
+    let store = Arc::new(FakeFlags::default());
+    let one = replica(&store, "cutover: 1%");
+    let events = turns(async {
+        store.lose(Loses::FirstAnswerAndItself);
+        let turned = one.turn(set("5%"), from(0, "ann")).await;
+        assert!(matches!(turned, Err(TurnRefused::Unknown(_))), "{turned:?}");
+        store.go_away(false);
+        one.follow().await.unwrap();
+    });
+    assert_eq!(events, ["rollout_unsettled unknown ann", "rollout_changed confirmed ann"]);
 }

@@ -6,9 +6,10 @@ use tracing::warn;
 
 use super::{Dialing, Stands};
 use crate::{
+    identity::Subject,
     login::{FlagsError, Replaced},
     rollout::{Change, ChangeRefused, Dial, DialSource, FlagState},
-    telemetry::Turned,
+    telemetry::{Named, Turned},
 };
 
 /// A turn that the store does not have after this time will not come any more: nothing of ours lives as long.
@@ -26,6 +27,8 @@ pub(crate) struct Turn<'a> {
     /// The name of the caller's token.
     pub(crate) by: &'a str,
     pub(crate) reason: Option<String>,
+    /// The person whom the change is about, where it is about one.
+    pub(crate) about: Option<Subject>,
 }
 
 /// What a turn may take the place of.
@@ -64,6 +67,7 @@ pub(super) struct Unsettled {
     record: FlagState,
     old: Dial,
     new: Dial,
+    named: Option<Named>,
     /// By the monotonic clock.
     since: Duration,
 }
@@ -90,30 +94,27 @@ impl Dialing {
         if version != turn.version {
             return Err(TurnRefused::Stale(Box::new(self.stands())));
         }
-        let next = standing.after(change, version, turn.by, turn.reason, self.clock.now())?;
+        let next = standing.after(change.clone(), version, turn.by, turn.reason, self.clock.now())?;
         let (old, new) = (standing.dial(), next.dial(&standing.file.rules));
+        let lane_in = |record: &FlagState| record.lane_of(&change.names());
+        let named = turn.about.map(|subject| Named {
+            subject,
+            old: standing.record.as_ref().and_then(lane_in),
+            new: lane_in(&next),
+        });
         let replaced = match &damaged {
             Some(damaged) => self.flags.overwrite_flags(damaged, &next).await,
             None => self.flags.replace_flags(version, &next).await,
         };
         match replaced {
             Ok(Replaced::Done) => {}
-            Ok(Replaced::Stale) => {
-                self.follow().await.map_err(TurnRefused::NotAsked)?;
-                // A driver that sent it twice was told of the second time only.
-                if self.known().standing.record.as_ref() != Some(&next) {
-                    return Err(TurnRefused::Stale(Box::new(self.stands())));
-                }
-            }
-            Err(error) => {
-                self.audit.rollout_turned(turn.by, &old, &new, Turned::Unknown);
-                let mut known = self.known();
-                if known.unsettled.len() >= MOST_UNSETTLED {
-                    known.unsettled.remove(0);
-                }
-                known.unsettled.push(Unsettled { record: next, old, new, since: self.clock.monotonic() });
-                return Err(TurnRefused::Unknown(error));
-            }
+            // A driver that sent it twice was told of the second time only.
+            Ok(Replaced::Stale) => match self.follow().await {
+                Ok(()) if self.known().standing.record.as_ref() == Some(&next) => {}
+                Ok(()) => return Err(TurnRefused::Stale(Box::new(self.stands()))),
+                Err(error) => return Err(self.unsettled(next, (old, new), named, error)),
+            },
+            Err(error) => return Err(self.unsettled(next, (old, new), named, error)),
         }
         if let Some(damaged) = &damaged {
             warn!(
@@ -125,9 +126,26 @@ impl Dialing {
             );
             self.saw(true, None, None);
         }
-        self.audit.rollout_changed(turn.by, &old, &new);
+        self.audit.rollout_turned(turn.by, &old, &new, named.as_ref(), Turned::Made);
         self.take(next, "turned here");
         Ok(self.stands())
+    }
+
+    /// A turn that may stand or not: on record as that, and looked after until it is known.
+    fn unsettled(
+        &self,
+        record: FlagState,
+        (old, new): (Dial, Dial),
+        named: Option<Named>,
+        error: FlagsError,
+    ) -> TurnRefused {
+        self.audit.rollout_turned(&record.changed_by, &old, &new, named.as_ref(), Turned::Unknown);
+        let mut known = self.known();
+        if known.unsettled.len() >= MOST_UNSETTLED {
+            known.unsettled.remove(0);
+        }
+        known.unsettled.push(Unsettled { record, old, new, named, since: self.clock.monotonic() });
+        TurnRefused::Unknown(error)
     }
 
     /// Tells what became of turns whose answer was lost, as far as the store's record says it. Which of two was first
@@ -144,7 +162,8 @@ impl Dialing {
                 None
             };
             if let Some(turned) = turned {
-                self.audit.rollout_turned(&turn.record.changed_by, &turn.old, &turn.new, turned);
+                let (who, named) = (&turn.record.changed_by, turn.named.as_ref());
+                self.audit.rollout_turned(who, &turn.old, &turn.new, named, turned);
             }
             turned.is_none() && version < ours
         });

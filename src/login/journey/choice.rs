@@ -1,5 +1,6 @@
 //! Whoever comes to Scalekit by their own choice, and not by a hand-over of ours: what the dial says to that.
 
+use super::operate::names_in;
 use crate::{
     identity::{CanonicalEmail, LegacyRecord, LoginName, PersonKey},
     login::{Origin, Row, RowState, Settings},
@@ -30,31 +31,26 @@ impl AtTheDoor<'_> {
         let dial = &settings.dial;
         let names = self.names();
         let Some(first) = names.first() else { return false };
-        let bucket = self.row.map_or_else(|| settings.salt.bucket(first), |row| row.bucket);
-        let record = self.record.or_else(|| self.row?.record.as_ref());
-        let organization = record.and_then(|record| record.organization.as_deref());
-        let weighed = names.iter().map(|name| {
-            let domain = name.email().map(CanonicalEmail::domain);
-            let canonical = name.canonical();
-            let facts =
-                Facts { known: Known::Nothing, forced: None, canonical, domain, organization, bucket };
-            rollout::weigh(dial, &facts).decision
-        });
-        let weighed: Vec<_> = weighed.collect();
-        if weighed.iter().any(|decision| decision.reason == Reason::DenyRule) {
-            return false;
-        }
         let is_there = self.row.is_some_and(|row| row.state == RowState::Done);
-        let is_open = !dial.paused && dial.rollback == RollbackMode::Keep;
-        weighed.iter().any(|decision| decision.lane == Lane::New)
-            || is_open && (is_there || dial.migrate() > BasisPoints::NONE)
+        let record = self.record.or_else(|| self.row?.record.as_ref());
+        let facts = Facts {
+            // Whoever was set aside is judged anew.
+            known: if is_there { Known::Moved } else { Known::Nothing },
+            forced: None,
+            names: &names,
+            organization: record.and_then(|record| record.organization.as_deref()),
+            bucket: self.row.map_or_else(|| settings.salt.bucket(first), |row| row.bucket),
+        };
+        let decision = rollout::weigh(dial, &facts).decision;
+        let is_open =
+            !dial.paused && dial.rollback == RollbackMode::Keep && decision.reason != Reason::DenyRule;
+        decision.lane == Lane::New || is_open && (is_there || dial.migrate() > BasisPoints::NONE)
     }
 
     /// Every name that is known of them.
     fn names(&self) -> Vec<LoginName> {
-        let login = self.record.map(|record| record.login.as_str());
-        let email = self.email.map(CanonicalEmail::as_str);
-        let others = login.into_iter().chain(email).filter_map(LoginName::parse);
-        self.row.into_iter().flat_map(Row::names).chain(others).collect()
+        let email = self.email.and_then(|email| LoginName::parse(email.as_str()));
+        let recorded = self.record.into_iter().flat_map(names_in);
+        self.row.into_iter().flat_map(Row::names).chain(email).chain(recorded).collect()
     }
 }

@@ -6,7 +6,7 @@ use super::{Journeys, callback::BORN_NEW_SOURCE};
 use crate::{
     clock::Deadline,
     config::HandOff,
-    identity::{CanonicalEmail, ExternalId, LegacyId, LoginName, PersonKey, SourceName},
+    identity::{ExternalId, LegacyId, LoginName, PersonKey, SourceName},
     login::{
         Alias, Asker, DirectoryUser, Doubt, HandOver, Holders, Ledger as _, LedgerError, Origin, Presence,
         Row, RowState, Settings, StoreStanding,
@@ -154,9 +154,8 @@ impl Journeys {
         let settings = self.settings.load();
         let facts = Facts {
             known: if device.source.as_str() == BORN_NEW_SOURCE { Known::BornNew } else { Known::Crossed },
-            forced,
-            canonical: name.canonical(),
-            domain: name.email().map(CanonicalEmail::domain),
+            forced: forced.as_ref(),
+            names: std::slice::from_ref(name),
             organization: None,
             bucket: settings.salt.bucket(name),
         };

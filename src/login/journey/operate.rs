@@ -24,10 +24,27 @@ pub(crate) enum NotDone {
     /// Only who was set aside can be tried again.
     #[error("the person is {} and not set aside", .0.as_str())]
     NotSetAside(Stage),
+    /// The store's answer was lost: it may be done or not. The row as it would be.
+    #[error("it may have been done: {error}")]
+    Unknown {
+        row: Box<Row>,
+        #[source]
+        error: LedgerError,
+    },
     #[error(transparent)]
     Ledger(#[from] LedgerError),
     #[error(transparent)]
     Legacy(#[from] LegacyError),
+}
+
+impl NotDone {
+    /// A refused write changed nothing; what else went wrong with it says nothing of the row.
+    fn after_writing(row: Row, error: LedgerError) -> Self {
+        match error {
+            LedgerError::Overtaken | LedgerError::AliasTaken => error.into(),
+            LedgerError::Unavailable(..) => Self::Unknown { row: Box::new(row), error },
+        }
+    }
 }
 
 impl Journeys {
@@ -51,7 +68,7 @@ impl Journeys {
             row.updated_at = self.clock.now();
             match self.ledger.write(&row).await {
                 Err(LedgerError::Overtaken) => {}
-                Err(error) => return Err(error.into()),
+                Err(error) => return Err(NotDone::after_writing(row, error)),
                 Ok(row) => {
                     self.witness.moved(&before, &row);
                     return Ok(row);
@@ -86,7 +103,7 @@ impl Journeys {
             row.updated_at = self.clock.now();
             match self.ledger.write(&row).await {
                 Err(LedgerError::Overtaken | LedgerError::AliasTaken) => {}
-                Err(error) => return Err(error.into()),
+                Err(error) => return Err(NotDone::after_writing(row, error)),
                 Ok(row) => {
                     self.witness.moved(&before, &row);
                     return Ok((row, true));
@@ -123,7 +140,7 @@ impl Journeys {
 }
 
 /// What the person may sign in with, by their record.
-fn names_in(record: &LegacyRecord) -> Vec<LoginName> {
+pub(super) fn names_in(record: &LegacyRecord) -> Vec<LoginName> {
     let texts = [record.email.address.as_deref(), Some(record.login.as_str())];
     texts.into_iter().flatten().filter_map(LoginName::parse).collect()
 }

@@ -135,6 +135,11 @@ impl World {
         self.ledger.rows.lock().unwrap().get(&record(id).key()).cloned().unwrap()
     }
 
+    /// Whether a device that remembers the person is led on without a form.
+    async fn remembers(&self, key: &PersonKey) -> bool {
+        self.journeys.device(key, None).await.unwrap().is_some()
+    }
+
     fn users(&self) -> usize {
         self.directory.users.lock().unwrap().len()
     }
@@ -863,4 +868,65 @@ async fn who_was_set_aside_is_judged_anew_after_a_retry_and_nobody_else() {
     assert_eq!(world.journeys.retry(&ann).await.unwrap().state, RowState::None);
     assert!(is_hand_over(&world.sign_in("ann@example.com", "right").await));
     assert_eq!((world.row("ann").state, world.users()), (RowState::Done, 1));
+}
+
+/// Ann, who signed in by her user name and has her address as another name.
+async fn ann_with_two_names() -> World {
+    let world = cutover();
+    assert!(is_hand_over(&world.sign_in("ann", "right").await));
+    let mut row = world.row("ann");
+    row.crossed_at = Some(Timestamp::from_seconds(1_800_000_000));
+    assert_eq!(row.names().count(), 3, "the verified address, and both aliases");
+    world.ledger.write(&row).await.unwrap();
+    world
+}
+
+#[tokio::test]
+async fn a_rule_for_one_name_counts_for_every_name_and_device_of_the_person() {
+    use crate::rollout::RuleSubject::{Domain, Person};
+
+    let world = ann_with_two_names().await;
+    let key = record("ann").key();
+    assert!(world.remembers(&key).await, "without a rule the device leads on");
+    for held in [Person("ann".into()), Person("ann@example.com".into()), Domain("example.com".into())] {
+        let mut settings = Settings::clone(&world.journeys.settings.load());
+        settings.dial.rules = Rules { deny: vec![held.clone()], allow: vec![] };
+        world.journeys.settings.store(Arc::new(settings));
+        for name in ["ann", "ann@example.com"] {
+            assert_eq!(world.decide(name).await.decision.reason, Reason::DenyRule, "{name} {held:?}");
+        }
+        assert!(!world.remembers(&key).await, "{held:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_rule_for_a_name_that_only_the_record_has_counts_before_anybody_is_moved() {
+    use crate::rollout::RuleSubject::Person;
+
+    let deny = Rules { deny: vec![Person("ann@example.com".into())], allow: vec![] };
+    let world = with_rules(10_000, 0, HandOff::Hosted, deny);
+    assert_eq!(world.sign_in("ann", "right").await, Outcome::Forward(WhyForward::LaneLegacy));
+    let allow = Rules { deny: vec![], allow: vec![Person("ann@example.com".into())] };
+    let world = with_rules(0, 10_000, HandOff::Hosted, allow);
+    assert_eq!(world.sign_in("ann", "right").await, Outcome::Forward(WhyForward::LaneLegacy));
+    assert_eq!(world.row("ann").state, RowState::Done, "moved, and over with the next sign-in");
+    assert!(is_hand_over(&world.sign_in("ann", "right").await));
+}
+
+#[tokio::test]
+async fn after_a_rollback_an_allow_rule_creates_nobody_and_keeps_who_is_there() {
+    let allow = || Rules {
+        deny: vec![],
+        allow: ["ann", "bob"]
+            .map(|id| crate::rollout::RuleSubject::Person(format!("{id}@example.com")))
+            .into(),
+    };
+    let world = with_rules(0, 0, HandOff::Hosted, allow());
+    assert!(is_hand_over(&world.sign_in("ann@example.com", "right").await));
+    let mut settings = Settings::clone(&world.journeys.settings.load());
+    settings.dial.rollback = RollbackMode::Legacy;
+    world.journeys.settings.store(Arc::new(settings));
+    assert_eq!(world.sign_in("bob@example.com", "right").await, Outcome::Forward(WhyForward::LaneLegacy));
+    assert_eq!(world.users(), 1, "nobody new");
+    assert!(is_hand_over(&world.sign_in("ann@example.com", "right").await), "the rule comes before the mode");
 }

@@ -13,7 +13,7 @@ pub(crate) struct Flagged {
 
 impl Flagged {
     /// Whether any flag ever had a good value.
-    pub(super) fn says_something(&self) -> bool {
+    pub(crate) fn says_something(&self) -> bool {
         *self != Self::default()
     }
 

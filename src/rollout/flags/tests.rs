@@ -1,7 +1,15 @@
+use std::sync::LazyLock;
+
 use proptest::prelude::*;
 
 use super::*;
-use crate::rollout::{Bucket, Facts, Forced, Known, Reason, decide};
+use crate::{
+    identity::LoginName,
+    rollout::{Bucket, Facts, Forced, Known, Reason, decide},
+};
+
+static ANN: LazyLock<[LoginName; 1]> = LazyLock::new(|| [LoginName::parse("ann@example.com").unwrap()]);
+static TO_NEW: LazyLock<Forced> = LazyLock::new(|| Forced { lane: Lane::New, only: None });
 
 const NOW: Timestamp = Timestamp::from_seconds(1_800_000_000);
 
@@ -29,18 +37,11 @@ fn set(cutover: u16) -> Change {
 }
 
 fn name(person: &str, lane: Lane) -> Change {
-    Change::Name(NamedPerson { person: person.into(), lane })
+    Change::Name { person: NamedPerson { person: person.into(), lane }, others: Vec::new() }
 }
 
 fn facts(known: Known, bucket: u16) -> Facts<'static> {
-    Facts {
-        known,
-        forced: None,
-        canonical: "ann@example.com",
-        domain: Some("example.com"),
-        organization: None,
-        bucket: Bucket::test(bucket),
-    }
+    Facts { known, forced: None, names: &*ANN, organization: None, bucket: Bucket::test(bucket) }
 }
 
 #[test]
@@ -82,7 +83,10 @@ fn each_change_changes_what_it_names_and_nothing_else() {
                 ..before.clone()
             },
         ),
-        (Change::Unname { person: "bob".into() }, FlagState { people: vec![], ..before.clone() }),
+        (
+            Change::Unname { names: vec!["b".into(), "bob".into()] },
+            FlagState { people: vec![], ..before.clone() },
+        ),
     ];
     for (change, expected) in table {
         let after = start.after(change.clone(), 1, "ops", Some("because".into()), NOW).unwrap();
@@ -124,19 +128,44 @@ fn pins_and_holds_are_read_as_person_rules_and_a_no_wins() {
 }
 
 #[test]
+fn a_person_has_one_entry_under_all_their_names() {
+    let by = |person: &str, lane, others: &[&str]| Change::Name {
+        person: NamedPerson { person: person.into(), lane },
+        others: others.iter().map(|name| (*name).to_owned()).collect(),
+    };
+    let held = standing(0).turned(name("ann", Lane::Legacy)).turned(name("bob", Lane::New));
+    let pinned = held.turned(by("ann@example.com", Lane::New, &["ann"])).record.unwrap();
+    let entry = |person: &str| NamedPerson { person: person.into(), lane: Lane::New };
+    assert_eq!(pinned.people, [entry("bob"), entry("ann@example.com")]);
+    assert_eq!(pinned.lane_of(&["ann", "ann@example.com"]), Some(Lane::New));
+    assert_eq!(pinned.lane_of(&["ann"]), None);
+}
+
+#[test]
+fn a_rule_in_force_is_of_the_file_where_it_stands_there() {
+    use RuleSubject::Person;
+    let rules = Rules { deny: vec![Person("ann".into())], allow: vec![] };
+    let start = Standing::of_file(file(0, rules), DialSource::Store);
+    let standing = start.turned(name("ann", Lane::New)).turned(name("bob", Lane::Legacy));
+    let is_of_file = |person: &str, lane| standing.is_of_file(&Person(person.into()), lane);
+    assert!(is_of_file("ann", Lane::Legacy), "whatever an operator said of the same name");
+    assert!(!is_of_file("ann", Lane::New) && !is_of_file("bob", Lane::Legacy));
+}
+
+#[test]
 fn a_pause_keeps_who_crossed_and_lets_nobody_else_over() {
     let allow = Rules { deny: vec![], allow: vec![RuleSubject::Domain("example.com".into())] };
     let start = Standing::of_file(file(5000, Rules::default()), DialSource::Store);
     let allowing = Standing::of_file(file(0, allow), DialSource::Store).turned(Change::Pause).dial();
     let paused = start.turned(Change::Pause).dial();
-    let forced = |lane| Facts { forced: Some(Forced(lane)), ..facts(Known::Nothing, 0) };
+    let forced = Facts { forced: Some(&*TO_NEW), ..facts(Known::Nothing, 0) };
     for (dial, facts, lane, reason) in [
         (&paused, facts(Known::Nothing, 0), Lane::Legacy, Reason::Paused),
         (&allowing, facts(Known::Nothing, 0), Lane::Legacy, Reason::Paused),
         (&paused, facts(Known::Crossed, 9999), Lane::New, Reason::Crossed),
         (&allowing, facts(Known::Crossed, 9999), Lane::New, Reason::AllowRule),
         (&paused, facts(Known::BornNew, 9999), Lane::New, Reason::BornNew),
-        (&paused, forced(Lane::New), Lane::New, Reason::ForceToken),
+        (&paused, forced, Lane::New, Reason::ForceToken),
         // Whom the dial does not reach anyway is not held up by the pause.
         (&paused, facts(Known::Nothing, 9999), Lane::Legacy, Reason::BeyondCutover),
     ] {
@@ -202,6 +231,7 @@ fn only_a_record_that_is_not_newer_than_ours_gives_way_unread() {
 fn any_known() -> impl Strategy<Value = Known> {
     prop_oneof![
         Just(Known::Nothing),
+        Just(Known::Moved),
         Just(Known::Tombstone),
         Just(Known::BornNew),
         Just(Known::SetAside),

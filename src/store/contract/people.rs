@@ -50,8 +50,9 @@ pub(super) async fn people(ledger: &dyn Ledger) {
     same_counts(ledger, &written).await;
     let counts = ledger.counts().await.unwrap();
     assert_eq!((counts.all(), counts.pinned(), counts.unpinned()), (600, 240, 240));
-    // Conflicts and unpinned people below bucket 1000: n of 2 and 4 mod 5, below 100.
-    assert_eq!(counts.unpinned_within(BasisPoints::new(1000).unwrap()), 40);
+    assert_eq!((counts.born_new(), counts.set_aside(), counts.in_reach()), (120, 120, 120));
+    // Below bucket 1000: n of 4 mod 5, below 100.
+    assert_eq!(counts.in_reach_within(BasisPoints::new(1000).unwrap()), 20);
 
     // Everybody once, in order, however the list is cut.
     for limit in [1000, 600, 77] {

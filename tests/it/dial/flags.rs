@@ -171,3 +171,35 @@ fn the_last_good_values_stay_whatever_flagd_says_or_does_not() {
     flagd.come_back();
     wait::until("flagd is followed", || (in_force(&one).0 == "30%").then_some(()));
 }
+
+#[test]
+fn a_flagd_that_has_not_read_its_flags_yet_lets_nobody_cross_by_the_file() {
+    let flagd = Flagd::start(&[]);
+    let scene = Scene::set(&Cast { people: vec![Person::new("ann")], ..Cast::default() });
+    // The file says 100 %.
+    let section = format!(
+        "source: flagd\n  flagd: {{url: 'http://{}', token: {{env: FLAGD_TOKEN}}}}\n  cutover: 100%",
+        flagd.address
+    );
+    let configuration = with_api(scene.configuration()).replace("cutover: 100%", &section);
+    let environment = [TOKENS.as_slice(), &[("FLAGD_TOKEN", TOKEN)]].concat();
+    let one = thread::scope(|scope| {
+        scope.spawn(|| {
+            // All four, more than once.
+            wait::until("the flags are asked for in vain", || (flagd.asked() > 8).then_some(()));
+            flagd.set(CUTOVER, json!(0));
+        });
+        Scene::start_as(&configuration, &environment)
+    });
+    assert_eq!(in_force(&one).0, "0%", "ready with what the flag says");
+    assert_eq!(explained(&one, "ann@example.com").0, "legacy");
+    assert!(!one.process.said().contains("the file's values count"));
+
+    // Where no flag says anything the file counts, and the log says so.
+    let nothing = Flagd::start(&[]);
+    let elsewhere = configuration.replace(&flagd.address.to_string(), &nothing.address.to_string());
+    drop(one);
+    let one = Scene::start_as(&elsewhere, &environment);
+    assert_eq!(in_force(&one).0, "100%");
+    assert!(one.process.said().contains("the file's values count"), "{}", one.process.said());
+}

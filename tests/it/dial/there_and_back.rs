@@ -73,6 +73,23 @@ fn everybody(trio: &Trio, emails: &[String]) -> BTreeMap<String, Way> {
     })
 }
 
+/// The figures of the status against the ways that sign-ins really took: of the people with a row, who are those that
+/// were ever within the percentage, and those born new.
+fn figures_are_what_was_measured(people: &Value, within: usize, born: usize, over: usize) {
+    let share = |part: usize, whole: usize| match (part * 10_000 + whole / 2).checked_div(whole) {
+        None => "0%".to_owned(),
+        Some(points) => {
+            let text = format!("{}.{:02}", points / 100, points % 100);
+            format!("{}%", text.trim_end_matches('0').trim_end_matches('.'))
+        }
+    };
+    assert_eq!((&people["known"], &people["born_new"]), (&json!(within + born), &json!(born)), "{people}");
+    assert_eq!(people["pinned"], within + born, "{people}");
+    assert_eq!(people["real_share"], share(over + born, within + born), "{people}");
+    // Everybody who is within has crossed with their sign-in.
+    assert_eq!((&people["share_not_pinned"], &people["set_aside"]), (&json!("0%"), &json!(0)), "{people}");
+}
+
 #[test]
 fn back_and_forth_three_times_makes_nobody_twice_and_locks_nobody_out() {
     let (legacy, born) = if figures::long() { (990, 10) } else { (18, 2) };
@@ -117,6 +134,8 @@ fn back_and_forth_three_times_makes_nobody_twice_and_locks_nobody_out() {
                 // The same people each time: a bucket is for good.
                 assert_eq!(within.get_or_insert_with(|| over.clone()), &over);
             }
+            let within = within.as_ref().map_or(0, Vec::len);
+            figures_are_what_was_measured(&status(&trio.replicas[0])["people"], within, born, over.len());
         }
     }
     let within = within.unwrap();

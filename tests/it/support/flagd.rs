@@ -39,6 +39,7 @@ struct World {
     flags: BTreeMap<String, Value>,
     disabled: Vec<String>,
     manner: Manner,
+    asked: usize,
     /// Requests that are none of the protocol.
     strange: Vec<String>,
 }
@@ -55,7 +56,7 @@ impl Flagd {
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, ports::free()));
         let flags = flags.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
         let manner = Manner::ByTheProtocol;
-        let world = World { flags, disabled: Vec::new(), manner, strange: Vec::new() };
+        let world = World { flags, disabled: Vec::new(), manner, asked: 0, strange: Vec::new() };
         let mut server = Self { address, world: Arc::new(Mutex::new(world)), running: None };
         server.come_back();
         server
@@ -71,6 +72,11 @@ impl Flagd {
 
     pub(crate) fn disable(&self, name: &str) {
         self.world.lock().unwrap().disabled.push(name.to_owned());
+    }
+
+    /// How often a flag was asked for.
+    pub(crate) fn asked(&self) -> usize {
+        self.world.lock().unwrap().asked
     }
 
     pub(crate) fn behave(&self, manner: Manner) {
@@ -118,6 +124,7 @@ fn attend(mut stream: &TcpStream, world: &Mutex<World>) {
     let Some((head, body)) = request(stream) else { return };
     let (status, answer) = {
         let mut world = world.lock().unwrap();
+        world.asked += 1;
         match world.manner.clone() {
             Manner::Silent => {
                 drop(world);

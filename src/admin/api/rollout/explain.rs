@@ -4,7 +4,7 @@ use axum::http::Method;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::words::Source;
+use super::{rules::RuleSeen, words::LaneName};
 use crate::{
     admin::api::{
         operation::{Call, Operation, change},
@@ -13,7 +13,7 @@ use crate::{
     config::AdminRole,
     identity::LoginName,
     login::{Decided, Origin, Row, RowState},
-    rollout::{FlagState, Lane, Reason, RuleSubject},
+    rollout::{Lane, Reason, Standing},
 };
 
 pub(super) fn operation() -> Operation {
@@ -48,26 +48,22 @@ struct Explained {
     reason: &'static str,
     /// The same for people.
     because: String,
-    /// The rule it rests on, where it is one.
+    /// The rule it rests on, where it is one; it may name the person by another name of theirs.
     rule: Option<RuleSeen>,
-    /// 0 to 9999; the person is within a cutover that is above it.
-    bucket: u16,
-    /// Whether the bucket is the one that the person's row keeps, or would be computed from this name.
-    bucket_from: BucketFrom,
+    /// 0 to 9999; the person is within a cutover that is above it. For operators only, as is all that rows show, too: by
+    /// name, a viewer may not learn which row is a person's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    bucket: Option<u16>,
+    /// Whether the bucket is the one that the person's row keeps, or would be computed from this name; for operators
+    /// only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    bucket_from: Option<BucketFrom>,
     /// Whether the person would be created in Scalekit at this sign-in, if they can be.
     creates: bool,
     /// What the ledger knows of the person whom the name leads to.
     row: Option<RowSeen>,
     /// The version of the dial that decided.
     version: u64,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-#[schemars(rename = "Lane")]
-enum LaneName {
-    Legacy,
-    New,
 }
 
 #[derive(Clone, Copy, Debug, Serialize, JsonSchema)]
@@ -77,41 +73,29 @@ enum BucketFrom {
     Name,
 }
 
-/// A rule that names the person.
-#[derive(Debug, Serialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-#[schemars(rename = "Rule")]
-struct RuleSeen {
-    /// Whether it stands in the file, or an operator named the person.
-    from: Source,
-    kind: RuleKind,
-    value: String,
-}
-
-#[derive(Clone, Copy, Debug, Serialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-enum RuleKind {
-    Person,
-    Domain,
-    Organization,
-}
-
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "ExplainedRow")]
 struct RowSeen {
-    /// For operators only, as is the id: by name, a viewer may not learn which row is a person's.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    source: Option<String>,
-    /// The legacy store's immutable id; for operators only.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    id: Option<String>,
+    /// Whether the person crossed, or began at Scalekit: the percentage does not move them any more.
+    crossed: bool,
+    /// For operators only.
+    #[serde(flatten)]
+    more: Option<MoreOfRow>,
+}
+
+/// What a viewer could join with the list of people.
+#[derive(Debug, Serialize, JsonSchema)]
+struct MoreOfRow {
+    source: String,
+    /// The legacy store's immutable id.
+    id: String,
     /// `claimed`, `created`, `done`, `conflict`, `ineligible`, `tombstone`, or `none`.
     state: &'static str,
     /// Why the person was set aside, where they were.
     why: Option<&'static str>,
     born_new: bool,
-    /// When the person first ended in a session of the new side: from then on they are pinned there.
+    /// When the person first ended in a session of the new side.
     crossed_at: Option<String>,
 }
 
@@ -123,51 +107,37 @@ async fn explain(call: Call<Asked>) -> Result<Explained, Problem> {
         tracing::warn!(error = %crate::telemetry::with_causes(&error), "a sign-in cannot be explained");
         Problem::unavailable("the ledger")
     })?;
-    let mut explained = Explained::of(&decided, standing.record.as_ref(), standing.version());
-    if call.caller.role < AdminRole::Operator
-        && let Some(row) = &mut explained.row
-    {
-        (row.source, row.id) = (None, None);
-    }
-    Ok(explained)
+    Ok(Explained::of(&decided, &standing, call.caller.role))
 }
 
 impl Explained {
-    fn of(decided: &Decided, record: Option<&FlagState>, version: u64) -> Self {
-        let lane = match decided.decision.lane {
-            Lane::Legacy => LaneName::Legacy,
-            Lane::New => LaneName::New,
-        };
+    fn of(decided: &Decided, standing: &Standing, role: AdminRole) -> Self {
+        let reason = decided.decision.reason;
+        let of_rule = if reason == Reason::DenyRule { Lane::Legacy } else { Lane::New };
+        let is_operator = role >= AdminRole::Operator;
+        let bucket = is_operator.then(|| decided.bucket.get());
+        let from = if decided.row.is_some() { BucketFrom::Row } else { BucketFrom::Name };
         Self {
-            lane,
-            reason: decided.decision.reason.as_str(),
-            because: because(decided),
-            rule: decided.rule.as_ref().map(|rule| RuleSeen::of(rule, record)),
-            bucket: decided.bucket.get(),
-            bucket_from: if decided.row.is_some() { BucketFrom::Row } else { BucketFrom::Name },
+            lane: decided.decision.lane.into(),
+            reason: reason.as_str(),
+            because: because(decided, bucket),
+            rule: decided.rule.as_ref().map(|rule| RuleSeen::of(rule, of_rule, standing, role)),
+            bucket,
+            bucket_from: bucket.map(|_| from),
             creates: decided.is_open(),
-            row: decided.row.as_ref().map(RowSeen::of),
-            version,
+            row: decided.row.as_ref().map(|row| RowSeen::of(row, is_operator)),
+            version: standing.version(),
         }
     }
 }
 
-impl RuleSeen {
-    fn of(rule: &RuleSubject, record: Option<&FlagState>) -> Self {
-        let named = |name: &String| {
-            record.is_some_and(|record| record.people.iter().any(|known| known.person == *name))
-        };
-        let (from, kind, value) = match rule {
-            RuleSubject::Person(name) if named(name) => (Source::Store, RuleKind::Person, name),
-            RuleSubject::Person(name) => (Source::File, RuleKind::Person, name),
-            RuleSubject::Domain(name) => (Source::File, RuleKind::Domain, name),
-            RuleSubject::Organization(name) => (Source::File, RuleKind::Organization, name),
-        };
-        Self { from, kind, value: value.clone() }
+impl RowSeen {
+    fn of(row: &Row, is_operator: bool) -> Self {
+        Self { crossed: row.is_pinned(), more: is_operator.then(|| MoreOfRow::of(row)) }
     }
 }
 
-impl RowSeen {
+impl MoreOfRow {
     fn of(row: &Row) -> Self {
         let why = match &row.state {
             RowState::Conflict { why } => Some(why.as_str()),
@@ -175,8 +145,8 @@ impl RowSeen {
             _ => None,
         };
         Self {
-            source: Some(row.key.source.to_string()),
-            id: Some(row.key.id.as_str().to_owned()),
+            source: row.key.source.to_string(),
+            id: row.key.id.as_str().to_owned(),
             state: row.state.as_str(),
             why,
             born_new: row.origin == Origin::BornNew,
@@ -185,9 +155,10 @@ impl RowSeen {
     }
 }
 
-/// The reason as a sentence.
-fn because(decided: &Decided) -> String {
-    let (bucket, cutover) = (decided.bucket.get(), decided.cutover());
+/// The reason as a sentence; without the bucket for those who do not see it.
+fn because(decided: &Decided, bucket: Option<u16>) -> String {
+    let cutover = decided.cutover();
+    let bucket = bucket.map_or_else(|| "the person's bucket".to_owned(), |bucket| format!("bucket {bucket}"));
     match decided.decision.reason {
         Reason::Tombstone => "the person was removed, and no legacy password brings them back".into(),
         Reason::BornNew => "the person began at Scalekit; there is no legacy door for them".into(),
@@ -195,6 +166,11 @@ fn because(decided: &Decided) -> String {
         Reason::ForceToken => "a force token says so".into(),
         Reason::DenyRule => "a deny rule, or an operator's hold, names the person".into(),
         Reason::AllowRule => "an allow rule, or an operator's pin, names the person".into(),
+        Reason::RollbackMode if decided.rule.is_some() => {
+            "a rule or a pin names the person, but after a rollback to legacy it takes over nobody who is not in \
+             Scalekit yet"
+                .into()
+        }
         Reason::RollbackMode => "the person crossed, and the rollback takes those who crossed back".into(),
         Reason::Crossed => "the person crossed before, and stays".into(),
         Reason::WithinCutover => format!("bucket {bucket} is within the cutover of {cutover}"),

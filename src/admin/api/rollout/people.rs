@@ -1,17 +1,23 @@
-//! Single people whom an operator pins to the new lane or holds in legacy.
+//! Single people whom an operator pins to the new lane or holds in legacy, and the list of them.
 
 use axum::http::Method;
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
-use super::{Asked, turn, words::Rollout};
+use super::{
+    Asked, turn_about,
+    words::{LaneName, Rollout},
+};
 use crate::{
     admin::api::{
-        operation::{Call, Operation, change},
+        operation::{Call, Nothing, Operation, change, read},
+        people::unavailable,
         problem::Problem,
     },
+    config::AdminRole,
     identity::LoginName,
-    rollout::{Change, Lane, NamedPerson},
+    login::{Row, Whom},
+    rollout::{Change, DialSource, Lane, NamedPerson},
 };
 
 pub(super) fn operation() -> Operation {
@@ -24,6 +30,43 @@ pub(super) fn operation() -> Operation {
     )
 }
 
+pub(super) fn list() -> Operation {
+    let mut list = read(
+        "/rollout/people",
+        "list_named_people",
+        "Everybody whom an operator pinned to the new lane or holds in legacy, by the name that was given",
+        named,
+    );
+    list.role = AdminRole::Operator;
+    list
+}
+
+/// People whom operators named.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct NamedPeople {
+    people: Vec<PersonNamed>,
+    /// Whether they count now: they do unless the file or feature flags alone say how the dial stands.
+    in_force: bool,
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct PersonNamed {
+    /// What the person types, in its canonical form; it counts for every name of theirs.
+    name: String,
+    /// `new` where they are pinned, `legacy` where they are held.
+    lane: LaneName,
+}
+
+async fn named(call: Call<Nothing>) -> Result<NamedPeople, Problem> {
+    let standing = call.control.dialing.stands().standing;
+    let in_force = standing.in_force() == DialSource::Store;
+    let people = standing.record.into_iter().flat_map(|record| record.people);
+    let people = people.map(|named| PersonNamed { name: named.person, lane: named.lane.into() });
+    Ok(NamedPeople { people: people.collect(), in_force })
+}
+
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "NamePerson")]
@@ -31,7 +74,8 @@ struct Named {
     /// The version that was looked at before; 0 before the first change.
     #[schemars(range(max = 9_007_199_254_740_991_u64))]
     version: u64,
-    /// What the person types into the sign-in form.
+    /// What the person types into the sign-in form. What is said counts for the person, whichever of their names they
+    /// sign in by, and takes the place of what was said by another of them.
     #[schemars(length(min = 1))]
     name: String,
     rule: Rule,
@@ -60,12 +104,21 @@ async fn name(call: Call<Named>) -> Result<Rollout, Problem> {
     let Named { version, name, rule, reason, overwrite_unreadable } = call.input;
     let name = LoginName::parse(&name)
         .ok_or_else(|| Problem::not_found("that is no name anybody could sign in by"))?;
+    let gate = &call.control.gate;
+    let row = gate.journeys.row_of(&Whom::Name(name.clone())).await.map_err(|error| unavailable(&error))?;
+    let subject = match &row {
+        Some(row) => gate.recorder.subject_of(row),
+        None => gate.recorder.subjects.subject(name.canonical()),
+    };
     let person = name.canonical().to_owned();
+    let others = row.iter().flat_map(Row::names).map(|name| name.canonical().to_owned()).collect();
+    let name = |lane, others| Change::Name { person: NamedPerson { person: person.clone(), lane }, others };
     let change = match rule {
-        Rule::Pin => Change::Name(NamedPerson { person, lane: Lane::New }),
-        Rule::Hold => Change::Name(NamedPerson { person, lane: Lane::Legacy }),
-        Rule::None => Change::Unname { person },
+        Rule::Pin => name(Lane::New, others),
+        Rule::Hold => name(Lane::Legacy, others),
+        Rule::None => Change::Unname { names: [others, vec![person]].concat() },
     };
     let input = Asked { version, reason, overwrite_unreadable };
-    turn(Call { input, api: call.api, control: call.control, caller: call.caller }, change).await
+    let call = Call { input, api: call.api, control: call.control, caller: call.caller };
+    turn_about(call, change, Some(subject)).await
 }

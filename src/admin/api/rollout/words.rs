@@ -5,10 +5,12 @@ use std::borrow::Cow;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 
+use super::{reach::People, rules::RuleSeen};
 use crate::{
     admin::api::Control,
+    config::AdminRole,
     jobs::Stands,
-    login::{Counts, Ledger as _, Why},
+    login::{Ledger as _, Why},
     rollout::{BasisPoints, Dial, DialSource, FlagState, Lane, RollbackMode},
 };
 
@@ -98,6 +100,24 @@ impl From<DialSource> for Source {
     }
 }
 
+/// The way a sign-in takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[schemars(rename = "Lane")]
+pub(super) enum LaneName {
+    Legacy,
+    New,
+}
+
+impl From<Lane> for LaneName {
+    fn from(lane: Lane) -> Self {
+        match lane {
+            Lane::Legacy => Self::Legacy,
+            Lane::New => Self::New,
+        }
+    }
+}
+
 /// How the dial stands.
 #[derive(Clone, Debug, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -119,6 +139,9 @@ pub(super) struct Rollout {
     file: OfFile,
     /// What was set last through this API.
     record: Option<Record>,
+    /// After a rollback to legacy: the allow rules, and the pins of operators, whose people take the new lane
+    /// nevertheless, if they are in Scalekit already. Nobody is created for them.
+    still_new: Vec<RuleSeen>,
     /// How far people are; null while the ledger cannot be asked.
     people: Option<People>,
 }
@@ -142,21 +165,6 @@ struct FlagTrouble {
     /// What it stands for: `cutover`, `migrate`, `rollback_mode` or `paused`.
     flag: &'static str,
     why: &'static str,
-}
-
-/// How far the people are whom the ledger knows. Rules of organisations, domains and persons are left out of it.
-#[derive(Clone, Debug, Serialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-#[schemars(rename = "RolloutPeople")]
-struct People {
-    /// Everybody who was identified at a sign-in and was not removed.
-    known: u64,
-    /// Of those, who crossed or began at Scalekit: the percentage does not reach them.
-    pinned: u64,
-    /// Share of everybody known whose sign-ins take the new lane.
-    real_share: Percent,
-    /// The same of those who are not pinned.
-    share_not_pinned: Percent,
 }
 
 /// The dial in force.
@@ -205,14 +213,14 @@ struct Record {
 
 impl Rollout {
     /// With what the ledger says of people, where it can be asked.
-    pub(super) async fn seen(control: &Control) -> Self {
+    pub(super) async fn seen(control: &Control, role: AdminRole) -> Self {
         let stands = control.dialing.stands();
         let counts = control.gate.journeys.ledger.counts().await;
         let people = counts.map(|counts| People::of(&counts, &stands.standing.dial()));
-        Self { people: people.ok(), ..Self::of(&stands) }
+        Self { people: people.ok(), ..Self::of(&stands, role) }
     }
 
-    pub(super) fn of(stands: &Stands) -> Self {
+    pub(super) fn of(stands: &Stands, role: AdminRole) -> Self {
         let standing = &stands.standing;
         let (dial, file) = (standing.dial(), &standing.file);
         Self {
@@ -239,31 +247,10 @@ impl Rollout {
                 allow_rules: file.rules.allow.len(),
             },
             record: standing.record.as_ref().map(Record::of),
+            still_new: RuleSeen::still_new(standing, role),
             people: None,
         }
     }
-}
-
-impl People {
-    fn of(counts: &Counts, dial: &Dial) -> Self {
-        let (pinned, unpinned) = (counts.pinned(), counts.unpinned());
-        let within = if dial.paused { 0 } else { counts.unpinned_within(dial.cutover) };
-        // Going back takes those who crossed along; the few born new among them are not told apart here.
-        let pinned_new = if dial.rollback == RollbackMode::Legacy { 0 } else { pinned };
-        Self {
-            known: pinned + unpinned,
-            pinned,
-            real_share: share(pinned_new + within, pinned + unpinned),
-            share_not_pinned: share(within, unpinned),
-        }
-    }
-}
-
-/// To the nearest hundredth of a percent; nobody of nobody is nothing.
-fn share(part: u64, whole: u64) -> Percent {
-    let points = (u128::from(part) * 10_000 + u128::from(whole) / 2).checked_div(u128::from(whole));
-    let points = points.and_then(|points| u16::try_from(points).ok()).and_then(BasisPoints::new);
-    Percent(points.unwrap_or(BasisPoints::NONE))
 }
 
 impl InForce {

@@ -245,7 +245,7 @@ async fn born_new_people_get_in_while_the_store_is_in_doubt() {
     // Whom a legacy store knows, and whom nobody knows, are nobody's to recognise.
     assert_eq!(world.decide("ann@example.com").await.row, None);
     assert_eq!(world.decide("stranger@example.com").await.row, None);
-    let over = world.journeys.device(&born_new.key, |_| None).await.unwrap();
+    let over = world.journeys.device(&born_new.key, None).await.unwrap();
     assert!(over.is_some_and(|over| over.crossed), "the device is believed");
     assert_eq!(world.arrives(&user, "newt@example.com").await.unwrap().row.key, born_new.key);
     assert_eq!(world.users(), 2);
