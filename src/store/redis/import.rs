@@ -25,6 +25,8 @@ use crate::{
 static IMPORT: LazyLock<Script> =
     LazyLock::new(|| Script::new(concat!(include_str!("tally.lua"), include_str!("import.lua"))));
 
+static IMPORT_EPOCH: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("import_epoch.lua")));
+
 /// How many writes are under way at the same time.
 const AT_A_TIME: usize = 100;
 
@@ -216,24 +218,20 @@ impl Redis {
 
     /// Puts an epoch in place with its doubt and its confirmation, or takes it away.
     pub(crate) async fn put_epoch_record(&self, epoch: Option<&Epoch>) -> Result<(), MetaError> {
-        let key = self.key(EPOCH);
-        let mut both = redis::pipe();
-        both.atomic().del(&key);
+        let mut script = IMPORT_EPOCH.key(self.key(EPOCH));
         if let Some(epoch) = epoch {
-            both.hset(&key, "id", &epoch.id).hset(&key, "beat", epoch.beat).hset(
-                &key,
-                "at",
-                epoch.at.millis(),
-            );
+            script.arg("id").arg(&epoch.id).arg("beat").arg(epoch.beat).arg("at").arg(epoch.at.millis());
             if let Some(doubt) = epoch.doubt.map(Doubt::as_str) {
-                both.hset(&key, "doubt", doubt);
+                script.arg("doubt").arg(doubt);
             }
             if let Some(at) = epoch.confirmed_at {
-                both.hset(&key, "confirmed_at", at.millis());
+                script.arg("confirmed_at").arg(at.millis());
             }
         }
-        let put =
-            self.run(|mut connection| async move { Ok(both.query_async::<()>(&mut connection).await?) });
+        let put = self.run(|mut connection| async move {
+            script.invoke_async::<()>(&mut connection).await?;
+            Ok(())
+        });
         Ok(put.await?)
     }
 }
