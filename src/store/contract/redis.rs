@@ -15,9 +15,9 @@ use super::{
 };
 use crate::{
     clock::{Deadline, SystemClock, TestClock, Timestamp},
-    config::{AccountLimit, CallRate, Guessing, RedisAddress, RedisShape, RedisStore},
+    config::{AccountLimit, CallRate, Guessing, Lockout, RedisAddress, RedisShape, RedisStore},
     login::{
-        Alias, ClaimAnswer, Flags as _, FlagsError, Ledger as _, LedgerError, Limit, Row, Tried,
+        Alias, ClaimAnswer, Flags as _, FlagsError, Guess, Ledger as _, LedgerError, Limit, Row, Tried,
         TryCounter as _,
     },
     net::{Dependencies, Rates as _, Tracker, Urgency},
@@ -473,6 +473,51 @@ async fn tries_at_one_process_count_at_the_other() {
             process.settle(&ticket, Tried::Wrong, &rules).await;
         }
         assert_eq!(process.ask(counts::guess("eve", 3), &rules).await.unwrap_err().by, Limit::Account);
+    }
+}
+
+/// What one process knows of failures is not the whole: the success was at the other one.
+#[tokio::test]
+async fn a_success_at_one_process_clears_what_failed_at_the_other() {
+    let mut server = Server::start();
+    let clock = TestClock::at(NOW);
+    let mut processes = Vec::new();
+    for name in ["one", "two"] {
+        let settings = RedisStore { timeout: Duration::from_secs(1), ..server.settings() };
+        let store = Redis::new(&settings, name).unwrap();
+        answers(&store).await;
+        processes.push(SharedCounts::new(store, clock.clone()));
+    }
+    let [one, two] = processes.try_into().ok().unwrap();
+    let rules = counts::rules();
+    let lockout = Lockout { failures: 4, window: Duration::from_hours(24) };
+    let guess = || Guess { lockout: Some(lockout.into()), ..counts::guess("ann", 1) };
+    for turn in 0..4 {
+        let ticket = one.ask(guess(), &rules).await.unwrap_or_else(|refused| panic!("{turn}: {refused:?}"));
+        let settled = one.settle(&ticket, Tried::Wrong, &rules).await;
+        assert!(!settled.locked_out, "{turn}: it is the first since a success");
+        let ticket = two.ask(guess(), &rules).await.unwrap();
+        two.settle(&ticket, Tried::Right, &rules).await;
+    }
+    // Together they hold it all the same, and so does each without Redis.
+    for process in [&one, &two] {
+        let ticket = process.ask(guess(), &rules).await.unwrap();
+        process.settle(&ticket, Tried::Wrong, &rules).await;
+    }
+    for process in [&one, &two] {
+        assert_eq!(process.ask(guess(), &rules).await.unwrap_err().by, Limit::Lockout);
+    }
+    server.kill();
+    for process in [&one, &two] {
+        let mut granted = 0;
+        let refused = loop {
+            match process.ask(guess(), &rules).await {
+                Ok(ticket) => process.settle(&ticket, Tried::Wrong, &rules).await,
+                Err(refused) => break refused,
+            };
+            granted += 1;
+        };
+        assert!(granted <= 1 && refused.by == Limit::Lockout, "{granted}, {refused:?}");
     }
 }
 

@@ -1,8 +1,9 @@
 //! Counts of tries that all processes share, beside those of this one.
 //!
-//! A try is granted when both allow it. Accounts and addresses are counted in Redis; what one process takes on in all,
-//! and the storm, by each process itself. While Redis cannot be asked, each counts by itself and grants its share of what
-//! all may grant together (SEC-41). Spans are measured by the clock of Redis, which is the same for all.
+//! Accounts and addresses are counted in Redis, and whether an account is tried too often is for Redis alone to say:
+//! one process does not hear of a success at another. What one process takes on in all, and the storm, are counted by
+//! each process itself. While Redis cannot be asked, each goes by what it saw and grants its share of what all may grant
+//! together (SEC-41). Spans are measured by the clock of Redis, which is the same for all.
 
 use std::{
     collections::HashMap,
@@ -155,9 +156,15 @@ impl SharedCounts {
         Ok(Ok(()))
     }
 
-    async fn settle_all(&self, ticket: &Ticket, tried: Tried, rules: &Guessing) -> Result<bool, Failure> {
+    /// Whether an account has to wait from now on; `None` where no account of the ticket knows of it.
+    async fn settle_all(
+        &self,
+        ticket: &Ticket,
+        tried: Tried,
+        rules: &Guessing,
+    ) -> Result<Option<bool>, Failure> {
         let (guess, id, limit) = (&ticket.guess, self.ticket(ticket), &rules.account);
-        let mut locked_out = false;
+        let (mut is_known, mut locked_out) = (false, false);
         for account in &guess.accounts {
             let settled = self.failures(own(*account, guess), rules, |failures, _| {
                 let is_open = failures.is_open(id);
@@ -176,6 +183,7 @@ impl SharedCounts {
                 (is_open, locked_out)
             });
             let (was_open, locks) = settled.await?;
+            is_known |= was_open;
             locked_out |= locks;
             // A try that was refused by this account's other count is in neither, or only to be taken back.
             if !was_open && tried != Tried::Unasked {
@@ -188,7 +196,7 @@ impl SharedCounts {
             })
             .await?;
         }
-        Ok(locked_out)
+        Ok(is_known.then_some(locked_out))
     }
 
     /// Grants a try by this process's share. Of the failures that a source bears it may have none: then nobody tries
@@ -250,17 +258,19 @@ impl TryCounter for SharedCounts {
         if self.redis.is_away() {
             return self.ask_alone(guess, rules).await;
         }
-        let ticket = self.local.ask(guess.clone(), rules).await?;
+        let ticket = self.local.admit(guess.clone(), rules)?;
         match self.ask_all(&ticket, rules).await {
-            Ok(Ok(())) => Ok(ticket),
+            Ok(Ok(())) => {
+                self.local.take_granted(&ticket, rules);
+                Ok(ticket)
+            }
             Ok(Err(limited)) => {
                 self.settle(&ticket, Tried::Unasked, rules).await;
                 Err(limited)
             }
             Err(failure) => {
                 say_alone(&failure);
-                // Counted once more, by the stricter rules of one that is alone.
-                self.local.settle(&ticket, Tried::Unasked, rules).await;
+                // Admitted once more, by the stricter rules of one that is alone.
                 self.ask_alone(guess, rules).await
             }
         }
@@ -269,7 +279,9 @@ impl TryCounter for SharedCounts {
     async fn settle(&self, ticket: &Ticket, tried: Tried, rules: &Guessing) -> Settled {
         let mut settled = self.local.settle(ticket, tried, rules).await;
         match self.settle_all(ticket, tried, rules).await {
-            Ok(locked_out) => settled.locked_out |= locked_out,
+            Ok(Some(locked_out)) => settled.locked_out = locked_out,
+            // Granted while Redis was away, or counted nowhere.
+            Ok(None) => {}
             Err(failure) => say_alone(&failure),
         }
         settled
