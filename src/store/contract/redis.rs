@@ -349,6 +349,40 @@ async fn an_index_that_is_wrong_is_put_right() {
     assert_eq!(store.remove_all_of(&Whose::Person(session.key)).await.unwrap(), []);
 }
 
+/// A failover at one node of a cluster may lose what names a session at another one.
+#[tokio::test]
+async fn a_session_that_no_index_names_any_more_is_listed_again_by_its_use() {
+    let server = Server::start();
+    let store = server.store("one").await;
+    let (id, session) = (Digest::of("lives"), a_session("usr_1", 3600));
+    let ways: [(&str, Option<Whose>); 3] = [
+        ("everybody's", None),
+        ("by the user", Some(Whose::User(session.user.clone()))),
+        ("by the person", Some(Whose::Person(session.key.clone()))),
+    ];
+    for (what, whose) in ways {
+        store.put(&id, &session).await.unwrap();
+        let lost: Vec<String> = server.ask(&["keys", "test:sessions*"]).await;
+        assert_eq!(lost.len(), 3, "{lost:?}");
+        for key in &lost {
+            let _: i64 = server.ask(&["del", key]).await;
+        }
+        let later = NOW.after(Duration::from_secs(60));
+        store.touch(&id, later, later.after(Duration::from_secs(600))).await.unwrap();
+        for key in lost.iter().filter(|key| *key != "test:sessions") {
+            let span: i64 = server.ask(&["ttl", key]).await;
+            assert!((3600..=3600 + 1800).contains(&span), "{key} is kept for {span} s");
+        }
+        let ended = match &whose {
+            None => store.remove_all().await.unwrap(),
+            Some(whose) => store.remove_all_of(whose).await.unwrap(),
+        };
+        assert_eq!(ended, [id.clone()], "{what}");
+        assert_eq!(store.get(&id).await.unwrap(), None, "{what}");
+    }
+    assert_eq!(server.ask::<Vec<String>>(&["keys", "test:sessions*"]).await, [""; 0]);
+}
+
 #[tokio::test]
 async fn a_redis_that_comes_back_is_used_at_once() {
     let mut server = Server::start();
