@@ -56,6 +56,8 @@ impl Journeys {
     /// first one is sent only on a young proof and for a record that was read again and is still in order.
     pub(crate) async fn finish(&self, key: &PersonKey) -> Result<Swept, LedgerError> {
         let settings = self.settings.load_full();
+        // Before the row is read: others may know that the person was removed.
+        self.settled().await?;
         let Some(row) = self.ledger.row(key).await?.filter(is_open) else { return Ok(Swept::Nothing) };
         let (Some(stored), Some(proof)) = (row.record.clone(), row.proof.clone()) else {
             return Ok(Swept::NextSignIn);

@@ -447,9 +447,15 @@ async fn nobody_moves_or_is_let_in_before_others_could_write_back_what_the_store
             world.epoch.0.lock().unwrap().as_mut().unwrap().beat -= 1000;
         }),
     ];
-    for (what, moves, expected, strike) in strikes {
+    let swept = strikes.map(|strike| (true, strike));
+    for (is_swept, (what, moves, expected, strike)) in
+        strikes.map(|strike| (false, strike)).into_iter().chain(swept)
+    {
         let mut world = cutover();
         let user = world.directory.seed("newt@example.com", None, true);
+        if is_swept {
+            world.begun("ann").await;
+        }
         let clock = TestClock::at(Timestamp::from_seconds(1_800_000_000));
         let epoch = Arc::new(SlowEpoch {
             epoch: Arc::clone(&world.epoch),
@@ -465,9 +471,14 @@ async fn nobody_moves_or_is_let_in_before_others_could_write_back_what_the_store
         assert_eq!(world.look().await, None);
         strike(&world, &epoch);
         let begun = clock.now();
-        let outcome = world.sign_in("ann@example.com", "right").await;
-        assert_eq!(is_hand_over(&outcome), moves, "{what}: {outcome:?}");
-        assert_eq!(clock.now().since(begun), expected, "{what}");
+        if is_swept {
+            let swept = world.journeys.finish(&person("ann")).await.unwrap();
+            assert_eq!(swept == Swept::Done, moves, "{what}: {swept:?}");
+        } else {
+            let outcome = world.sign_in("ann@example.com", "right").await;
+            assert_eq!(is_hand_over(&outcome), moves, "{what}: {outcome:?}");
+        }
+        assert_eq!(clock.now().since(begun), expected, "{what}, swept: {is_swept}");
         assert!(world.arrives(&user, "newt@example.com").await.is_ok());
         assert_eq!(clock.now().since(begun), expected, "{what}: once");
     }
