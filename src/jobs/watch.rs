@@ -28,7 +28,7 @@ pub(crate) fn watch_store(
             if let Err(error) = &looked
                 && !was_away
             {
-                warn!(error = %with_causes(error), "the store's epoch cannot be read; tried again");
+                warn!(error = %with_causes(error), "the store cannot be looked at; tried again");
             }
             was_away = looked.is_err();
             end_sessions(&*sessions, &mut lost).await;

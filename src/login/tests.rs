@@ -2,7 +2,7 @@
 //! a duplicate in each of the ways the real one might.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, HashSet},
     sync::{
         Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
@@ -61,6 +61,8 @@ pub(crate) struct MemoryLedger {
     pub(crate) reads: AtomicUsize,
     /// After so many writes it fails.
     pub(crate) writes_left: AtomicUsize,
+    /// Whose rows cannot be read.
+    pub(crate) garbled: Mutex<HashSet<PersonKey>>,
 }
 
 impl Default for MemoryLedger {
@@ -71,6 +73,7 @@ impl Default for MemoryLedger {
             contended: Mutex::default(),
             reads: AtomicUsize::new(0),
             writes_left: AtomicUsize::new(usize::MAX),
+            garbled: Mutex::default(),
         }
     }
 }
@@ -84,17 +87,25 @@ impl MemoryLedger {
     pub(crate) fn restarted(&self) {
         self.holder.lock().unwrap().push('+');
     }
+
+    fn legible(&self, key: &PersonKey) -> Result<(), LedgerError> {
+        let is_garbled = self.garbled.lock().unwrap().contains(key);
+        if is_garbled { Err(LedgerError::Unreadable(key.clone())) } else { Ok(()) }
+    }
 }
 
 #[async_trait]
 impl Ledger for MemoryLedger {
     async fn row(&self, key: &PersonKey) -> Result<Option<Row>, LedgerError> {
         self.reads.fetch_add(1, Ordering::SeqCst);
+        self.legible(key)?;
         Ok(self.rows.lock().unwrap().get(key).cloned())
     }
 
     async fn find(&self, alias: &Alias) -> Result<Option<Row>, LedgerError> {
-        Ok(self.rows.lock().unwrap().values().find(|row| row.aliases.contains(alias)).cloned())
+        let row = self.rows.lock().unwrap().values().find(|row| row.aliases.contains(alias)).cloned();
+        row.iter().try_for_each(|row| self.legible(&row.key))?;
+        Ok(row)
     }
 
     async fn claim(&self, fresh: &Row, lease: Duration, now: Timestamp) -> Result<ClaimAnswer, LedgerError> {
@@ -134,6 +145,20 @@ impl Ledger for MemoryLedger {
         Ok(written)
     }
 
+    async fn write_over(&self, row: &Row) -> Result<Row, LedgerError> {
+        if !self.garbled.lock().unwrap().remove(&row.key) {
+            return Err(LedgerError::Overtaken);
+        }
+        let mut rows = self.rows.lock().unwrap();
+        let mut row = row.clone();
+        let names = rows.get(&row.key).map(|stored| stored.aliases.clone()).unwrap_or_default();
+        for alias in names {
+            row.add_alias(alias);
+        }
+        rows.insert(row.key.clone(), row.clone());
+        Ok(row)
+    }
+
     async fn is_empty(&self) -> Result<bool, LedgerError> {
         Ok(self.rows.lock().unwrap().is_empty())
     }
@@ -151,7 +176,7 @@ impl Ledger for MemoryLedger {
         let is_cut = rows.len() > limit;
         rows.truncate(limit);
         let next = rows.last().filter(|_| is_cut).map(|row| row.key.clone());
-        Ok(People { rows, next })
+        Ok(People { rows, unreadable: Vec::new(), next })
     }
 
     async fn counts(&self) -> Result<Counts, LedgerError> {
@@ -162,8 +187,8 @@ impl Ledger for MemoryLedger {
         Ok(counts)
     }
 
-    async fn index(&self) -> Result<u64, LedgerError> {
-        Ok(0)
+    async fn index(&self) -> Result<Indexed, LedgerError> {
+        Ok(Indexed::default())
     }
 
     async fn how_many(&self, mark: Mark) -> Result<u64, LedgerError> {

@@ -122,6 +122,8 @@ impl Witness for Silent {
     fn doubted(&self, _: Option<Doubt>) {}
 
     fn removed_again(&self, _: usize) {}
+
+    fn unreadable(&self, _: &crate::identity::PersonKey) {}
 }
 
 fn config(rollout: &str) -> Config {

@@ -52,6 +52,8 @@ impl Witness for Killer {
 
     fn removed_again(&self, _: usize) {}
 
+    fn unreadable(&self, _: &PersonKey) {}
+
     fn unavailable(&self, _: &'static str, _: &(dyn std::error::Error + 'static)) {}
 }
 
@@ -603,6 +605,8 @@ impl Witness for Remover {
 
     fn removed_again(&self, _: usize) {}
 
+    fn unreadable(&self, _: &PersonKey) {}
+
     fn unavailable(&self, _: &'static str, _: &(dyn std::error::Error + 'static)) {}
 }
 
@@ -640,6 +644,8 @@ impl Witness for Sleeper {
     fn doubted(&self, _: Option<Doubt>) {}
 
     fn removed_again(&self, _: usize) {}
+
+    fn unreadable(&self, _: &PersonKey) {}
 }
 
 #[tokio::test]

@@ -19,7 +19,7 @@ use super::{
 use crate::{
     login::{Doubt, Epoch, LedgerError, Mark, Row},
     session::{Digest, Flow, FlowStore as _, Session, SessionStore as _, SessionStoreError},
-    store::{MetaError, alias_key},
+    store::{MetaError, alias_key, people::Found},
 };
 
 static IMPORT: LazyLock<Script> =
@@ -111,8 +111,8 @@ impl Redis {
             .filter(|(name, holder)| holder.as_ref() != Some(*name))
             .map(|(name, _)| name)
             .collect();
-        let differs = |row: &Row, name: &String, there: &Option<Row>| {
-            there.as_ref() != Some(row) || misled.contains(&name)
+        let differs = |row: &Row, name: &String, there: &Found| {
+            !matches!(there, Found::Row(there) if **there == *row) || misled.contains(&name)
         };
         let looked_at = rows.iter().zip(&names).zip(&there);
         Ok(looked_at
