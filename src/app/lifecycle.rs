@@ -109,7 +109,8 @@ impl Instance {
         jobs::sweep_sessions(Arc::clone(&parts.store.sessions), store_clock.clone(), &tracker);
         Arc::clone(&parts.dialing).watch(&tracker);
         let sessions = Arc::clone(&parts.store.sessions);
-        jobs::watch_store(journeys.clone(), sessions, clock.clone(), &tracker);
+        let belongings = Arc::clone(&parts.belongings) as _;
+        jobs::watch_store(journeys.clone(), sessions, belongings, clock.clone(), &tracker);
         jobs::finish_people(journeys.clone(), parts.metrics.clone(), clock, &tracker);
         parts.gate.watch_tunnels();
         ready.send_replace(Readiness::Ready);
