@@ -95,7 +95,6 @@ struct Wanted {
 struct PeopleList {
     people: Vec<PersonSummary>,
     /// People of this part whose rows cannot be read; removing them by key writes a tombstone in their place.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
     unreadable: Vec<Key>,
     /// The cursor of the next part; absent in the last one. A part may be short and still have a next one.
     #[serde(skip_serializing_if = "Option::is_none")]
