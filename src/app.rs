@@ -3,6 +3,7 @@
 //! [`Instance::start`] is a list: store, keys, Scalekit, legacy chain, journeys, gate, listeners. What a reload may
 //! change is swapped whole in `reload`; everything else says that it needs a restart. Start reading at `build`.
 
+mod belongings;
 mod build;
 mod copy;
 mod doctor;

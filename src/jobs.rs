@@ -15,4 +15,4 @@ pub(crate) use dial::{Dialing, Over, Stands, Turn, TurnRefused};
 pub(crate) use finish::finish_people;
 pub(crate) use index::index_people;
 pub(crate) use sweep::sweep_sessions;
-pub(crate) use watch::watch_store;
+pub(crate) use watch::{PutsBack, watch_store};

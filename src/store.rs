@@ -22,7 +22,8 @@ pub(crate) use redis::{Redis, SharedCounts, SharedRates, Unreached};
 pub(crate) use time::StoreClock;
 
 use crate::{
-    login::{Alias, EpochStore, Flags, Ledger},
+    identity::CanonicalEmail,
+    login::{Alias, EpochStore, Flags, Ledger, UserId},
     session::{FlowStore, SessionStore, Whose},
 };
 
@@ -88,6 +89,17 @@ fn alias_key(alias: &Alias) -> String {
         Alias::Typed(name) => format!("typed:{name}"),
         Alias::Email(email) => format!("email:{}", email.as_str()),
         Alias::User(user) => format!("user:{}", user.0),
+    }
+}
+
+/// The alias of such a key.
+fn read_alias(key: &str) -> Option<Alias> {
+    let (kind, name) = key.split_once(':')?;
+    match kind {
+        "typed" => Some(Alias::Typed(name.to_owned())),
+        "email" => CanonicalEmail::parse(name).ok().map(Alias::Email),
+        "user" => Some(Alias::User(UserId(name.to_owned()))),
+        _ => None,
     }
 }
 

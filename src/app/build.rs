@@ -7,6 +7,7 @@ use arc_swap::ArcSwap;
 use uuid::Uuid;
 
 use super::{
+    belongings::{Belongings, Own},
     copy,
     observed::{ObservedDirectory, ObservedStore, Observer, Watched},
     pledge,
@@ -43,6 +44,7 @@ pub(super) struct Parts {
     pub(super) dialing: Arc<Dialing>,
     pub(super) pages: Arc<Pages>,
     pub(super) store: Store,
+    pub(super) belongings: Arc<Belongings>,
     pub(super) scalekit: Arc<Scalekit>,
     pub(super) hashes: HashPool,
     pub(super) observer: Observer,
@@ -68,11 +70,11 @@ pub(super) async fn parts(
     let dependencies = Dependencies::watched(clock.clone(), told);
 
     let (store, counts, store_clock) = open_store(config, clock, &dependencies, tracker).await?;
-    pledge::keep(&store, config).await?;
+    let pledge = pledge::keep(&store, config).await?;
     // A copy may have begun before the pledge was written; after it, the copy sees the pledge.
     copy::refuse_unfinished(&*store.meta).await?;
     let keys = Arc::new(KeyRing::new(&config.session.keys).context("session.keys")?);
-    let key = signing_key(&config.identity.assertion_key, &*store.meta, &keys).await?;
+    let (key, sealed) = signing_key(&config.identity.assertion_key, &*store.meta, &keys).await?;
     let origin = config.public.url.origin().ascii_serialization();
     let signer = AssertionSigner::new(key, origin, config.identity.assertion_lifetime);
 
@@ -138,7 +140,9 @@ pub(super) async fn parts(
         count_keys: CountKeys::new(&config.telemetry.subject_key),
     };
     let (gate, dialing, pages) = (Arc::new(gate), Arc::new(dialing), Arc::new(pages));
-    Ok(Parts { gate, dialing, pages, store, scalekit, hashes, observer, metrics, dependencies })
+    let belongings = Belongings::new(Arc::clone(&store.meta), Arc::clone(&gate), Own::new(pledge, sealed));
+    let belongings = Arc::new(belongings);
+    Ok(Parts { gate, dialing, pages, store, belongings, scalekit, hashes, observer, metrics, dependencies })
 }
 
 /// How often a store is looked at: a file that one process has changes only with the process.
@@ -263,32 +267,34 @@ fn witness(recorder: &Recorder, failpoint: Option<&str>) -> anyhow::Result<Recor
     })
 }
 
-/// The key that signs assertions: a configured file's, or one that was made at the first start and is kept sealed.
+/// The key that signs assertions: a configured file's, or one that was made at the first start and is kept sealed, as it
+/// is kept.
 pub(super) async fn signing_key(
     wanted: &AssertionKey,
     store: &dyn Meta,
     keys: &KeyRing,
-) -> anyhow::Result<SigningKey> {
+) -> anyhow::Result<(SigningKey, Option<Vec<u8>>)> {
     match wanted {
         AssertionKey::File(path) => {
             let pem = std::fs::read(path)
                 .with_context(|| format!("identity.assertion_key.file: cannot read {}", path.display()))?;
-            SigningKey::from_pem(&pem).context("identity.assertion_key.file")
+            Ok((SigningKey::from_pem(&pem).context("identity.assertion_key.file")?, None))
         }
         AssertionKey::Stored => {
             let fresh = keys.seal(Purpose::SigningKey, &SigningKey::generate()?)?;
             let kept = store.meta_or_insert(STORED_KEY, fresh.into_bytes()).await?;
-            let sealed = String::from_utf8(kept).context("the store's assertion key cannot be read")?;
+            let mut sealed = String::from_utf8(kept).context("the store's assertion key cannot be read")?;
             let der = keys.open(Purpose::SigningKey, &sealed).context(
                 "the store's assertion key was sealed with a key that is not in session.keys any more; bring the \
                  old key back as a further entry",
             )?;
             // Sealed anew with the first key, or the old one could never be removed.
             if !keys.is_current(&sealed) {
-                let sealed = keys.seal(Purpose::SigningKey, &der)?;
-                store.set_meta(STORED_KEY, sealed.into_bytes()).await?;
+                sealed = keys.seal(Purpose::SigningKey, &der)?;
+                store.set_meta(STORED_KEY, sealed.clone().into_bytes()).await?;
             }
-            SigningKey::from_der(&der).context("the store's assertion key cannot be used")
+            let key = SigningKey::from_der(&der).context("the store's assertion key cannot be used")?;
+            Ok((key, Some(sealed.into_bytes())))
         }
     }
 }

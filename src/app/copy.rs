@@ -60,7 +60,8 @@ pub(crate) struct Progress {
     pub(crate) of: u64,
 }
 
-/// What is in the new store, read back from it.
+/// What is in the new store. Every person was read back and compared, and people and sessions were counted there; the
+/// rest is what was written.
 #[derive(Clone, Debug)]
 pub(crate) struct Copied {
     pub(crate) people: u64,
@@ -187,7 +188,9 @@ impl<Tell: FnMut(Progress)> Copy<'_, Tell> {
         self.sessions(totals, &mut copied).await?;
         self.flows(totals, &mut copied).await?;
         of!(redis self: self.target.put_flag_record(record));
-        for (name, value) in of!(file self: self.source.values(&[NAME])) {
+        // Who has nobody yet is bound to nothing; a Redis is bound from the first word on.
+        let left_behind: &'static [_] = if totals.people > 0 { &[NAME] } else { &[NAME, pledge::META] };
+        for (name, value) in of!(file self: self.source.values(left_behind)) {
             of!(redis self: self.target.put_value(&name, &value));
         }
         of!(redis self: self.target.put_epoch_record(epoch.as_ref()));

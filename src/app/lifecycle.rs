@@ -83,7 +83,7 @@ impl Instance {
         let parts = build::parts(&config, &tracker, &clock, metrics, failpoint).await?;
         // A store that cannot be looked at now is looked at again, and until then nobody is created.
         if let Err(error) = parts.gate.journeys.look_at_store().await {
-            tracing::warn!(error = %with_causes(&error), "the store's epoch cannot be read yet");
+            tracing::warn!(error = %with_causes(&error), "the store cannot be looked at yet");
         }
         let watched = parts.observer.watched.clone();
         api.open(Control {
@@ -105,11 +105,12 @@ impl Instance {
         })
         .context("public.listen")?;
         let (journeys, store_clock) = (&parts.gate.journeys, &parts.gate.clock);
-        jobs::index_people(Arc::clone(&parts.store.ledger), &tracker);
+        jobs::index_people(journeys.clone(), &tracker);
         jobs::sweep_sessions(Arc::clone(&parts.store.sessions), store_clock.clone(), &tracker);
         Arc::clone(&parts.dialing).watch(&tracker);
         let sessions = Arc::clone(&parts.store.sessions);
-        jobs::watch_store(journeys.clone(), sessions, clock.clone(), &tracker);
+        let belongings = Arc::clone(&parts.belongings) as _;
+        jobs::watch_store(journeys.clone(), sessions, belongings, clock.clone(), &tracker);
         jobs::finish_people(journeys.clone(), parts.metrics.clone(), clock, &tracker);
         parts.gate.watch_tunnels();
         ready.send_replace(Readiness::Ready);

@@ -39,8 +39,9 @@ impl Pledge {
     }
 }
 
-/// Refuses a configuration that would reshuffle people or lose them in Scalekit; remembers one that may be used.
-pub(super) async fn keep(store: &Store, config: &Config) -> anyhow::Result<()> {
+/// Refuses a configuration that would reshuffle people or lose them in Scalekit; remembers one that may be used, and
+/// gives what the store holds now.
+pub(super) async fn keep(store: &Store, config: &Config) -> anyhow::Result<Vec<u8>> {
     for _ in 0..MOST_TURNS {
         let mut now = Pledge::of(config);
         let old = store.meta.meta(META).await.context("the store cannot be read")?;
@@ -57,9 +58,9 @@ pub(super) async fn keep(store: &Store, config: &Config) -> anyhow::Result<()> {
         }
         let new = serde_json::to_vec(&now)?;
         if old.as_ref() == Some(&new)
-            || store.meta.swap_meta(META, old, new).await.context("the store cannot be written")?
+            || store.meta.swap_meta(META, old, new.clone()).await.context("the store cannot be written")?
         {
-            return Ok(());
+            return Ok(new);
         }
     }
     anyhow::bail!("other processes change what the store keeps of the settings without an end")
@@ -83,6 +84,11 @@ impl fmt::Display for Breach {
 /// [`META`].
 pub(super) fn breach(kept: &[u8], config: &Config) -> Result<Option<Breach>, serde_json::Error> {
     Ok(check(&serde_json::from_slice(kept)?, &Pledge::of(config)).err())
+}
+
+/// Refuses what another process gave its word on where that is not what this one goes by.
+pub(super) fn go_together(own: &[u8], other: &[u8]) -> anyhow::Result<()> {
+    Ok(check(&serde_json::from_slice(other)?, &serde_json::from_slice(own)?)?)
 }
 
 fn check(kept: &Pledge, now: &Pledge) -> Result<(), Breach> {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
 
-use super::{Instance, build, pledge};
+use super::{Instance, belongings::Own, build, pledge};
 use crate::{
     config::{self, AssertionKey, Config, IdentityHeaders},
     identity::Secret,
@@ -90,10 +90,11 @@ impl Instance {
         let parts = &self.parts;
         let chain = build::chain(&new.legacy, &parts.hashes, &parts.observer, &parts.dependencies).await?;
         // A source that comes back after a reload without it is still bound to its external ids.
-        pledge::keep(&self.parts.store, &new).await?;
+        let pledge = pledge::keep(&self.parts.store, &new).await?;
         #[cfg(feature = "openfeature")]
         let flagd = crate::jobs::Flagd::of(&new.rollout, &parts.dependencies)?;
-        self.rotate(&new).await?;
+        let sealed = self.rotate(&new).await?;
+        self.parts.belongings.replace(Own::new(pledge, sealed));
         #[cfg(feature = "openfeature")]
         parts.dialing.heed(flagd).await;
         for (section, print) in NEEDS_RESTART {
@@ -114,20 +115,21 @@ impl Instance {
     }
 
     /// Takes keys and secrets into force (REL-11). The last thing that can refuse a configuration, and then nothing of
-    /// it was taken.
-    async fn rotate(&self, new: &Config) -> anyhow::Result<()> {
+    /// it was taken. Gives the key that signs assertions as the store holds it.
+    async fn rotate(&self, new: &Config) -> anyhow::Result<Option<Vec<u8>>> {
         let (gate, before) = (&self.parts.gate, self.config.load());
         // What the store keeps is opened with any key, and sealed with the first one of the new keys: none of the old
         // ones need stay for its sake.
         let all: Vec<_> = new.session.keys.iter().chain(&before.session.keys).cloned().collect();
         let all = KeyRing::new(&all).context("session.keys")?;
-        let key = build::signing_key(&new.identity.assertion_key, &*self.parts.store.meta, &all).await?;
+        let (key, sealed) =
+            build::signing_key(&new.identity.assertion_key, &*self.parts.store.meta, &all).await?;
         gate.keys.replace(&new.session.keys).context("session.keys")?;
         if gate.signer.rotate(key, gate.clock.now()) {
             tracing::info!("a new key is published and signs assertions in a few minutes");
         }
         self.parts.scalekit.set_client_secret(&new.scalekit.client_secret);
-        Ok(())
+        Ok(sealed)
     }
 }
 

@@ -3,7 +3,7 @@
 use std::error::Error;
 
 use crate::{
-    identity::{Assertion, Subject},
+    identity::{Assertion, PersonKey, Subject},
     login::{Doubt, Moment, Row, RowState, Witness},
     proxy::Recorder,
     telemetry::with_causes,
@@ -72,6 +72,15 @@ impl Witness for Recording {
         if people > 0 {
             self.recorder.audit.removed_again(people);
         }
+    }
+
+    fn unreadable(&self, key: &PersonKey) {
+        self.recorder.metrics.row_unreadable();
+        tracing::error!(
+            login.subject = %self.recorder.subjects.subject(&key.to_string()),
+            "a person's row cannot be read: they cannot sign in here, and others are not kept by it; `crossfade users \
+             list` names them, and `crossfade users tombstone --key SOURCE:ID` removes them for good"
+        );
     }
 
     fn unavailable(&self, step: &'static str, error: &(dyn Error + 'static)) {

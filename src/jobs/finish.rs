@@ -59,7 +59,8 @@ impl Sweeper {
                 let swept = self.journeys.finish(key).await?;
                 debug!(sweep.result = swept.as_str(), "an unfinished person");
                 self.metrics.person_swept(swept.as_str());
-                open += usize::from(matches!(swept, Swept::NotYet | Swept::NextSignIn));
+                let is_open = matches!(swept, Swept::NotYet | Swept::NextSignIn | Swept::Unreadable);
+                open += usize::from(is_open);
                 tokio::select! {
                     () = stopping.cancelled() => return Ok(()),
                     () = self.clock.sleep(jittered(PACE)) => {}
@@ -112,6 +113,8 @@ mod tests {
         fn doubted(&self, _: Option<Doubt>) {}
 
         fn removed_again(&self, _: usize) {}
+
+        fn unreadable(&self, _: &PersonKey) {}
     }
 
     #[tokio::test]

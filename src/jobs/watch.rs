@@ -1,7 +1,9 @@
-//! Looking at the store's epoch and at who was removed, again and again (truths 5 and 8).
+//! Looking at the store's epoch, at who was removed, and at what it holds for all processes, again and again (truths 5
+//! and 8).
 
 use std::sync::Arc;
 
+use async_trait::async_trait;
 use tracing::warn;
 
 use crate::{
@@ -12,10 +14,18 @@ use crate::{
     telemetry::with_causes,
 };
 
+/// What the store holds for all processes, and this one has, too.
+#[async_trait]
+pub(crate) trait PutsBack: Send + Sync {
+    /// Puts back what the store lost of it; what cannot be done now is for the next time.
+    async fn put_back(&self);
+}
+
 /// Starts the loop; it ends when the process begins to stop.
 pub(crate) fn watch_store(
     journeys: Journeys,
     sessions: Arc<dyn SessionStore>,
+    belongings: Arc<dyn PutsBack>,
     clock: SharedClock,
     tracker: &Tracker,
 ) {
@@ -28,9 +38,12 @@ pub(crate) fn watch_store(
             if let Err(error) = &looked
                 && !was_away
             {
-                warn!(error = %with_causes(error), "the store's epoch cannot be read; tried again");
+                warn!(error = %with_causes(error), "the store cannot be looked at; tried again");
             }
             was_away = looked.is_err();
+            if !was_away {
+                belongings.put_back().await;
+            }
             end_sessions(&*sessions, &mut lost).await;
             tokio::select! {
                 () = stopping.cancelled() => break,

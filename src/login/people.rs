@@ -216,9 +216,19 @@ impl PeopleFilter {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct People {
     pub(crate) rows: Vec<Row>,
+    /// Those of this part whose rows cannot be read.
+    pub(crate) unreadable: Vec<PersonKey>,
     /// The last one that was looked at; `None` when there are no more. A part may be short, or empty, and not the
     /// last one: how many rows are looked at for it is bounded.
     pub(crate) next: Option<PersonKey>,
+}
+
+/// What came of taking rows of an earlier version into lists and counts.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Indexed {
+    pub(crate) people: u64,
+    /// Those that are still missing there: their rows cannot be read.
+    pub(crate) unreadable: Vec<PersonKey>,
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use std::{collections::BTreeMap, fmt, net::IpAddr, sync::Arc, time::Duration};
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
-use super::{Alias, Counts, People, PeopleFilter, Row};
+use super::{Alias, Counts, Indexed, People, PeopleFilter, Row};
 use crate::{
     clock::{Deadline, Timestamp},
     identity::{
@@ -360,6 +360,10 @@ pub(crate) enum LedgerError {
     /// An alias of the row leads to another person already.
     #[error("another row holds one of the aliases")]
     AliasTaken,
+    /// This person's row is there and says nothing: it may be a removed person's, so it is not taken for none. Whoever
+    /// is busy with many goes on to the next one.
+    #[error("a person's row cannot be read")]
+    Unreadable(PersonKey),
 }
 
 /// What a claim attempt answers.
@@ -387,6 +391,10 @@ pub(crate) trait Ledger: Send + Sync {
     /// written is returned. Refused with `AliasTaken` when an alias leads elsewhere.
     async fn write(&self, row: &Row) -> Result<Row, LedgerError>;
 
+    /// Puts a row in the place of one that cannot be read, which is claimed by nobody then; the names that led there lead
+    /// to it as well. Refused with `Overtaken` where the stored row can be read, or there is none.
+    async fn write_over(&self, row: &Row) -> Result<Row, LedgerError>;
+
     /// Whether the ledger has any row.
     async fn is_empty(&self) -> Result<bool, LedgerError>;
 
@@ -401,9 +409,8 @@ pub(crate) trait Ledger: Send + Sync {
     /// How many people there are, without going through them.
     async fn counts(&self) -> Result<Counts, LedgerError>;
 
-    /// Takes rows that an earlier version wrote into lists and counts, where that has not happened, and says how many
-    /// there were.
-    async fn index(&self) -> Result<u64, LedgerError>;
+    /// Takes rows that an earlier version wrote into lists and counts, where that has not happened.
+    async fn index(&self) -> Result<Indexed, LedgerError>;
 
     /// How many people have a mark, without going through them.
     async fn how_many(&self, mark: Mark) -> Result<u64, LedgerError>;
@@ -454,6 +461,9 @@ pub(crate) trait Witness: Send + Sync {
 
     /// So many tombstones that the store had lost were written back.
     fn removed_again(&self, people: usize);
+
+    /// A person's row cannot be read, and was passed over.
+    fn unreadable(&self, key: &PersonKey);
 
     /// A dependency could not be asked where no row is at stake yet.
     fn unavailable(&self, step: &'static str, error: &(dyn std::error::Error + 'static));

@@ -2,10 +2,11 @@
 //! (truth 5, truth 8).
 //!
 //! [`Remembering`] is a ledger around the store's own. What it has once seen as a tombstone stays one, whatever the
-//! store says afterwards, and is written back into a store that lost it.
+//! store says afterwards, and is written back into a store that lost it. One person's row that cannot be read keeps
+//! nobody from the others: it is passed over, and named.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeSet, HashMap, HashSet},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
@@ -17,11 +18,12 @@ use async_trait::async_trait;
 use futures_util::future::join_all;
 
 use super::{
-    Alias, ClaimAnswer, Counts, Ledger, LedgerError, Mark, People, PeopleFilter, Row, RowState, UserId,
+    Alias, ClaimAnswer, Counts, Indexed, Ledger, LedgerError, Mark, People, PeopleFilter, Row, RowState,
+    UserId,
 };
 use crate::{clock::Timestamp, identity::PersonKey};
 
-/// How many removed people are remembered. Those beyond are as safe as the store is.
+/// How many removed people are remembered, the last ones. Those beyond are as safe as the store is.
 const MOST: usize = 10_000;
 
 /// How many names are read at a time.
@@ -44,17 +46,73 @@ pub(crate) struct Remembering {
 struct Removed {
     rows: HashMap<PersonKey, Row>,
     aliases: HashMap<Alias, PersonKey>,
+    /// Whose rows are remembered, by when they were last changed.
+    by_age: BTreeSet<(Timestamp, PersonKey)>,
+    /// How many of them there may be.
+    most: usize,
+    /// How many the store had at the last comparison.
+    stored: u64,
+    /// Removed people of the store whose rows cannot be read.
+    unreadable: HashSet<PersonKey>,
 }
 
 impl Removed {
     fn by_alias(&self, alias: &Alias) -> Option<Row> {
         self.rows.get(self.aliases.get(alias)?).cloned()
     }
+
+    fn remember(&mut self, row: &Row) {
+        self.forget(&row.key);
+        for alias in &row.aliases {
+            self.aliases.insert(alias.clone(), row.key.clone());
+        }
+        self.by_age.insert((row.updated_at, row.key.clone()));
+        self.rows.insert(row.key.clone(), row.clone());
+        if self.rows.len() > self.most
+            && let Some((_, oldest)) = self.by_age.first().cloned()
+        {
+            self.forget(&oldest);
+        }
+    }
+
+    fn forget(&mut self, key: &PersonKey) {
+        let Some(row) = self.rows.remove(key) else { return };
+        self.by_age.remove(&(row.updated_at, row.key));
+        for alias in &row.aliases {
+            if self.aliases.get(alias) == Some(key) {
+                self.aliases.remove(alias);
+            }
+        }
+    }
+
+    fn is_full(&self) -> bool {
+        self.rows.len() >= self.most
+    }
+
+    /// Whether a store with so many removed people has all that are remembered, as far as a number can say.
+    fn is_like(&self, stored: u64) -> bool {
+        let known = u64::try_from(self.rows.len() + self.unreadable.len()).unwrap_or(u64::MAX);
+        stored == known || self.is_full() && stored > known && stored >= self.stored
+    }
+}
+
+/// What a comparison with the store came to.
+#[derive(Debug, Default)]
+pub(crate) struct Compared {
+    /// Whom the store had lost, and has again.
+    pub(crate) again: Vec<Row>,
+    /// Whose rows were found to say nothing.
+    pub(crate) unreadable: Vec<PersonKey>,
 }
 
 impl Remembering {
     pub(crate) fn new(ledger: Arc<dyn Ledger>) -> Self {
-        Self { ledger, removed: Mutex::default(), compared: AtomicU64::new(0) }
+        Self::at_most(MOST, ledger)
+    }
+
+    pub(super) fn at_most(most: usize, ledger: Arc<dyn Ledger>) -> Self {
+        let removed = Mutex::new(Removed { most, ..Removed::default() });
+        Self { ledger, removed, compared: AtomicU64::new(0) }
     }
 
     fn removed(&self) -> MutexGuard<'_, Removed> {
@@ -66,15 +124,23 @@ impl Remembering {
     }
 
     fn see(&self, row: &Row) {
-        if row.state != RowState::Tombstone {
-            return;
+        if row.state == RowState::Tombstone {
+            self.removed().remember(row);
         }
-        let mut removed = self.removed();
-        if removed.rows.len() < MOST || removed.rows.contains_key(&row.key) {
-            for alias in &row.aliases {
-                removed.aliases.insert(alias.clone(), row.key.clone());
+    }
+
+    /// What is known of a row that was read, or could not be.
+    fn seen(&self, read: Result<Option<Row>, LedgerError>) -> Result<Option<Row>, LedgerError> {
+        match read {
+            Ok(Some(row)) => {
+                self.see(&row);
+                Ok(self.known(&row.key).or(Some(row)))
             }
-            removed.rows.insert(row.key.clone(), row.clone());
+            Err(LedgerError::Unreadable(key)) => match self.known(&key) {
+                None => Err(LedgerError::Unreadable(key)),
+                known => Ok(known),
+            },
+            other => other,
         }
     }
 
@@ -84,49 +150,44 @@ impl Remembering {
         removed.rows.contains_key(key) || removed.aliases.contains_key(&Alias::User(user.clone()))
     }
 
-    /// Learns who was removed by other processes, and writes back whom the store lost: those are returned. A failover
-    /// loses the last moments of a store that nobody doubts for it, so this does not wait for a doubt.
-    pub(crate) async fn compare(&self, in_doubt: bool, now: Timestamp) -> Result<Vec<Row>, LedgerError> {
+    /// Learns who was removed by other processes, and writes back whom the store lost. A failover loses the last moments
+    /// of a store that nobody doubts for it, so this waits for no doubt; one that `may_lack` somebody is compared name by name.
+    pub(crate) async fn compare(&self, may_lack: bool, now: Timestamp) -> Result<Compared, LedgerError> {
         let stored = self.ledger.how_many(Mark::Removed).await?;
-        let known = self.removed().rows.len();
-        let too_many = stored > u64::try_from(MOST).unwrap_or(u64::MAX);
-        let is_alike = too_many && known >= MOST || u64::try_from(known).is_ok_and(|known| known == stored);
+        let is_alike = self.removed().is_like(stored);
         let is_a_glance = !self.compared.fetch_add(1, Ordering::Relaxed).is_multiple_of(GLANCES);
-        if is_alike && is_a_glance && !in_doubt {
-            return Ok(Vec::new());
-        }
-        let listed = self.learn().await?;
-        let lost = |row: &Row| match &listed {
-            Some(listed) => !listed.contains(&row.key),
-            // Not all of them were read; then each row says: only where something may be lost, and a doubt may last.
-            None => in_doubt && !is_a_glance,
-        };
-        let rows: Vec<Row> = self.removed().rows.values().filter(|row| lost(row)).cloned().collect();
-        self.write_back(rows, now).await
+        let (lost, unreadable) =
+            if is_alike && is_a_glance && !may_lack { Default::default() } else { self.learn().await? };
+        self.removed().stored = stored;
+        Ok(Compared { again: self.write_back(lost, now).await?, unreadable })
     }
 
-    /// Reads who is removed, and gives their names; `None` where there are too many to be remembered.
-    async fn learn(&self) -> Result<Option<HashSet<PersonKey>>, LedgerError> {
-        let mut listed = HashSet::new();
+    /// Reads who is removed, and gives those who are remembered and missing, and those whose rows were found to say
+    /// nothing. Rows are read only while there is room for more.
+    async fn learn(&self) -> Result<(Vec<Row>, Vec<PersonKey>), LedgerError> {
+        let mut missing: HashSet<PersonKey> = self.removed().rows.keys().cloned().collect();
+        let mut unreadable = HashSet::new();
         let mut after: Option<PersonKey> = None;
         loop {
             let page = self.ledger.marked(Mark::Removed, after.as_ref(), PAGE).await?;
             for key in &page {
-                if self.known(key).is_none()
-                    && let Some(row) = self.ledger.row(key).await?
-                {
-                    self.see(&row);
+                if missing.remove(key) || self.removed().is_full() {
+                    continue;
+                }
+                match self.ledger.row(key).await {
+                    Ok(row) => row.iter().for_each(|row| self.see(row)),
+                    Err(LedgerError::Unreadable(key)) => _ = unreadable.insert(key),
+                    Err(error) => return Err(error),
                 }
             }
-            after = page.last().cloned();
-            let is_last = page.len() < PAGE;
-            listed.extend(page);
-            match (is_last, listed.len() > MOST) {
-                (_, true) => return Ok(None),
-                (true, false) => return Ok(Some(listed)),
-                (false, false) => {}
+            if page.len() < PAGE {
+                break;
             }
+            after = page.last().cloned();
         }
+        let before = std::mem::replace(&mut self.removed().unreadable, unreadable.clone());
+        let found = unreadable.difference(&before).cloned().collect();
+        Ok((missing.iter().filter_map(|key| self.known(key)).collect(), found))
     }
 
     async fn write_back(&self, rows: Vec<Row>, now: Timestamp) -> Result<Vec<Row>, LedgerError> {
@@ -154,7 +215,11 @@ impl Remembering {
 
     /// Writes one tombstone back, where the store lost it and nobody holds the row.
     async fn write_back_one(&self, row: Row, now: Timestamp) -> Result<Option<Row>, LedgerError> {
-        let stored = self.ledger.row(&row.key).await?;
+        let stored = match self.ledger.row(&row.key).await {
+            // It says nothing, and is not among those who are removed.
+            Err(LedgerError::Unreadable(_)) => return self.ledger.write_over(&row).await.map(Some),
+            read => read?,
+        };
         // With a claim it may be half written: whoever wrote it back may have died before its names.
         if stored.is_some_and(|stored| stored.state == RowState::Tombstone && stored.claim.is_none()) {
             return Ok(None);
@@ -187,18 +252,12 @@ impl Remembering {
 #[async_trait]
 impl Ledger for Remembering {
     async fn row(&self, key: &PersonKey) -> Result<Option<Row>, LedgerError> {
-        let row = self.ledger.row(key).await?;
-        if let Some(row) = &row {
-            self.see(row);
-        }
+        let row = self.seen(self.ledger.row(key).await)?;
         Ok(self.known(key).or(row))
     }
 
     async fn find(&self, alias: &Alias) -> Result<Option<Row>, LedgerError> {
-        let row = self.ledger.find(alias).await?;
-        if let Some(row) = &row {
-            self.see(row);
-        }
+        let row = self.seen(self.ledger.find(alias).await)?;
         Ok(self.removed().by_alias(alias).or(row))
     }
 
@@ -217,6 +276,12 @@ impl Ledger for Remembering {
             return Err(LedgerError::Overtaken);
         }
         let written = self.ledger.write(row).await?;
+        self.see(&written);
+        Ok(written)
+    }
+
+    async fn write_over(&self, row: &Row) -> Result<Row, LedgerError> {
+        let written = self.ledger.write_over(row).await?;
         self.see(&written);
         Ok(written)
     }
@@ -251,7 +316,7 @@ impl Ledger for Remembering {
         self.ledger.counts().await
     }
 
-    async fn index(&self) -> Result<u64, LedgerError> {
+    async fn index(&self) -> Result<Indexed, LedgerError> {
         self.ledger.index().await
     }
 }

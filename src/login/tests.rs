@@ -2,7 +2,7 @@
 //! a duplicate in each of the ways the real one might.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, HashSet},
     sync::{
         Arc, Mutex,
         atomic::{AtomicBool, AtomicUsize, Ordering},
@@ -65,6 +65,8 @@ pub(crate) struct MemoryLedger {
     pub(crate) is_away: AtomicBool,
     /// The next write is made, and its answer lost.
     pub(crate) loses_answer: AtomicBool,
+    /// Whose rows cannot be read.
+    pub(crate) garbled: Mutex<HashSet<PersonKey>>,
 }
 
 impl Default for MemoryLedger {
@@ -77,6 +79,7 @@ impl Default for MemoryLedger {
             writes_left: AtomicUsize::new(usize::MAX),
             is_away: AtomicBool::new(false),
             loses_answer: AtomicBool::new(false),
+            garbled: Mutex::default(),
         }
     }
 }
@@ -90,12 +93,18 @@ impl MemoryLedger {
     pub(crate) fn restarted(&self) {
         self.holder.lock().unwrap().push('+');
     }
+
+    fn legible(&self, key: &PersonKey) -> Result<(), LedgerError> {
+        let is_garbled = self.garbled.lock().unwrap().contains(key);
+        if is_garbled { Err(LedgerError::Unreadable(key.clone())) } else { Ok(()) }
+    }
 }
 
 #[async_trait]
 impl Ledger for MemoryLedger {
     async fn row(&self, key: &PersonKey) -> Result<Option<Row>, LedgerError> {
         self.reads.fetch_add(1, Ordering::SeqCst);
+        self.legible(key)?;
         Ok(self.rows.lock().unwrap().get(key).cloned())
     }
 
@@ -103,7 +112,9 @@ impl Ledger for MemoryLedger {
         if self.is_away.load(Ordering::SeqCst) {
             return Err(LedgerError::Unavailable("made up".into(), None));
         }
-        Ok(self.rows.lock().unwrap().values().find(|row| row.aliases.contains(alias)).cloned())
+        let row = self.rows.lock().unwrap().values().find(|row| row.aliases.contains(alias)).cloned();
+        row.iter().try_for_each(|row| self.legible(&row.key))?;
+        Ok(row)
     }
 
     async fn claim(&self, fresh: &Row, lease: Duration, now: Timestamp) -> Result<ClaimAnswer, LedgerError> {
@@ -146,6 +157,20 @@ impl Ledger for MemoryLedger {
         Ok(written)
     }
 
+    async fn write_over(&self, row: &Row) -> Result<Row, LedgerError> {
+        if !self.garbled.lock().unwrap().remove(&row.key) {
+            return Err(LedgerError::Overtaken);
+        }
+        let mut rows = self.rows.lock().unwrap();
+        let mut row = row.clone();
+        let names = rows.get(&row.key).map(|stored| stored.aliases.clone()).unwrap_or_default();
+        for alias in names {
+            row.add_alias(alias);
+        }
+        rows.insert(row.key.clone(), row.clone());
+        Ok(row)
+    }
+
     async fn is_empty(&self) -> Result<bool, LedgerError> {
         Ok(self.rows.lock().unwrap().is_empty())
     }
@@ -163,7 +188,7 @@ impl Ledger for MemoryLedger {
         let is_cut = rows.len() > limit;
         rows.truncate(limit);
         let next = rows.last().filter(|_| is_cut).map(|row| row.key.clone());
-        Ok(People { rows, next })
+        Ok(People { rows, unreadable: Vec::new(), next })
     }
 
     async fn counts(&self) -> Result<Counts, LedgerError> {
@@ -174,8 +199,8 @@ impl Ledger for MemoryLedger {
         Ok(counts)
     }
 
-    async fn index(&self) -> Result<u64, LedgerError> {
-        Ok(0)
+    async fn index(&self) -> Result<Indexed, LedgerError> {
+        Ok(Indexed::default())
     }
 
     async fn how_many(&self, mark: Mark) -> Result<u64, LedgerError> {
@@ -213,6 +238,8 @@ impl Witness for Silent {
     fn doubted(&self, _: Option<Doubt>) {}
 
     fn removed_again(&self, _: usize) {}
+
+    fn unreadable(&self, _: &PersonKey) {}
 }
 
 /// An epoch in memory, whose store is used for one second with each look.

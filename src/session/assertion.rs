@@ -148,6 +148,21 @@ impl AssertionSigner {
         true
     }
 
+    /// Learns of a key that others sign with until `signs_until`, and then with the one in use here: until then it signs
+    /// here, too, and it stays published as long as what it signed.
+    pub(crate) fn follow(&self, former: SigningKey, signs_until: Timestamp, now: Timestamp) {
+        let before = self.keys.load();
+        let is_known = before.iter().any(|known| known.key.id == former.id);
+        if is_known || now >= signs_until.after(self.lifetime + OLD_KEY_MARGIN) {
+            return;
+        }
+        let mut keys = vec![Published { key: Arc::new(former), from: Timestamp::from_seconds(0) }];
+        keys.extend(
+            before.iter().map(|known| Published { from: known.from.max(signs_until), ..known.clone() }),
+        );
+        self.keys.store(Arc::new(keys));
+    }
+
     /// The public halves of all keys that may be met, as a JWK set.
     pub(crate) fn jwks(&self, now: Timestamp) -> Value {
         let keys = self.keys.load();
@@ -226,6 +241,34 @@ mod tests {
         assert!(signer.rotate(a_key(), at(20)));
         assert!(signer.rotate(a_key(), at(21)));
         assert_eq!((signs_with(at(22)), published(at(22)).len()), (new_id, 3));
+    }
+
+    /// Two processes that came by different keys: the one that knew both tells the other.
+    #[test]
+    fn whoever_is_told_of_a_former_key_signs_as_the_others_do() {
+        let start = Timestamp::from_seconds(1_800_000_000);
+        let at = |minutes| start.after(Duration::from_mins(minutes));
+        let signing = |signer: &AssertionSigner, now| {
+            let keys = signer.keys.load();
+            keys.iter().rev().find(|known| known.from <= now).unwrap().key.id.clone()
+        };
+        let pkcs8 = [(); 2].map(|()| SigningKey::generate().unwrap());
+        let key = |which: usize| SigningKey::from_der(&pkcs8[which]).unwrap();
+        let of = |which| {
+            AssertionSigner::new(key(which), "https://app.example.com".into(), Duration::from_mins(1))
+        };
+        let (old, new) = (of(0), of(1));
+        assert!(old.rotate(key(1), start));
+        new.follow(key(0), at(5), start);
+        new.follow(key(0), at(5), start);
+        for minutes in [0, 1, 4, 5, 6, 15, 16] {
+            assert_eq!(old.jwks(at(minutes)), new.jwks(at(minutes)), "{minutes}");
+            assert_eq!(signing(&old, at(minutes)), signing(&new, at(minutes)), "{minutes}");
+        }
+        // Nothing that it signed is valid any more.
+        let late = of(1);
+        late.follow(key(0), at(5), at(16));
+        assert_eq!(late.keys.load().len(), 1);
     }
 
     #[test]

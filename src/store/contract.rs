@@ -14,8 +14,8 @@ use crate::{
     clock::Timestamp,
     identity::{CanonicalEmail, ExternalId, LegacyId, PersonKey, SourceName},
     login::{
-        Alias, ClaimAnswer, Doubt, EpochStore, Flags as _, Ledger, LedgerError, Mark, Origin, Put, Row,
-        RowState, UserId,
+        Alias, ClaimAnswer, Doubt, EpochStore, Flags as _, Ledger, LedgerError, Mark, Origin, PeopleFilter,
+        Put, Row, RowState, Stage, UserId,
     },
     rollout::Bucket,
     session::{Digest, Flow, FlowStore, Renewal, Session, SessionFacts, SessionStore, Settled, Whose},
@@ -106,6 +106,51 @@ async fn marks(ledger: &dyn Ledger, ann: Row) {
     assert_eq!(marked(Mark::Removed, None, 9).await, ["c:d"]);
     assert_eq!(ledger.how_many(Mark::Removed).await.unwrap(), 1);
     assert_eq!(ledger.how_many(Mark::Open).await.unwrap(), 0);
+}
+
+/// The contract of rows that cannot be read: they are no others' business, and are named. `garble` makes one.
+pub(super) async fn unreadable(ledger: &dyn Ledger, garble: impl AsyncFn(&PersonKey)) {
+    let mut rows = Vec::new();
+    for id in ["a", "b", "c"] {
+        let row = claimed(ledger, id).await;
+        let aliases = vec![Alias::Typed(format!("{id}-typed")), email(&format!("{id}@example.com"))];
+        let row = Row { state: RowState::Created, claim: None, aliases, ..row };
+        rows.push(ledger.write(&row).await.unwrap());
+    }
+    let key = rows[1].key.clone();
+    let all = async || ledger.list(&PeopleFilter::default(), None, 9).await.unwrap();
+    let marked = async |mark| ledger.marked(mark, None, 9).await.unwrap();
+    assert!(matches!(ledger.write_over(&rows[1]).await, Err(LedgerError::Overtaken)), "it can be read");
+    assert!(matches!(ledger.write_over(&fresh("nobody")).await, Err(LedgerError::Overtaken)));
+    garble(&key).await;
+    let names_it =
+        |error: Option<LedgerError>| matches!(error, Some(LedgerError::Unreadable(of)) if of == key);
+    assert!(names_it(ledger.row(&key).await.err()));
+    assert!(names_it(ledger.find(&email("b@example.com")).await.err()));
+    assert!(names_it(ledger.claim(&fresh("b"), LEASE, NOW).await.err()));
+    let people = all().await;
+    assert_eq!((people.rows, people.unreadable), (vec![rows[0].clone(), rows[2].clone()], vec![key.clone()]));
+    let first = ledger.list(&PeopleFilter::default(), None, 2).await.unwrap();
+    assert_eq!((first.rows.len(), &first.unreadable, first.next), (1, &vec![key.clone()], Some(key.clone())));
+    assert_eq!(ledger.counts().await.unwrap().in_stage(Stage::Created), 3);
+    assert_eq!(marked(Mark::Open).await.len(), 3);
+
+    // Whatever it said, all names that led there lead to what is put in its place.
+    let grave = Row { state: RowState::Tombstone, aliases: vec![Alias::Typed("bob".into())], ..fresh("b") };
+    let taken = Row { aliases: rows[0].aliases.clone(), ..grave.clone() };
+    assert!(matches!(ledger.write_over(&taken).await, Err(LedgerError::AliasTaken)));
+    let grave = ledger.write_over(&grave).await.unwrap();
+    assert_eq!(ledger.row(&key).await.unwrap().as_ref(), Some(&grave));
+    for alias in [Alias::Typed("bob".into()), Alias::Typed("b-typed".into()), email("b@example.com")] {
+        assert_eq!(ledger.find(&alias).await.unwrap().as_ref(), Some(&grave), "{alias:?}");
+    }
+    assert_eq!(marked(Mark::Removed).await, [key]);
+    assert_eq!(marked(Mark::Open).await, [rows[0].key.clone(), rows[2].key.clone()]);
+    let people = all().await;
+    assert_eq!((people.rows.len(), people.unreadable.len()), (3, 0));
+    let counts = ledger.counts().await.unwrap();
+    assert_eq!((counts.in_stage(Stage::Created), counts.in_stage(Stage::Tombstone), counts.all()), (2, 1, 3));
+    ledger.write(&grave).await.unwrap();
 }
 
 /// The contract of [`EpochStore`].
@@ -307,6 +352,14 @@ fn file(name: &str) -> std::path::PathBuf {
 async fn the_embedded_store_keeps_the_ledger_contract() {
     let path = file("contract");
     ledger(&Embedded::open(&path, "one").unwrap()).await;
+    std::fs::remove_file(&path).unwrap();
+}
+
+#[tokio::test]
+async fn the_embedded_store_keeps_the_contract_of_rows_that_cannot_be_read() {
+    let path = file("unreadable");
+    let store = Embedded::open(&path, "one").unwrap();
+    unreadable(&store, async |key| store.garble(key)).await;
     std::fs::remove_file(&path).unwrap();
 }
 

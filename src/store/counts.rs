@@ -56,6 +56,22 @@ impl LocalCounts {
     fn all(&self) -> MutexGuard<'_, All> {
         self.all.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    /// Lets a try past the rates that hold for this process; no account knows of it yet.
+    pub(super) fn admit(&self, guess: Guess, rules: &Guessing) -> Result<Ticket, Limited> {
+        self.all().admit(guess, rules, self.now())
+    }
+
+    /// Counts an admitted try that all processes together have granted. Where this one would not have, it knows less:
+    /// of a success elsewhere, say; and begins anew.
+    pub(super) fn take_granted(&self, ticket: &Ticket, rules: &Guessing) {
+        let (mut all, now) = (self.all(), self.now());
+        if all.take(ticket, rules, now).is_err() {
+            all.forget(&ticket.guess);
+            // Whatever the rules are, a first try is within them.
+            let _ = all.take(ticket, rules, now);
+        }
+    }
 }
 
 #[async_trait]
@@ -78,6 +94,15 @@ impl TryCounter for LocalCounts {
 
 impl All {
     fn ask(&mut self, guess: Guess, rules: &Guessing, now: Timestamp) -> Result<Ticket, Limited> {
+        let ticket = self.admit(guess, rules, now)?;
+        if let Err(refused) = self.take(&ticket, rules, now) {
+            self.take_back(&ticket);
+            return Err(refused);
+        }
+        Ok(ticket)
+    }
+
+    fn admit(&mut self, guess: Guess, rules: &Guessing, now: Timestamp) -> Result<Ticket, Limited> {
         let limited = |by| move |wait| Limited { by, wait };
         // A known device has a rate of its own, whoever else shares its address.
         let (rate, by) = match guess.device {
@@ -92,12 +117,7 @@ impl All {
         let process = self.process.get_or_insert_with(|| Allowance::full(rules.process, now));
         process.take(rules.process, now).map_err(limited(Limit::Process))?;
         self.last_ticket += 1;
-        let ticket = Ticket { guess, id: self.last_ticket };
-        if let Err(refused) = self.take(&ticket, rules, now) {
-            self.take_back(&ticket);
-            return Err(refused);
-        }
-        Ok(ticket)
+        Ok(Ticket { guess, id: self.last_ticket })
     }
 
     /// Counts a try at its accounts; what was counted before a refusal is left for the caller to take back.
@@ -124,6 +144,14 @@ impl All {
             let own = own(*account, &ticket.guess);
             self.failures.change(own, |failures| failures.take_back(ticket.id), Failures::is_empty);
             self.spent.change(*account, |spent| spent.take_back(ticket.id), Spent::is_empty);
+        }
+    }
+
+    /// Forgets what is counted at the accounts of a try.
+    fn forget(&mut self, guess: &Guess) {
+        for account in &guess.accounts {
+            self.failures.0.remove(&own(*account, guess));
+            self.spent.0.remove(account);
         }
     }
 

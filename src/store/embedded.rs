@@ -207,7 +207,7 @@ pub(crate) enum StoreError {
     Unreadable(#[from] serde_json::Error),
     #[error("the process is stopping")]
     Stopped,
-    /// A conditional write of the ledger was refused.
+    /// A conditional write of the ledger was refused, or one row of it cannot be read.
     #[error(transparent)]
     Refused(LedgerError),
 }

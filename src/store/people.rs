@@ -24,6 +24,34 @@ pub(super) struct Span {
     pub(super) limit: usize,
 }
 
+/// What is stored under one of several names: that one of them cannot be read keeps nobody from the others.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Found {
+    Row(Box<Row>),
+    Nothing,
+    Unreadable,
+}
+
+impl Found {
+    /// Of a row that was read by itself.
+    pub(super) fn of(read: Result<Option<Row>, LedgerError>) -> Result<Self, LedgerError> {
+        match read {
+            Ok(Some(row)) => Ok(Self::Row(Box::new(row))),
+            Ok(None) => Ok(Self::Nothing),
+            Err(LedgerError::Unreadable(_)) => Ok(Self::Unreadable),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// The ledger's word of a row that cannot be read, by the name that it is stored under.
+pub(super) fn unreadable(name: &str) -> LedgerError {
+    PersonKey::parse(name).map_or_else(
+        || LedgerError::Unavailable("a row that cannot be read has a name that is none".into(), None),
+        LedgerError::Unreadable,
+    )
+}
+
 /// Puts a part of a list together.
 pub(super) async fn list<Names, Rows>(
     filter: &PeopleFilter,
@@ -34,7 +62,7 @@ pub(super) async fn list<Names, Rows>(
 ) -> Result<People, LedgerError>
 where
     Names: Future<Output = Result<Vec<String>, LedgerError>>,
-    Rows: Future<Output = Result<Vec<Option<Row>>, LedgerError>>,
+    Rows: Future<Output = Result<Vec<Found>, LedgerError>>,
 {
     let prefix = filter.source.as_ref().map(|source| format!("{source}:")).unwrap_or_default();
     let mut last = after.map(ToString::to_string);
@@ -54,11 +82,14 @@ where
         let is_last = !is_cut && next.len() < AT_A_TIME;
         looked_at += next.len();
         let found = rows(next.clone()).await?;
-        for (name, row) in next.into_iter().zip(found) {
+        for (name, found) in next.into_iter().zip(found) {
+            match found {
+                Found::Row(row) if filter.takes(&row) => people.rows.push(*row),
+                Found::Row(_) | Found::Nothing => {}
+                Found::Unreadable => people.unreadable.extend(PersonKey::parse(&name)),
+            }
             last = Some(name);
-            let Some(row) = row.filter(|row| filter.takes(row)) else { continue };
-            people.rows.push(row);
-            if people.rows.len() >= limit {
+            if people.rows.len() + people.unreadable.len() >= limit {
                 people.next = last.as_deref().and_then(PersonKey::parse);
                 return Ok(people);
             }

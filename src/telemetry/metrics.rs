@@ -39,6 +39,7 @@ struct Catalogue {
     store_in_doubt: Gauge,
     swept_people: Family<ResultLabel, Counter>,
     open_people: Gauge,
+    unreadable_rows: Counter,
     migrations: Family<MigrationLabels, Counter>,
     legacy_calls: Family<LegacyLabels, Counter>,
     legacy_call_duration: Family<SourceLabel, Histogram>,
@@ -143,6 +144,12 @@ impl Metrics {
                 "open_people",
                 "Unfinished migrations at the end of the last sweep",
                 Gauge::default(),
+            ),
+            unreadable_rows: add(
+                list,
+                "unreadable_rows",
+                "Times that a person's row could not be read and was passed over",
+                Counter::default(),
             ),
             migrations: add(list, "migrations", "Attempts to move a person", Family::default()),
             legacy_calls: add(list, "legacy_calls", "Calls to legacy stores", Family::default()),
@@ -276,6 +283,11 @@ impl Metrics {
     /// A sweep ended, and so many migrations are still unfinished.
     pub(crate) fn sweep_ended(&self, open: usize) {
         self.0.open_people.set(i64::try_from(open).unwrap_or(i64::MAX));
+    }
+
+    /// A person's row could not be read.
+    pub(crate) fn row_unreadable(&self) {
+        self.0.unreadable_rows.inc();
     }
 
     /// An attempt to move a person of a configured source ended: a ledger state, `later` or `failed`.
@@ -499,6 +511,7 @@ mod tests {
         metrics.store_doubted(false);
         metrics.person_swept("done");
         metrics.sweep_ended(0);
+        metrics.row_unreadable();
         metrics.migration_ended("crm", "done");
         metrics.legacy_called("crm", "verified", took);
         metrics.scalekit_called("create_user", "ok", took);
@@ -571,6 +584,7 @@ mod tests {
         crossfade_swept_people counter
         crossfade_tls_certificate_not_after_seconds gauge
         crossfade_tls_handshake_failures counter
+        crossfade_unreadable_rows counter
         crossfade_upstream_failures counter
         ");
     }

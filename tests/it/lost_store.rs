@@ -1,7 +1,7 @@
 //! A store that lost everything, or is an old copy (truth 8): nobody is created twice, nobody is created at all until
 //! an operator confirms the store, and everybody who moved or was born new still gets in.
 
-use std::{fs, net::SocketAddr, path::Path};
+use std::{collections::BTreeSet, fs, net::SocketAddr, path::Path};
 
 use serde_json::{Value, json};
 
@@ -10,7 +10,7 @@ use crate::support::{
     http::{Answer, Visitor},
     ports,
     redis::{self, Redis},
-    scene::{Cast, PASSWORD, Person, Scene},
+    scene::{Cast, PASSWORD, Person, SECRETS, Scene},
     wait,
 };
 
@@ -110,19 +110,29 @@ fn copy(from: &Path, to: &Path) {
     }
 }
 
+/// The scene's configuration with a Redis in the place of the file.
+fn on(redis: &Redis, scene: &Scene) -> String {
+    let embedded = scene.configuration().lines().find(|line| line.starts_with("  embedded:")).unwrap();
+    let section = redis.section().replace("redis: {", &format!("redis: {{epoch_tolerance: {TOLERANCE}, "));
+    with_operator(&scene.configuration().replace(embedded, &format!("  {section}")))
+}
+
+/// The same for one more process.
+fn elsewhere(scene: &Scene, configuration: &str) -> String {
+    let (public, other) = (scene.public(), SocketAddr::from(([127, 0, 0, 1], ports::free())));
+    configuration
+        .replace(&format!("listen: {public}"), &format!("listen: {other}"))
+        .replace(&format!("allowed_hosts: [{public}]"), &format!("allowed_hosts: ['{public}', '{other}']"))
+}
+
 /// A Redis that comes back empty or as it was a while ago, under two processes that live on.
 fn a_redis_that_lost(what: &str) {
     let [ann, ben, cleo] = ["ann", "ben", "cleo"].map(Person::new);
     let scene = Scene::set(&cast(&[ann.clone(), ben.clone(), cleo.clone()]));
     let mut redis = Redis::start();
     let environment = [("REDIS_PASSWORD", redis::PASSWORD), ("OPERATOR_TOKEN", TOKEN)];
-    let embedded = scene.configuration().lines().find(|line| line.starts_with("  embedded:")).unwrap();
-    let section = redis.section().replace("redis: {", &format!("redis: {{epoch_tolerance: {TOLERANCE}, "));
-    let first = with_operator(&scene.configuration().replace(embedded, &format!("  {section}")));
-    let (public, other) = (scene.public(), SocketAddr::from(([127, 0, 0, 1], ports::free())));
-    let second = first
-        .replace(&format!("listen: {public}"), &format!("listen: {other}"))
-        .replace(&format!("allowed_hosts: [{public}]"), &format!("allowed_hosts: ['{public}', '{other}']"));
+    let first = on(&redis, &scene);
+    let second = elsewhere(&scene, &first);
     let (one, two) = (Scene::start_as(&first, &environment), Scene::start_as(&second, &environment));
     assert_eq!(store(&one)["in_doubt"], false);
 
@@ -164,6 +174,56 @@ fn an_emptied_redis_creates_nobody_until_it_is_confirmed() {
 #[test]
 fn an_old_copy_of_redis_creates_nobody_until_it_is_confirmed() {
     a_redis_that_lost("rolled_back");
+}
+
+fn published(at: &Crossfade) -> BTreeSet<String> {
+    let keys = at.visitor().get("/.crossfade/jwks.json").json();
+    keys["keys"].as_array().unwrap().iter().map(|key| key["kid"].as_str().unwrap().to_owned()).collect()
+}
+
+/// What all replicas go by is lost with it: the key that signs assertions, and to which salt and external ids the people
+/// are bound.
+#[test]
+fn an_emptied_redis_gets_back_what_all_replicas_go_by() {
+    let scene = Scene::set(&cast(&[Person::new("ann")]));
+    let redis = Redis::start();
+    let environment = [("REDIS_PASSWORD", redis::PASSWORD), ("OPERATOR_TOKEN", TOKEN)];
+    let configuration = on(&redis, &scene);
+    let start = |configuration: &str| Scene::start_as(configuration, &environment);
+    let (one, two) = (start(&configuration), start(&elsewhere(&scene, &configuration)));
+    let before = published(&one);
+    assert!(before.len() == 1 && published(&two) == before, "{before:?}");
+    let is_bound = || {
+        let other = elsewhere(&scene, &configuration).replace("ROLLOUT_SALT", "FORCE_KEY");
+        let refusal = Crossfade::refusal(&other, &[&SECRETS[..], &environment].concat());
+        assert!(refusal.contains("rollout.salt"), "{refusal}");
+    };
+
+    redis.empty();
+    wait::until("it has them back", || (redis.holds("pledge") && redis.holds("assertion_key")).then_some(()));
+    is_bound();
+    let third = start(&elsewhere(&scene, &configuration));
+    assert_eq!(published(&third), before);
+
+    // One that starts before any of them looks makes a key of its own.
+    for process in [&one, &two, &third] {
+        process.process.signal("STOP");
+    }
+    redis.empty();
+    let fourth = start(&elsewhere(&scene, &configuration));
+    let own = published(&fourth);
+    assert!(own.is_disjoint(&before), "{own:?}");
+    for process in [&one, &two, &third] {
+        process.process.signal("CONT");
+    }
+    let all: BTreeSet<String> = before.union(&own).cloned().collect();
+    for process in [&one, &two, &third, &fourth] {
+        wait::until("all publish what any of them signs with", || (published(process) == all).then_some(()));
+    }
+    is_bound();
+    // Whoever starts while some still sign with the old one publishes it, too.
+    let fifth = start(&elsewhere(&scene, &configuration));
+    wait::until("the fifth one, too", || (published(&fifth) == all).then_some(()));
 }
 
 /// The file of an embedded store that is gone, or an old copy, at the next start.

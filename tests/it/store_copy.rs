@@ -2,6 +2,7 @@
 //! and no half of a store is ever served.
 
 mod file;
+mod rights;
 mod standing;
 
 use std::{path::Path, thread};

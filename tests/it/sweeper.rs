@@ -2,10 +2,12 @@
 
 use std::thread;
 
+use redb::ReadableTable as _;
 use serde_json::json;
 
 use crate::support::{
-    crossfade::Crossfade,
+    admin_tokens::{OPERATOR, TOKENS, VIEWER},
+    crossfade::{Crossfade, crossfade_with},
     http,
     scene::{Cast, PASSWORD, Person, Scene},
     wait,
@@ -83,6 +85,63 @@ fn whoever_was_stranded_by_a_kill_is_finished_without_another_sign_in() {
     let answer = scene.sign_in(&scene.visitor(), &sent.email, PASSWORD);
     assert!(scene.is_handed_over(&answer), "{}", answer.status);
     assert_eq!(creates(), 4);
+}
+
+/// Makes the rows of these people such that nobody can read them.
+fn garble(scene: &Scene, people: &[&Person]) {
+    const ROWS: redb::TableDefinition<&str, &[u8]> = redb::TableDefinition::new("rows");
+    let database = redb::Database::open(scene.store_file()).unwrap();
+    let transaction = database.begin_write().unwrap();
+    for person in people {
+        let mut rows = transaction.open_table(ROWS).unwrap();
+        let key = rows.iter().unwrap().map(|entry| entry.unwrap().0.value().to_owned());
+        let key = key.into_iter().find(|key| key.ends_with(&format!(":{}", person.id))).unwrap();
+        rows.insert(key.as_str(), b"{garbage".as_slice()).unwrap();
+    }
+    transaction.commit().unwrap();
+}
+
+#[test]
+fn a_row_that_cannot_be_read_keeps_nobody_else_waiting_and_is_removed_by_its_key() {
+    let people = ["a-garbled", "b-stranded"].map(Person::new);
+    let [garbled, stranded] = &people;
+    let scene = Scene::set(&Cast { people: people.to_vec(), ..Cast::default() });
+    let configuration = scene.configuration().replacen("admin:\n", TOKENS, 1);
+    let environment = [&SLOW[..], &[("OPERATOR_TOKEN", OPERATOR), ("VIEWER_TOKEN", VIEWER)]].concat();
+    let mut crossfade = Scene::start_as(&configuration, &environment);
+    for person in &people {
+        strand(&scene, &mut crossfade, "after:create", person);
+    }
+    garble(&scene, &[garbled]);
+    starts_quickly(&mut crossfade);
+    wait::until("the other one is finished", || (swept(&crossfade, "done") == 1).then_some(()));
+    assert!(swept(&crossfade, "unreadable") > 0);
+    let metrics = || crossfade.admin_visitor().get("/metrics").text();
+    wait::until("the sweep went to its end", || {
+        metrics().contains("crossfade_open_people 1\n").then_some(())
+    });
+    assert!(crossfade.process.said().contains("row cannot be read"));
+    assert!(!crossfade.process.said().contains(&garbled.id), "no log names a person");
+
+    let users = |arguments: &[&str]| {
+        let admin = crossfade.admin.to_string();
+        let arguments = [&["users"], arguments, &["--admin", &admin]].concat();
+        let (exit, out, said) = crossfade_with(&arguments, &[("CROSSFADE_ADMIN_TOKEN", OPERATOR)]);
+        (exit, format!("{out}{said}"))
+    };
+    let (_, listed) = users(&["list", "--all"]);
+    let key =
+        listed.lines().find_map(|line| line.split_once(": the row cannot be read")).unwrap().0.to_owned();
+    assert!(key.ends_with(&garbled.id) && listed.contains(&stranded.id), "{listed}");
+    let (exit, shown) = users(&["show", "--key", &key]);
+    assert!(exit == Some(1) && shown.contains("tombstone"), "{exit:?} {shown}");
+    let (exit, removed) = users(&["tombstone", "--key", &key, "--yes"]);
+    assert!(exit == Some(0) && removed.contains("is removed"), "{removed}");
+    let (_, listed) = users(&["list", "--state", "tombstone"]);
+    assert!(listed.contains(&key) && !listed.contains("cannot be read"), "{listed}");
+    let answer = scene.sign_in(&scene.visitor(), &garbled.email, PASSWORD);
+    assert!(Scene::is_in_the_application(&answer), "{}", answer.status);
+    wait::until("nobody is left", || metrics().contains("crossfade_open_people 0\n").then_some(()));
 }
 
 #[test]

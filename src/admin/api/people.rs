@@ -27,6 +27,8 @@ use crate::{
 const LIMIT: u32 = 50;
 const MOST: u32 = 500;
 
+const UNREADABLE: &str = "What is stored of them cannot be read";
+
 /// Events that are told with one person.
 const EVENTS_OF_ONE: usize = 100;
 
@@ -35,9 +37,11 @@ pub(super) fn operations() -> Vec<Operation> {
         read("/people", "list_people", "People in the order of their keys", list),
         read("/people/counts", "count_people", "How many people there are, and where they stand", count),
         read("/person", "show_person", "One person by their key; operators also see their names", show)
-            .may_answer(StatusCode::NOT_FOUND, "Nobody has this key"),
+            .may_answer(StatusCode::NOT_FOUND, "Nobody has this key")
+            .may_answer(StatusCode::CONFLICT, UNREADABLE),
         change(Method::POST, "/people/find", "find_person", "One person by name or key", find)
-            .may_answer(StatusCode::NOT_FOUND, "Nobody of that name has a row"),
+            .may_answer(StatusCode::NOT_FOUND, "Nobody of that name has a row")
+            .may_answer(StatusCode::CONFLICT, UNREADABLE),
         change(
             Method::POST,
             "/people/retry",
@@ -46,7 +50,10 @@ pub(super) fn operations() -> Vec<Operation> {
             retry,
         )
         .may_answer(StatusCode::NOT_FOUND, "Nobody of that name has a row")
-        .may_answer(StatusCode::CONFLICT, "They are not set aside, or somebody works on them"),
+        .may_answer(
+            StatusCode::CONFLICT,
+            "They are not set aside, cannot be read, or somebody works on them",
+        ),
         change(
             Method::POST,
             "/people/tombstone",
@@ -89,6 +96,8 @@ struct Wanted {
 #[derive(Serialize, JsonSchema)]
 struct PeopleList {
     people: Vec<PersonSummary>,
+    /// People of this part whose rows cannot be read; removing them by key writes a tombstone in their place.
+    unreadable: Vec<Key>,
     /// The cursor of the next part; absent in the last one. A part may be short and still have a next one.
     #[serde(skip_serializing_if = "Option::is_none")]
     next: Option<String>,
@@ -122,7 +131,8 @@ async fn list(call: Call<Wanted>) -> Result<PeopleList, Problem> {
     let recorder = &call.control.gate.recorder;
     let role = call.caller.role;
     let shown = people.rows.iter().map(|row| PersonSummary::of(row, &recorder.subject_of(row), role));
-    Ok(PeopleList { people: shown.collect(), next: people.next.as_ref().map(cursor_of) })
+    let unreadable = people.unreadable.iter().map(Key::from).collect();
+    Ok(PeopleList { people: shown.collect(), unreadable, next: people.next.as_ref().map(cursor_of) })
 }
 
 fn cursor_of(key: &PersonKey) -> String {
@@ -260,8 +270,14 @@ pub(super) async fn row_of<Input>(call: &Call<Input>, whom: &Whom) -> Result<Row
     row.ok_or_else(|| Problem::not_found("nobody of that name has a row"))
 }
 
-/// The ledger cannot be asked.
+/// The ledger cannot be asked, or not about this person.
 pub(super) fn unavailable(error: &LedgerError) -> Problem {
     tracing::error!(error = %with_causes(error), "the ledger cannot be asked");
-    Problem::unavailable("the store")
+    match error {
+        LedgerError::Unreadable(_) => {
+            Problem::conflict("unreadable", "what is stored of this person cannot be read")
+                .fix("POST /api/v1/people/tombstone (crossfade users tombstone) removes them for good")
+        }
+        _ => Problem::unavailable("the store"),
+    }
 }

@@ -1,6 +1,6 @@
 //! `crossfade users list`.
 
-use std::time::Duration;
+use std::{cell::RefCell, time::Duration};
 
 use serde_json::{Value, json};
 use url::form_urlencoded::Serializer;
@@ -96,18 +96,33 @@ pub(super) fn run(args: &Args) -> Result<Exit, AdminFailure> {
         return args.admin.answer(|client| client.get("rollout/people"), named);
     }
     let client = AdminClient::new(&args.admin)?;
-    let ask = |cursor: Option<&str>, limit| client.get(&args.path(cursor, limit));
+    let unreadable = RefCell::new(Vec::new());
+    let ask = |cursor: Option<&str>, limit| {
+        let part = client.get(&args.path(cursor, limit))?;
+        unreadable.borrow_mut().extend(part["unreadable"].as_array().cloned().unwrap_or_default());
+        Ok(part)
+    };
     let wanted = Wanted {
         limit: usize::try_from(args.limit).unwrap_or(usize::MAX),
         all: args.all,
         from: args.cursor.clone(),
     };
     let (people, cursor) = gather(wanted, &*SystemClock::shared(), ask)?;
-    let answer = match &cursor {
+    let mut answer = match &cursor {
         Some(cursor) => json!({ "people": people, "next": cursor }),
         None => json!({ "people": people }),
     };
+    let unreadable = unreadable.into_inner();
+    if !unreadable.is_empty() {
+        answer["unreadable"] = unreadable.clone().into();
+    }
     args.admin.print(&answer, table);
+    for person in unreadable.iter().filter(|_| !args.admin.json) {
+        let key = format!("{}:{}", text(&person["source"]), text(&person["id"]));
+        output::note(&format!(
+            "{key}: the row cannot be read; `crossfade users tombstone --key {key}` removes them for good"
+        ));
+    }
     if let Some(cursor) = cursor.filter(|_| !args.admin.json) {
         output::note(&format!("there may be more: --cursor {cursor}, or --all"));
     }

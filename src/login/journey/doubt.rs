@@ -19,9 +19,14 @@ impl Journeys {
     /// again and again.
     pub(crate) async fn look_at_store(&self) -> Result<Vec<Row>, LedgerError> {
         let doubt = self.look_at_epoch().await?;
-        let again = self.ledger.compare(doubt.is_some(), self.clock.now()).await?;
-        self.witness.removed_again(again.len());
-        Ok(again)
+        // One that was reached anew may have lost somebody, too, though nobody doubts it.
+        let may_lack = doubt.is_some() || !self.trust.settles_in().is_zero();
+        let compared = self.ledger.compare(may_lack, self.clock.now()).await?;
+        for key in &compared.unreadable {
+            self.witness.unreadable(key);
+        }
+        self.witness.removed_again(compared.again.len());
+        Ok(compared.again)
     }
 
     async fn look_at_epoch(&self) -> Result<Option<Doubt>, LedgerError> {

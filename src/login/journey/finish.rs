@@ -23,6 +23,8 @@ pub(crate) enum Swept {
     SetAside,
     /// For another time: somebody works on it, something could not be asked, or its outcome is still open.
     NotYet,
+    /// Their row cannot be read.
+    Unreadable,
     /// For the person's next sign-in: there is no proof that is young enough, or no record any more.
     NextSignIn,
     /// It is not open any more.
@@ -36,6 +38,7 @@ impl Swept {
             Self::Done => "done",
             Self::SetAside => "set_aside",
             Self::NotYet => "not_yet",
+            Self::Unreadable => "unreadable",
             Self::NextSignIn => "next_sign_in",
             Self::Nothing => "nothing",
         }
@@ -53,9 +56,23 @@ impl Journeys {
     }
 
     /// Finishes one of them as far as that goes without them: a create that was sent is looked for at any age, and a
-    /// first one is sent only on a young proof and for a record that was read again and is still in order.
+    /// first one is sent only on a young proof and for a record that was read again and is still in order. What is
+    /// wrong with one person is no error: the others wait.
     pub(crate) async fn finish(&self, key: &PersonKey) -> Result<Swept, LedgerError> {
+        match self.try_finish(key).await {
+            Err(LedgerError::Overtaken | LedgerError::AliasTaken) => Ok(Swept::NotYet),
+            Err(LedgerError::Unreadable(key)) => {
+                self.witness.unreadable(&key);
+                Ok(Swept::Unreadable)
+            }
+            swept => swept,
+        }
+    }
+
+    async fn try_finish(&self, key: &PersonKey) -> Result<Swept, LedgerError> {
         let settings = self.settings.load_full();
+        // Before the row is read: others may know that the person was removed.
+        self.settled().await?;
         let Some(row) = self.ledger.row(key).await?.filter(is_open) else { return Ok(Swept::Nothing) };
         let (Some(stored), Some(proof)) = (row.record.clone(), row.proof.clone()) else {
             return Ok(Swept::NextSignIn);

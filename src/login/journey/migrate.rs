@@ -89,7 +89,7 @@ impl Journeys {
                 // The name is for another time; a row that holds it without the ledger's word would stand in the
                 // way of the crossing.
                 LedgerError::Overtaken | LedgerError::AliasTaken => Ok(row),
-                LedgerError::Unavailable(..) => Err(error),
+                LedgerError::Unavailable(..) | LedgerError::Unreadable(_) => Err(error),
             })?
         } else {
             row
@@ -342,7 +342,7 @@ impl Run<'_> {
                 self.journeys.witness.moved(&self.before, &written);
                 Ok(Migrated::Conflict(SetAside::Twins))
             }
-            LedgerError::Overtaken | LedgerError::Unavailable(..) => Err(error),
+            LedgerError::Overtaken | LedgerError::Unavailable(..) | LedgerError::Unreadable(_) => Err(error),
         }
     }
 

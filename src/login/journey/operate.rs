@@ -3,7 +3,7 @@
 use super::{CROSS_TRIES, Journeys};
 use crate::{
     clock::Deadline,
-    identity::{CanonicalEmail, LegacyRecord, LoginName, PersonKey},
+    identity::{CanonicalEmail, ExternalId, LegacyRecord, LoginName, PersonKey},
     login::{Alias, Ledger as _, LedgerError, LegacyError, Row, RowState, Stage},
 };
 
@@ -41,7 +41,7 @@ impl NotDone {
     /// A refused write changed nothing; what else went wrong with it says nothing of the row.
     fn after_writing(row: Row, error: LedgerError) -> Self {
         match error {
-            LedgerError::Overtaken | LedgerError::AliasTaken => error.into(),
+            LedgerError::Overtaken | LedgerError::AliasTaken | LedgerError::Unreadable(_) => error.into(),
             LedgerError::Unavailable(..) => Self::Unknown { row: Box::new(row), error },
         }
     }
@@ -80,21 +80,26 @@ impl Journeys {
 
     /// Removes a person for good: every name of theirs leads to a tombstone, and no legacy password brings them back
     /// (truth 5). Somebody who never signed in here is looked up in the legacy stores and gets a row. `true` where
-    /// they had not been removed before. Their sessions are for the caller to end, afterwards.
+    /// they had not been removed before. Their sessions are for the caller to end, afterwards. A row that cannot be read
+    /// is written over: nothing else would help.
     pub(crate) async fn remove(&self, whom: &Whom) -> Result<(Row, bool), NotDone> {
         for _ in 0..CROSS_TRIES {
-            let mut row = match self.row_of(whom).await? {
-                Some(row) => row,
-                None => self.row_from_legacy(whom).await?,
+            let mut row = match self.row_to_remove(whom).await {
+                Err(NotDone::Ledger(LedgerError::Unreadable(key))) => {
+                    return Ok((self.remove_unread(key, whom).await?, true));
+                }
+                found => found?,
             };
             if row.state == RowState::Tombstone {
                 return Ok((row, false));
             }
             let before = row.state.clone();
             for alias in names_of(&row, whom) {
-                // One that leads to somebody else is theirs.
-                if self.ledger.find(&alias).await?.is_none() {
-                    row.add_alias(alias);
+                match self.ledger.find(&alias).await {
+                    Ok(None) => row.add_alias(alias),
+                    // One that leads to somebody else is theirs.
+                    Ok(Some(_)) | Err(LedgerError::Unreadable(_)) => {}
+                    Err(error) => return Err(error.into()),
                 }
             }
             row.state = RowState::Tombstone;
@@ -111,6 +116,41 @@ impl Journeys {
             }
         }
         Err(LedgerError::Overtaken.into())
+    }
+
+    async fn row_to_remove(&self, whom: &Whom) -> Result<Row, NotDone> {
+        match self.row_of(whom).await? {
+            Some(row) => Ok(row),
+            None => self.row_from_legacy(whom).await,
+        }
+    }
+
+    /// Puts a tombstone in the place of a row that cannot be read. All names that led to the row lead to it, and those
+    /// of the legacy record, where that can be had: an operator's word does not wait for a legacy store.
+    async fn remove_unread(&self, key: PersonKey, whom: &Whom) -> Result<Row, NotDone> {
+        let settings = self.settings.load_full();
+        let deadline = Deadline::within(settings.migration.legacy_budget);
+        let record = self.chain.load_full().read(&key.source, &key.id, deadline).await.unwrap_or_default();
+        let external_id = match settings.sources.get(&key.source) {
+            Some(rules) => rules.external_id.render(&key),
+            None => ExternalId::received(key.id.as_str().to_owned()),
+        };
+        // No percentage reaches a removed person.
+        let bucket = settings.salt.bucket(&LoginName::parse(&key.to_string()).ok_or(NotDone::Nobody)?);
+        let fresh = Row::fresh(key, bucket, external_id, self.clock.now());
+        let mut row = Row { record, state: RowState::Tombstone, ..fresh };
+        for alias in names_of(&row, whom) {
+            if matches!(self.ledger.find(&alias).await, Ok(None)) {
+                row.add_alias(alias);
+            }
+        }
+        match self.ledger.write_over(&row).await {
+            Err(error) => Err(NotDone::after_writing(row, error)),
+            Ok(row) => {
+                self.witness.moved(&RowState::None, &row);
+                Ok(row)
+            }
+        }
     }
 
     /// A row, not written yet, for somebody whom only the legacy side knows.

@@ -53,6 +53,8 @@ impl Witness for Killer {
 
     fn removed_again(&self, _: usize) {}
 
+    fn unreadable(&self, _: &PersonKey) {}
+
     fn unavailable(&self, _: &'static str, _: &(dyn std::error::Error + 'static)) {}
 }
 
@@ -628,6 +630,8 @@ impl Witness for Remover {
 
     fn removed_again(&self, _: usize) {}
 
+    fn unreadable(&self, _: &PersonKey) {}
+
     fn unavailable(&self, _: &'static str, _: &(dyn std::error::Error + 'static)) {}
 }
 
@@ -665,6 +669,8 @@ impl Witness for Sleeper {
     fn doubted(&self, _: Option<Doubt>) {}
 
     fn removed_again(&self, _: usize) {}
+
+    fn unreadable(&self, _: &PersonKey) {}
 }
 
 #[tokio::test]

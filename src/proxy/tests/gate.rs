@@ -78,6 +78,8 @@ impl Witness for Quiet {
 
     fn removed_again(&self, _: usize) {}
 
+    fn unreadable(&self, _: &PersonKey) {}
+
     fn unavailable(&self, _: &'static str, _: &(dyn std::error::Error + 'static)) {}
 }
 

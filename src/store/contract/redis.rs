@@ -11,13 +11,13 @@ use tokio::runtime::Handle;
 
 use super::{
     LEASE, NOW, a_session, claimed, counts, epochs, flags, fresh, ledger, meta, people, rates, refreshes,
-    sessions,
+    sessions, unreadable,
 };
 use crate::{
     clock::{Deadline, SystemClock, TestClock, Timestamp},
-    config::{AccountLimit, CallRate, Guessing, RedisAddress, RedisShape, RedisStore},
+    config::{AccountLimit, CallRate, Guessing, Lockout, RedisAddress, RedisShape, RedisStore},
     login::{
-        Alias, ClaimAnswer, Flags as _, FlagsError, Ledger as _, LedgerError, Limit, Row, Tried,
+        Alias, ClaimAnswer, Flags as _, FlagsError, Guess, Ledger as _, LedgerError, Limit, Row, Tried,
         TryCounter as _,
     },
     net::{Dependencies, Rates as _, Tracker, Urgency},
@@ -149,6 +149,22 @@ pub(super) async fn answers(store: &Redis) {
 async fn redis_keeps_the_ledger_contract() {
     let server = Server::start();
     ledger(&server.store("one").await).await;
+}
+
+#[tokio::test]
+async fn redis_keeps_the_contract_of_rows_that_cannot_be_read() {
+    let server = Server::start();
+    let store = server.store("one").await;
+    unreadable(&store, async |key| {
+        let _: i64 = server.ask(&["hset", &format!("test:{{ledger}}:row:{key}"), "row", "{garbage"]).await;
+    })
+    .await;
+    // One that was written before there were counts is told when they are made.
+    let key = claimed(&store, "old").await.key;
+    let name = format!("test:{{ledger}}:row:{key}");
+    let _: i64 = server.ask(&["hset", &name, "row", ""]).await;
+    let _: i64 = server.ask(&["del", "test:{ledger}:rows:stages"]).await;
+    assert_eq!(store.index().await.unwrap().unreadable, [key]);
 }
 
 #[tokio::test]
@@ -349,6 +365,40 @@ async fn an_index_that_is_wrong_is_put_right() {
     assert_eq!(store.remove_all_of(&Whose::Person(session.key)).await.unwrap(), []);
 }
 
+/// A failover at one node of a cluster may lose what names a session at another one.
+#[tokio::test]
+async fn a_session_that_no_index_names_any_more_is_listed_again_by_its_use() {
+    let server = Server::start();
+    let store = server.store("one").await;
+    let (id, session) = (Digest::of("lives"), a_session("usr_1", 3600));
+    let ways: [(&str, Option<Whose>); 3] = [
+        ("everybody's", None),
+        ("by the user", Some(Whose::User(session.user.clone()))),
+        ("by the person", Some(Whose::Person(session.key.clone()))),
+    ];
+    for (what, whose) in ways {
+        store.put(&id, &session).await.unwrap();
+        let lost: Vec<String> = server.ask(&["keys", "test:sessions*"]).await;
+        assert_eq!(lost.len(), 3, "{lost:?}");
+        for key in &lost {
+            let _: i64 = server.ask(&["del", key]).await;
+        }
+        let later = NOW.after(Duration::from_mins(1));
+        store.touch(&id, later, later.after(Duration::from_mins(10))).await.unwrap();
+        for key in lost.iter().filter(|key| *key != "test:sessions") {
+            let span: i64 = server.ask(&["ttl", key]).await;
+            assert!((3600..=3600 + 1800).contains(&span), "{key} is kept for {span} s");
+        }
+        let ended = match &whose {
+            None => store.remove_all().await.unwrap(),
+            Some(whose) => store.remove_all_of(whose).await.unwrap(),
+        };
+        assert_eq!(ended, std::slice::from_ref(&id), "{what}");
+        assert_eq!(store.get(&id).await.unwrap(), None, "{what}");
+    }
+    assert_eq!(server.ask::<Vec<String>>(&["keys", "test:sessions*"]).await, [""; 0]);
+}
+
 #[tokio::test]
 async fn a_redis_that_comes_back_is_used_at_once() {
     let mut server = Server::start();
@@ -465,7 +515,7 @@ async fn tries_at_one_process_count_at_the_other() {
         let other = process.ask(counts::guess("bob", 2), &rules).await.unwrap();
         process.settle(&other, Tried::Unasked, &rules).await;
     }
-    // An operator's word at one ends the wait at the other, whose own count holds the account back as well; each time.
+    // An operator's word at one ends the wait at the other; each time.
     for _ in 0..2 {
         for _ in 0..3 {
             let ticket = processes[1].ask(counts::guess("dot", 1), &rules).await.unwrap();
@@ -487,6 +537,51 @@ async fn tries_at_one_process_count_at_the_other() {
             process.settle(&ticket, Tried::Wrong, &rules).await;
         }
         assert_eq!(process.ask(counts::guess("eve", 3), &rules).await.unwrap_err().by, Limit::Account);
+    }
+}
+
+/// What one process knows of failures is not the whole: the success was at the other one.
+#[tokio::test]
+async fn a_success_at_one_process_clears_what_failed_at_the_other() {
+    let mut server = Server::start();
+    let clock = TestClock::at(NOW);
+    let mut processes = Vec::new();
+    for name in ["one", "two"] {
+        let settings = RedisStore { timeout: Duration::from_secs(1), ..server.settings() };
+        let store = Redis::new(&settings, name).unwrap();
+        answers(&store).await;
+        processes.push(SharedCounts::new(store, clock.clone()));
+    }
+    let [one, two] = processes.try_into().ok().unwrap();
+    let rules = counts::rules();
+    let lockout = Lockout { failures: 4, window: Duration::from_hours(24) };
+    let guess = || Guess { lockout: Some(lockout.into()), ..counts::guess("ann", 1) };
+    for turn in 0..4 {
+        let ticket = one.ask(guess(), &rules).await.unwrap_or_else(|refused| panic!("{turn}: {refused:?}"));
+        let settled = one.settle(&ticket, Tried::Wrong, &rules).await;
+        assert!(!settled.locked_out, "{turn}: it is the first since a success");
+        let ticket = two.ask(guess(), &rules).await.unwrap();
+        two.settle(&ticket, Tried::Right, &rules).await;
+    }
+    // Together they hold it all the same, and so does each without Redis.
+    for process in [&one, &two] {
+        let ticket = process.ask(guess(), &rules).await.unwrap();
+        process.settle(&ticket, Tried::Wrong, &rules).await;
+    }
+    for process in [&one, &two] {
+        assert_eq!(process.ask(guess(), &rules).await.unwrap_err().by, Limit::Lockout);
+    }
+    server.kill();
+    for process in [&one, &two] {
+        let mut granted = 0;
+        let refused = loop {
+            match process.ask(guess(), &rules).await {
+                Ok(ticket) => process.settle(&ticket, Tried::Wrong, &rules).await,
+                Err(refused) => break refused,
+            };
+            granted += 1;
+        };
+        assert!(granted <= 1 && refused.by == Limit::Lockout, "{granted}, {refused:?}");
     }
 }
 

@@ -13,7 +13,7 @@ use crate::{
     clock::{SystemClock, TestClock},
     config::{RedisAddress, RedisShape, RedisStore, Sentinels},
     identity::Secret,
-    login::{Ledger as _, Limit, Row, RowState, Tried, TryCounter as _},
+    login::{Alias, Ledger as _, LedgerError, Limit, Row, RowState, Tried, TryCounter as _},
     session::{Digest, SessionStore as _},
     store::{Redis, SharedCounts, StoreClock},
 };
@@ -147,6 +147,40 @@ async fn sentinels_lead_to_the_primary_and_to_the_next_one() {
     let other = Redis::new(&watched.settings(), "two").unwrap();
     parts::answers(&other).await;
     assert_eq!(other.row(&row.key).await.unwrap(), Some(written));
+}
+
+/// While a slot is moved, a key of it may be at the other node already, and a script that comes to it ends there.
+#[tokio::test]
+async fn a_ledger_that_is_being_moved_is_written_wholly_or_not_at_all() {
+    let cluster = Cluster::start(&program(), false);
+    let store = store(&cluster.settings()).await;
+    let ledger = format!("{PREFIX}{{ledger}}:");
+    let from = &cluster.nodes[cluster.primary_of(&ledger)];
+    let to: String = cluster.nodes[(cluster.primary_of(&ledger) + 1) % 3].ask(&["cluster", "myid"]);
+    let slot = from.ask::<i64>(&["cluster", "keyslot", &ledger]).to_string();
+    // So that no set is missing that a write of hers needs.
+    let others = [("b", RowState::Created), ("c", RowState::Tombstone)];
+    for (id, state) in others {
+        let row = claimed(&store, id).await;
+        store.write(&Row { state, ..row }).await.unwrap();
+    }
+    let row = claimed(&store, "a").await;
+    let aliases = ["ann", "anna"].map(|name| Alias::Typed(name.into())).to_vec();
+    let mut row = store.write(&Row { aliases: aliases.clone(), ..row }).await.unwrap();
+    for moved in ["rows:stages", "rows:reach", "rows:in:none", "rows:in:created", "alias:typed:anna"] {
+        let _: String = from.ask(&["cluster", "setslot", &slot, "migrating", &to]);
+        let _: i64 = from.ask(&["del", &format!("{ledger}{moved}")]);
+        let stored = || from.ask::<Vec<Vec<u8>>>(&["hgetall", &format!("{ledger}row:{}", row.key)]);
+        let before = stored();
+        let next = Row { state: RowState::Created, aliases: Vec::new(), ..row.clone() };
+        assert!(matches!(store.write(&next).await, Err(LedgerError::Unavailable(..))), "{moved}");
+        assert_eq!(stored(), before, "{moved}");
+        assert_eq!(from.ask::<i64>(&["exists", &format!("{ledger}alias:typed:ann")]), 1, "{moved}");
+        let _: String = from.ask(&["cluster", "setslot", &slot, "stable"]);
+        row = store.write(&next).await.unwrap();
+        row = store.write(&Row { state: RowState::None, ..row }).await.unwrap();
+        row = store.write(&Row { aliases: aliases.clone(), ..row }).await.unwrap();
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

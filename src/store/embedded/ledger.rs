@@ -9,8 +9,14 @@ use super::{Embedded, StoreError, people};
 use crate::{
     clock::Timestamp,
     identity::PersonKey,
-    login::{Alias, Claim, ClaimAnswer, Counts, Ledger, LedgerError, Mark, People, PeopleFilter, Row},
-    store::{alias_key, people::list},
+    login::{
+        Alias, Claim, ClaimAnswer, Counts, Indexed, Ledger, LedgerError, Mark, People, PeopleFilter, Row,
+    },
+    store::{
+        alias_key,
+        people::{list, unreadable},
+        read_alias,
+    },
 };
 
 pub(super) const ROWS: TableDefinition<&str, &[u8]> = TableDefinition::new("rows");
@@ -37,9 +43,22 @@ pub(super) fn load(
     table: &impl ReadableTable<&'static str, &'static [u8]>,
     key: &str,
 ) -> Result<Option<Row>, StoreError> {
-    match table.get(key)? {
-        Some(value) => Ok(Some(serde_json::from_slice(value.value())?)),
-        None => Ok(None),
+    let Some(value) = table.get(key)? else { return Ok(None) };
+    let row = serde_json::from_slice(value.value());
+    row.map(Some).map_err(|_| StoreError::Refused(unreadable(key)))
+}
+
+impl Embedded {
+    /// Makes a row one that cannot be read.
+    #[cfg(test)]
+    pub(in crate::store) fn garble(&self, key: &PersonKey) {
+        let transaction = self.database.begin_write().unwrap();
+        transaction
+            .open_table(ROWS)
+            .unwrap()
+            .insert(key.to_string().as_str(), b"{garbage".as_slice())
+            .unwrap();
+        transaction.commit().unwrap();
     }
 }
 
@@ -88,6 +107,11 @@ impl Ledger for Embedded {
         Ok(Embedded::write(self, move |transaction| replace(transaction, row)).await?)
     }
 
+    async fn write_over(&self, row: &Row) -> Result<Row, LedgerError> {
+        let row = Row { claim: None, ..row.clone() };
+        Ok(Embedded::write(self, move |transaction| put_over(transaction, row)).await?)
+    }
+
     async fn is_empty(&self) -> Result<bool, LedgerError> {
         Ok(self.read(|transaction| Ok(transaction.open_table(ROWS)?.is_empty()?)).await?)
     }
@@ -106,8 +130,8 @@ impl Ledger for Embedded {
     }
 
     /// Done when the file is opened: nobody else can be writing then.
-    async fn index(&self) -> Result<u64, LedgerError> {
-        Ok(0)
+    async fn index(&self) -> Result<Indexed, LedgerError> {
+        Ok(Indexed::default())
     }
 
     async fn how_many(&self, mark: Mark) -> Result<u64, LedgerError> {
@@ -153,16 +177,53 @@ fn replace(transaction: &WriteTransaction, mut row: Row) -> Result<Row, StoreErr
     for alias in &wanted {
         aliases.insert(alias.as_str(), key.as_str())?;
     }
-    for mark in Mark::ALL {
-        let mut marked = transaction.open_table(marked_table(mark))?;
-        if row.mark() == Some(mark) {
-            marked.insert(key.as_str(), ())?;
-        } else {
-            marked.remove(key.as_str())?;
-        }
-    }
+    mark_row(transaction, &key, &row)?;
     row.version += 1;
     people::recount(transaction, &key, stored.as_ref().map(Row::counted_as), row.counted_as())?;
     rows.insert(key.as_str(), serde_json::to_vec(&row)?.as_slice())?;
+    Ok(row)
+}
+
+fn mark_row(transaction: &WriteTransaction, key: &str, row: &Row) -> Result<(), StoreError> {
+    for mark in Mark::ALL {
+        let mut marked = transaction.open_table(marked_table(mark))?;
+        if row.mark() == Some(mark) {
+            marked.insert(key, ())?;
+        } else {
+            marked.remove(key)?;
+        }
+    }
+    Ok(())
+}
+
+/// What the row counted as, and its version, only the row knew: everybody is counted anew, and versions begin anew.
+fn put_over(transaction: &WriteTransaction, mut row: Row) -> Result<Row, StoreError> {
+    let mut rows = transaction.open_table(ROWS)?;
+    let mut aliases = transaction.open_table(ALIASES)?;
+    let key = row.key.to_string();
+    match load(&rows, &key) {
+        Err(StoreError::Refused(LedgerError::Unreadable(_))) => {}
+        Err(error) => return Err(error),
+        Ok(_) => return Err(StoreError::Refused(LedgerError::Overtaken)),
+    }
+    for entry in aliases.iter()? {
+        let (alias, holder) = entry?;
+        if holder.value() == key
+            && let Some(alias) = read_alias(alias.value())
+        {
+            row.add_alias(alias);
+        }
+    }
+    for alias in row.aliases.iter().map(alias_key) {
+        let before = aliases.insert(alias.as_str(), key.as_str())?;
+        if before.is_some_and(|holder| holder.value() != key) {
+            return Err(StoreError::Refused(LedgerError::AliasTaken));
+        }
+    }
+    mark_row(transaction, &key, &row)?;
+    row.version = 1;
+    rows.insert(key.as_str(), serde_json::to_vec(&row)?.as_slice())?;
+    drop(rows);
+    people::count_all(transaction).map_err(|error| StoreError::File(Box::new(error)))?;
     Ok(row)
 }

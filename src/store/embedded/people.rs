@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     login::{CountedAs, Counts, LedgerError, Row, Stage},
-    store::people::Span,
+    store::people::{Found, Span},
 };
 
 /// Stage and name of everybody.
@@ -28,12 +28,29 @@ pub(super) fn make_tables(transaction: &WriteTransaction) -> Result<(), redb::Er
     // A file from before there were counts.
     let is_new = staged.is_empty()? && !rows.is_empty()?;
     drop(staged);
-    if is_new {
-        for entry in rows.iter()? {
-            let (name, value) = entry?;
-            let Ok(row) = serde_json::from_slice::<Row>(value.value()) else { continue };
-            count(transaction, name.value(), row.counted_as(), Step::In)?;
+    drop(rows);
+    if is_new { count_all(transaction) } else { Ok(()) }
+}
+
+/// Makes lists and counts anew. Whoever's row cannot be read stays in the list in which they were, and counts there.
+pub(super) fn count_all(transaction: &WriteTransaction) -> Result<(), redb::Error> {
+    let rows = transaction.open_table(ROWS)?;
+    transaction.open_table(REACH)?.retain(|_, _| false)?;
+    transaction.open_table(STAGED)?.retain(|(_, name), ()| load(&rows, name).is_err())?;
+    {
+        let mut counts = transaction.open_table(STAGES)?;
+        counts.retain(|_, _| false)?;
+        for entry in transaction.open_table(STAGED)?.iter()? {
+            let key = entry?.0;
+            let place = (key.value().0, false);
+            let before = counts.get(place)?.map_or(0, |count| count.value());
+            counts.insert(place, before + 1)?;
         }
+    }
+    for entry in rows.iter()? {
+        let (name, value) = entry?;
+        let Ok(row) = serde_json::from_slice::<Row>(value.value()) else { continue };
+        count(transaction, name.value(), row.counted_as(), Step::In)?;
     }
     Ok(())
 }
@@ -122,10 +139,11 @@ impl Embedded {
     }
 
     /// The rows of names, in their order.
-    pub(super) async fn rows(&self, names: Vec<String>) -> Result<Vec<Option<Row>>, LedgerError> {
+    pub(super) async fn rows(&self, names: Vec<String>) -> Result<Vec<Found>, LedgerError> {
         let rows = self.read(move |transaction| {
             let table = transaction.open_table(ROWS)?;
-            names.iter().map(|name| load(&table, name)).collect()
+            let found = |name: &String| Found::of(load(&table, name).map_err(LedgerError::from));
+            names.iter().map(found).collect::<Result<_, _>>().map_err(StoreError::Refused)
         });
         Ok(rows.await?)
     }

@@ -1,8 +1,9 @@
 //! Counts of tries that all processes share, beside those of this one.
 //!
-//! A try is granted when both allow it. Accounts and addresses are counted in Redis; what one process takes on in all,
-//! and the storm, by each process itself. While Redis cannot be asked, each counts by itself and grants its share of what
-//! all may grant together (SEC-41). Spans are measured by the clock of Redis, which is the same for all.
+//! Accounts and addresses are counted in Redis, and whether an account is tried too often is for Redis alone to say:
+//! one process does not hear of a success at another. What one process takes on in all, and the storm, are counted by
+//! each process itself. While Redis cannot be asked, each goes by what it saw and grants its share of what all may grant
+//! together (SEC-41). Spans are measured by the clock of Redis, which is the same for all.
 
 use std::{
     collections::HashMap,
@@ -38,9 +39,6 @@ const PATIENCE: Duration = Duration::from_millis(500);
 /// the next try may meet another process.
 const SOON: Duration = Duration::from_secs(5);
 
-/// How long the other processes may take to meet an operator's word: each looks for one when it refuses a try.
-const WORD_LASTS: Duration = Duration::from_hours(7 * 24);
-
 /// More names than this are not kept for those who wait no longer.
 const MOST_TURNS: usize = 16_384;
 
@@ -70,8 +68,6 @@ pub(crate) struct SharedCounts {
     local: LocalCounts,
     redis: Redis,
     turns: Turns,
-    /// The operator's word that this process last followed, by account.
-    followed: Mutex<HashMap<CountKey, String>>,
     /// What makes this process's tickets unlike those of any other.
     salt: u64,
 }
@@ -85,43 +81,23 @@ impl SharedCounts {
     pub(crate) fn new(redis: Redis, clock: SharedClock) -> Self {
         // The random half of the name; tickets are numbered in the other.
         let (_, salt) = Uuid::now_v7().as_u64_pair();
-        let (local, turns, followed) = (LocalCounts::new(clock), Turns::default(), Mutex::default());
-        Self { local, redis, turns, followed, salt: salt << 32 }
+        Self { local: LocalCounts::new(clock), redis, turns: Turns::default(), salt: salt << 32 }
     }
 
     fn key(&self, kind: &str, key: CountKey) -> String {
         format!("{}tries:{kind}:{key:?}", self.redis.prefix)
     }
 
-    /// Deletes an account's counts, then leaves a word for the other processes, whose own counts hold it back as well.
+    /// Deletes an account's counts.
     async fn forget_shared(&self, account: CountKey) -> Result<(), Failure> {
         let counts = ["account", "spent"].map(|kind| self.key(kind, account));
-        let (key, word) = (self.key("word", account), Uuid::now_v7().to_string());
-        let told = self.redis.run(|mut connection| async move {
+        let deleted = self.redis.run(|mut connection| async move {
             for count in counts {
                 let () = connection.del(count).await?;
             }
-            Ok(connection.set_ex::<_, _, ()>(key, word, WORD_LASTS.as_secs()).await?)
+            Ok(())
         });
-        told.await
-    }
-
-    /// Whether an operator's word about one of the accounts came since this process refused a try of it: then its own
-    /// count is forgotten, too.
-    async fn follows_a_word(&self, guess: &Guess) -> bool {
-        let mut follows = false;
-        for account in &guess.accounts {
-            let key = self.key("word", *account);
-            let word = self.redis.run(|mut connection| async move { Ok(connection.get(key).await?) });
-            let Ok(Some(word)) = word.await else { continue };
-            let word: String = word;
-            let mut followed = self.followed.lock().unwrap_or_else(PoisonError::into_inner);
-            if followed.insert(*account, word.clone()).as_ref() != Some(&word) {
-                self.local.forget_now(*account);
-                follows = true;
-            }
-        }
-        follows
+        deleted.await
     }
 
     fn ticket(&self, ticket: &Ticket) -> u64 {
@@ -197,9 +173,15 @@ impl SharedCounts {
         Ok(Ok(()))
     }
 
-    async fn settle_all(&self, ticket: &Ticket, tried: Tried, rules: &Guessing) -> Result<bool, Failure> {
+    /// Whether an account has to wait from now on; `None` where no account of the ticket knows of it.
+    async fn settle_all(
+        &self,
+        ticket: &Ticket,
+        tried: Tried,
+        rules: &Guessing,
+    ) -> Result<Option<bool>, Failure> {
         let (guess, id, limit) = (&ticket.guess, self.ticket(ticket), &rules.account);
-        let mut locked_out = false;
+        let (mut is_known, mut locked_out) = (false, false);
         for account in &guess.accounts {
             let settled = self.failures(own(*account, guess), rules, |failures, _| {
                 let is_open = failures.is_open(id);
@@ -218,6 +200,7 @@ impl SharedCounts {
                 (is_open, locked_out)
             });
             let (was_open, locks) = settled.await?;
+            is_known |= was_open;
             locked_out |= locks;
             // A try that was refused by this account's other count is in neither, or only to be taken back.
             if !was_open && tried != Tried::Unasked {
@@ -230,7 +213,7 @@ impl SharedCounts {
             })
             .await?;
         }
-        Ok(locked_out)
+        Ok(is_known.then_some(locked_out))
     }
 
     /// Grants a try by this process's share. Of the failures that a source bears it may have none: then nobody tries
@@ -292,22 +275,19 @@ impl TryCounter for SharedCounts {
         if self.redis.is_away() {
             return self.ask_alone(guess, rules).await;
         }
-        let ticket = match self.local.ask(guess.clone(), rules).await {
-            Err(Limited { by: Limit::Account | Limit::Lockout, .. }) if self.follows_a_word(&guess).await => {
-                self.local.ask(guess.clone(), rules).await?
-            }
-            asked => asked?,
-        };
+        let ticket = self.local.admit(guess.clone(), rules)?;
         match self.ask_all(&ticket, rules).await {
-            Ok(Ok(())) => Ok(ticket),
+            Ok(Ok(())) => {
+                self.local.take_granted(&ticket, rules);
+                Ok(ticket)
+            }
             Ok(Err(limited)) => {
                 self.settle(&ticket, Tried::Unasked, rules).await;
                 Err(limited)
             }
             Err(failure) => {
                 say_alone(&failure);
-                // Counted once more, by the stricter rules of one that is alone.
-                self.local.settle(&ticket, Tried::Unasked, rules).await;
+                // Admitted once more, by the stricter rules of one that is alone.
                 self.ask_alone(guess, rules).await
             }
         }
@@ -316,7 +296,9 @@ impl TryCounter for SharedCounts {
     async fn settle(&self, ticket: &Ticket, tried: Tried, rules: &Guessing) -> Settled {
         let mut settled = self.local.settle(ticket, tried, rules).await;
         match self.settle_all(ticket, tried, rules).await {
-            Ok(locked_out) => settled.locked_out |= locked_out,
+            Ok(Some(locked_out)) => settled.locked_out = locked_out,
+            // Granted while Redis was away, or counted nowhere.
+            Ok(None) => {}
             Err(failure) => say_alone(&failure),
         }
         settled

@@ -19,11 +19,13 @@ use super::{
 use crate::{
     login::{Doubt, Epoch, LedgerError, Mark, Row},
     session::{Digest, Flow, FlowStore as _, Session, SessionStore as _, SessionStoreError},
-    store::{MetaError, alias_key},
+    store::{MetaError, alias_key, people::Found},
 };
 
 static IMPORT: LazyLock<Script> =
     LazyLock::new(|| Script::new(concat!(include_str!("tally.lua"), include_str!("import.lua"))));
+
+static IMPORT_EPOCH: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("import_epoch.lua")));
 
 /// How many writes are under way at the same time.
 const AT_A_TIME: usize = 100;
@@ -109,8 +111,8 @@ impl Redis {
             .filter(|(name, holder)| holder.as_ref() != Some(*name))
             .map(|(name, _)| name)
             .collect();
-        let differs = |row: &Row, name: &String, there: &Option<Row>| {
-            there.as_ref() != Some(row) || misled.contains(&name)
+        let differs = |row: &Row, name: &String, there: &Found| {
+            !matches!(there, Found::Row(there) if **there == *row) || misled.contains(&name)
         };
         let looked_at = rows.iter().zip(&names).zip(&there);
         Ok(looked_at
@@ -216,24 +218,20 @@ impl Redis {
 
     /// Puts an epoch in place with its doubt and its confirmation, or takes it away.
     pub(crate) async fn put_epoch_record(&self, epoch: Option<&Epoch>) -> Result<(), MetaError> {
-        let key = self.key(EPOCH);
-        let mut both = redis::pipe();
-        both.atomic().del(&key);
+        let mut script = IMPORT_EPOCH.key(self.key(EPOCH));
         if let Some(epoch) = epoch {
-            both.hset(&key, "id", &epoch.id).hset(&key, "beat", epoch.beat).hset(
-                &key,
-                "at",
-                epoch.at.millis(),
-            );
+            script.arg("id").arg(&epoch.id).arg("beat").arg(epoch.beat).arg("at").arg(epoch.at.millis());
             if let Some(doubt) = epoch.doubt.map(Doubt::as_str) {
-                both.hset(&key, "doubt", doubt);
+                script.arg("doubt").arg(doubt);
             }
             if let Some(at) = epoch.confirmed_at {
-                both.hset(&key, "confirmed_at", at.millis());
+                script.arg("confirmed_at").arg(at.millis());
             }
         }
-        let put =
-            self.run(|mut connection| async move { Ok(both.query_async::<()>(&mut connection).await?) });
+        let put = self.run(|mut connection| async move {
+            script.invoke_async::<()>(&mut connection).await?;
+            Ok(())
+        });
         Ok(put.await?)
     }
 }

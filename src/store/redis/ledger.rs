@@ -12,8 +12,14 @@ use super::{Failure, Redis, script::Script};
 use crate::{
     clock::Timestamp,
     identity::PersonKey,
-    login::{Alias, Claim, ClaimAnswer, Counts, Ledger, LedgerError, Mark, People, PeopleFilter, Row},
-    store::{alias_key, people},
+    login::{
+        Alias, Claim, ClaimAnswer, Counts, Indexed, Ledger, LedgerError, Mark, People, PeopleFilter, Row,
+    },
+    store::{
+        alias_key,
+        people::{self, unreadable},
+        read_alias,
+    },
 };
 
 static CLAIM: LazyLock<Script> =
@@ -21,6 +27,7 @@ static CLAIM: LazyLock<Script> =
 static WRITE: LazyLock<Script> =
     LazyLock::new(|| Script::new(concat!(include_str!("tally.lua"), include_str!("write.lua"))));
 static FIND: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("find.lua")));
+static NAMES: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("names.lua")));
 
 pub(super) const ROWS: &str = "{ledger}:rows";
 const ROW: &str = "{ledger}:row:";
@@ -31,9 +38,13 @@ pub(super) type Fields = (Option<Vec<u8>>, Option<u64>, Option<u64>, Option<Stri
 
 pub(super) const FIELDS: [&str; 5] = ["row", "version", "fence", "holder", "until"];
 
-pub(super) fn read((row, version, fence, holder, until): Fields) -> Result<Option<Row>, Failure> {
+/// The row of this name.
+pub(super) fn read(
+    name: &str,
+    (row, version, fence, holder, until): Fields,
+) -> Result<Option<Row>, LedgerError> {
     let Some(row) = row else { return Ok(None) };
-    let row: Row = serde_json::from_slice(&row)?;
+    let row: Row = serde_json::from_slice(&row).map_err(|_| unreadable(name))?;
     let claim =
         holder.zip(until).map(|(holder, until)| Claim { holder, until: Timestamp::from_millis(until) });
     Ok(Some(Row { version: version.unwrap_or_default(), fence: fence.unwrap_or_default(), claim, ..row }))
@@ -62,17 +73,19 @@ impl Redis {
 #[async_trait]
 impl Ledger for Redis {
     async fn row(&self, key: &PersonKey) -> Result<Option<Row>, LedgerError> {
-        let key = self.row_key(&key.to_string());
+        let name = key.to_string();
+        let key = self.row_key(&name);
         let fields = self.run(|mut connection| async move { Ok(connection.hmget(key, &FIELDS).await?) });
-        Ok(read(fields.await?)?)
+        read(&name, fields.await?)
     }
 
     async fn find(&self, alias: &Alias) -> Result<Option<Row>, LedgerError> {
         let (alias, rows) = (format!("{}{ALIAS}{}", self.prefix, alias_key(alias)), self.key(ROW));
-        let fields = self.run(|mut connection| async move {
+        let found = self.run(|mut connection| async move {
             Ok(FIND.key(alias).arg(rows).invoke_async(&mut connection).await?)
         });
-        Ok(read(fields.await?)?)
+        let (name, fields): (Option<String>, Fields) = found.await?;
+        read(&name.unwrap_or_default(), fields)
     }
 
     async fn claim(&self, fresh: &Row, lease: Duration, now: Timestamp) -> Result<ClaimAnswer, LedgerError> {
@@ -82,12 +95,12 @@ impl Ledger for Redis {
         script.arg(now.millis()).arg(now.after(lease).millis()).arg(&*self.holder);
         script
             .arg(serde_json::to_vec(fresh).map_err(Failure::from)?)
-            .arg(name)
+            .arg(&name)
             .arg(fresh.counted_as().to_string());
         let claimed =
             self.run(|mut connection| async move { Ok(script.invoke_async(&mut connection).await?) });
         let (is_granted, fields): (bool, Fields) = claimed.await?;
-        let row = Box::new(read(fields)?.ok_or_else(without_a_row)?);
+        let row = Box::new(read(&name, fields)?.ok_or_else(without_a_row)?);
         Ok(if is_granted { ClaimAnswer::Granted(row) } else { ClaimAnswer::Held(row) })
     }
 
@@ -123,6 +136,23 @@ impl Ledger for Redis {
         Ok(written)
     }
 
+    async fn write_over(&self, row: &Row) -> Result<Row, LedgerError> {
+        match self.row(&row.key).await {
+            Err(LedgerError::Unreadable(_)) => {}
+            Err(error) => return Err(error),
+            Ok(_) => return Err(LedgerError::Overtaken),
+        }
+        let script = NAMES.key(self.row_key(&row.key.to_string()));
+        let stored =
+            self.run(|mut connection| async move { Ok(script.invoke_async(&mut connection).await?) });
+        // Whoever writes the row in between changes the version.
+        let (version, fence, names): (Option<u64>, Option<u64>, Vec<String>) = stored.await?;
+        let (version, fence) = (version.unwrap_or_default(), fence.unwrap_or_default());
+        let mut row = Row { version, fence, claim: None, ..row.clone() };
+        names.iter().filter_map(|name| read_alias(name)).for_each(|alias| row.add_alias(alias));
+        self.write(&row).await
+    }
+
     async fn is_empty(&self) -> Result<bool, LedgerError> {
         Ok(self.people().await? == 0)
     }
@@ -140,7 +170,7 @@ impl Ledger for Redis {
         self.counted().await
     }
 
-    async fn index(&self) -> Result<u64, LedgerError> {
+    async fn index(&self) -> Result<Indexed, LedgerError> {
         self.index_rows().await
     }
 

@@ -6,13 +6,14 @@ use std::sync::LazyLock;
 use redis::AsyncCommands as _;
 
 use super::{
-    Failure, Redis,
+    Redis,
     ledger::{FIELDS, Fields, ROWS, read},
     script::Script,
 };
 use crate::{
-    login::{Counts, LedgerError, Row, Stage},
-    store::people::Span,
+    identity::PersonKey,
+    login::{Counts, Indexed, LedgerError, Stage},
+    store::people::{Found, Span},
 };
 
 static INDEX: LazyLock<Script> =
@@ -46,7 +47,7 @@ impl Redis {
     }
 
     /// The rows of names, in their order.
-    pub(super) async fn rows(&self, names: Vec<String>) -> Result<Vec<Option<Row>>, LedgerError> {
+    pub(super) async fn rows(&self, names: Vec<String>) -> Result<Vec<Found>, LedgerError> {
         if names.is_empty() {
             return Ok(Vec::new());
         }
@@ -57,7 +58,7 @@ impl Redis {
         let fields =
             self.run(|mut connection| async move { Ok(pipeline.query_async(&mut connection).await?) });
         let fields: Vec<Fields> = fields.await?;
-        Ok(fields.into_iter().map(read).collect::<Result<_, Failure>>()?)
+        names.iter().zip(fields).map(|(name, fields)| Found::of(read(name, fields))).collect()
     }
 
     /// The counts as they are kept.
@@ -77,12 +78,13 @@ impl Redis {
     }
 
     /// Counts rows that were written before there were counts. Other processes may do the same at the same time.
-    pub(super) async fn index_rows(&self) -> Result<u64, LedgerError> {
+    pub(super) async fn index_rows(&self) -> Result<Indexed, LedgerError> {
+        let mut indexed = Indexed::default();
         // One look, unless there is something to do.
         if self.people().await? == self.counted().await?.all() {
-            return Ok(0);
+            return Ok(indexed);
         }
-        let (mut cursor, mut indexed) = (0_u64, 0);
+        let mut cursor = 0_u64;
         loop {
             let rows = self.key(ROWS);
             let scanned = self.run(|mut connection| async move {
@@ -92,14 +94,21 @@ impl Redis {
             });
             let (next, names): (u64, Vec<String>) = scanned.await?;
             let found = self.rows(names.clone()).await?;
-            for (name, row) in names.into_iter().zip(found) {
-                let Some(row) = row else { continue };
+            for (name, found) in names.into_iter().zip(found) {
+                let row = match found {
+                    Found::Row(row) => row,
+                    Found::Nothing => continue,
+                    Found::Unreadable => {
+                        indexed.unreadable.extend(PersonKey::parse(&name));
+                        continue;
+                    }
+                };
                 let mut script = INDEX.key(self.row_key(&name));
                 script.key(self.key(ROWS)).arg(row.version).arg(name).arg(row.counted_as().to_string());
                 let done = self.run(|mut connection| async move {
                     Ok(script.invoke_async::<u64>(&mut connection).await?)
                 });
-                indexed += done.await?;
+                indexed.people += done.await?;
             }
             if next == 0 {
                 return Ok(indexed);

@@ -2,7 +2,8 @@
 //!
 //! What a change means is decided by [`Session`], as with every store; the script only sees to it that nobody else
 //! changed the value meanwhile. Three indexes name sessions: by their end, and by either name of their person. They
-//! are no part of the same write: an index may name a session that is gone, never leave one out.
+//! are no part of the same write: an index may name a session that is gone, never leave one out. What a failover of an
+//! index's own node loses, the next use of the session writes anew.
 
 use std::{sync::LazyLock, time::Duration};
 
@@ -44,6 +45,11 @@ fn parse(value: Option<&[u8]>) -> Option<Session> {
 /// When a session is over if nobody uses it.
 fn end(session: &Session) -> u64 {
     session.ends_at.min(session.idle_ends_at).millis()
+}
+
+/// For how long Redis keeps a session, in ms from its last use.
+fn kept_for(session: &Session) -> u64 {
+    millis(session.ends_at.since(session.last_seen) + MARGIN)
 }
 
 impl Redis {
@@ -90,6 +96,23 @@ impl Redis {
             }
         });
         changed.await
+    }
+
+    /// What names a session in the indexes, `listed` by its end among them, and then keeps these as long as the longest
+    /// of their sessions.
+    fn listing(&self, id: &Digest, session: &Session, listed: Cmd) -> (Vec<Cmd>, Vec<Cmd>) {
+        let (mut listed, mut kept) = (vec![listed], Vec::new());
+        for name in names(session) {
+            let of = self.of_key(&name);
+            listed.push(Cmd::sadd(&of, id.as_str()));
+            // GT alone leaves a key for ever that had no end.
+            for condition in ["NX", "GT"] {
+                let mut command = redis::cmd("PEXPIRE");
+                command.arg(&of).arg(kept_for(session)).arg(condition);
+                kept.push(command);
+            }
+        }
+        (listed, kept)
     }
 
     /// Takes sessions that are gone out of the indexes.
@@ -175,20 +198,10 @@ async fn replace(connection: &mut Connection, key: &str, old: &[u8], new: &[u8])
 #[async_trait]
 impl SessionStore for Redis {
     async fn put(&self, id: &Digest, session: &Session) -> Result<(), SessionStoreError> {
-        let kept_for = millis(session.ends_at.since(session.last_seen) + MARGIN);
-        let mut listed = vec![Cmd::zadd(self.ends_key(), id.as_str(), end(session))];
-        let mut kept = Vec::new();
-        for name in names(session) {
-            let of = self.of_key(&name);
-            listed.push(Cmd::sadd(&of, id.as_str()));
-            // As long as the longest of its sessions: GT alone leaves a key for ever that had no end.
-            for condition in ["NX", "GT"] {
-                let mut command = redis::cmd("PEXPIRE");
-                command.arg(&of).arg(kept_for).arg(condition);
-                kept.push(command);
-            }
-        }
+        let kept_for = kept_for(session);
+        let listed = Cmd::zadd(self.ends_key(), id.as_str(), end(session));
         let value = serde_json::to_vec(session).map_err(Failure::from)?;
+        let (listed, mut kept) = self.listing(id, session, listed);
         kept.push(Cmd::pset_ex(self.session_key(id.as_str()), value, kept_for));
         let put = self.run(|mut connection| async move {
             connection.each::<()>(&listed).await?;
@@ -217,11 +230,13 @@ impl SessionStore for Redis {
             Some(After::Kept)
         });
         let Some(session) = touched.await? else { return Ok(()) };
-        let (ends, id) = (self.ends_key(), id.as_str().to_owned());
+        let mut listed = redis::cmd("ZADD");
+        listed.arg(self.ends_key()).arg("GT").arg(end(&session)).arg(id.as_str());
+        let (listed, kept) = self.listing(id, &session, listed);
         let listed = self.run(|mut connection| async move {
-            let mut command = redis::cmd("ZADD");
-            command.arg(ends).arg("XX").arg("GT").arg(end(&session)).arg(id);
-            Ok(command.query_async::<()>(&mut connection).await?)
+            connection.each::<()>(&listed).await?;
+            connection.each::<()>(&kept).await?;
+            Ok(())
         });
         Ok(listed.await?)
     }

@@ -19,3 +19,10 @@ local function tally(row, rows, name, new)
   redis.call('ZADD', rows .. ':in:' .. count(rows, new, 1), 0, name)
   redis.call('HSET', row, 'tally', new)
 end
+-- Comes to all that a tally will be written to. While a cluster moves the slot, a key that is at the other node, or
+-- nowhere, ends a script: that has to happen before its first write.
+local function at_hand(row, rows, new)
+  for _, one in ipairs({redis.call('HGET', row, 'tally') or new, new}) do
+    redis.call('EXISTS', rows .. ':stages', rows .. ':reach', rows .. ':in:' .. string.match(one, '^%a+'))
+  end
+end

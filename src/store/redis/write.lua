@@ -14,10 +14,13 @@ for place = 9, #ARGV - 1 do
   end
   wanted[#wanted + 1] = ARGV[place]
 end
-if stored[3] then
-  for _, alias in ipairs(cmsgpack.unpack(stored[3])) do
-    redis.call('DEL', ARGV[7] .. alias)
-  end
+local former = stored[3] and cmsgpack.unpack(stored[3]) or {}
+for _, alias in ipairs(former) do
+  redis.call('EXISTS', ARGV[7] .. alias)
+end
+at_hand(KEYS[1], KEYS[2], ARGV[#ARGV])
+for _, alias in ipairs(former) do
+  redis.call('DEL', ARGV[7] .. alias)
 end
 for _, alias in ipairs(wanted) do
   redis.call('SET', ARGV[7] .. alias, ARGV[6])

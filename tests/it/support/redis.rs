@@ -80,6 +80,16 @@ impl Redis {
         put.exec(&mut self.connect()).unwrap();
     }
 
+    /// Loses everything, and is there.
+    pub(crate) fn empty(&self) {
+        redis::cmd("FLUSHALL").exec(&mut self.connect()).unwrap();
+    }
+
+    /// Whether it holds a value of the store's own by this name.
+    pub(crate) fn holds(&self, name: &str) -> bool {
+        redis::cmd("EXISTS").arg(format!("crossfade:meta:{name}")).query(&mut self.connect()).unwrap()
+    }
+
     /// A connection of the test's own.
     fn connect(&self) -> redis::Connection {
         // Another test may have been first.
