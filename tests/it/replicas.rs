@@ -4,6 +4,7 @@
 //!
 //! What is true is asked at the Scalekit stand-in: who exists there, and how many creates it accepted.
 
+mod crossings;
 mod crowd;
 mod deaths;
 mod load;
