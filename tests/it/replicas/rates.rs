@@ -28,8 +28,8 @@ const RATE: u64 = 12;
 /// How long people sign in.
 const LASTS: Duration = Duration::from_secs(5);
 
-/// What is counted when it is sent arrives a little later, some of it on a busy machine.
-const LATE_MS: u64 = 400;
+/// What is counted when it is sent arrives a little later, on a busy machine.
+const LATE_MS: u64 = 1000;
 
 /// How long the service asks for.
 const PAUSE_MS: u64 = 4000;
@@ -135,7 +135,16 @@ fn all_replicas_together_keep_to_a_rate_and_to_a_pause() {
         json!({ "id": format!("00u{}", person.id), "login": person.email, "password": PASSWORD,
             "first_name": "Olga", "last_name": "Alder", "profile": { "emailVerified": true } })
     });
-    let cast = Cast { people: people.clone(), okta: okta.collect(), ..Cast::default() };
+    // The application knows them, too: whom Scalekit has no time for goes there.
+    let inside = at_okta.iter().map(|person| {
+        json!({ "id": person.id, "email": person.email, "email_verified": true, "password": PASSWORD })
+    });
+    let cast = Cast {
+        people: people.clone(),
+        more_people: inside.collect(),
+        okta: okta.collect(),
+        ..Cast::default()
+    };
     let rate = RATE.to_string();
     let rates = [
         ("CROSSFADE_SCALEKIT__RATE__CALLS", rate.as_str()),
@@ -168,5 +177,5 @@ fn all_replicas_together_keep_to_a_rate_and_to_a_pause() {
          the pause"
     ));
     assert_eq!(within, 0);
-    assert!(under_way <= 2 * REPLICAS, "{under_way}");
+    assert!(under_way as u64 <= RATE, "{under_way}");
 }
