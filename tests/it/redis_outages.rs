@@ -167,11 +167,15 @@ fn a_store_that_is_emptied_or_put_back_to_an_old_day_makes_nobody_twice() {
         let _: String = redis.ask(&["flushall"]);
     });
     site.confirm();
-    crowd.iter().for_each(|person| drop(site.moved(0, person)));
+    for person in crowd {
+        site.moved(0, person);
+    }
     // An old copy: people move, somebody is born new and the dial is turned after it.
     let (kept, old) = (redis.folder.join("appendonlydir"), redis.folder.join("old"));
     copy(&kept, &old);
-    newcomers.iter().for_each(|person| drop(site.moved(1, person)));
+    for person in newcomers {
+        site.moved(1, person);
+    }
     site.born_new(1, CY);
     let percent = "99.98%";
     site.turn(percent);
@@ -186,7 +190,9 @@ fn a_store_that_is_emptied_or_put_back_to_an_old_day_makes_nobody_twice() {
     }
     assert_eq!(site.scene.users_with(CY).len(), 1);
     assert_eq!(site.percentages(), [percent, percent]);
-    crowd.iter().for_each(|person| site.assert_one_user(person));
+    for person in crowd {
+        site.assert_one_user(person);
+    }
 }
 
 /// REL-12, both ways: a session goes by the store's time, and so does the claim of somebody who is being moved.

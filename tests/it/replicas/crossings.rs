@@ -148,7 +148,9 @@ fn whatever_moment_of_a_return_a_replica_dies_at_the_person_comes_again_into_a_s
     }
     let rows = fleet.redis.ledger();
     assert_eq!(rows.len(), comers.len());
-    comers.iter().for_each(|comer| assert_one(comer, &fleet, &rows));
+    for comer in &comers {
+        assert_one(comer, &fleet, &rows);
+    }
     assert_eq!(fleet.scene.scalekit.look("counts")["duplicates_made"], 0);
     figures::note(&format!(
         "killed at {} moments of a return × {rounds}: {} deaths, 0 doubled, 0 lost; in at another replica within {:.1} s \

@@ -109,7 +109,7 @@ fn keeps_to_the_rate(fleet: &Fleet, people: &[Person], name: &str, service: &Sim
         "{came} sign-ins at {REPLICAS} replicas, {name} at {RATE} calls/s: {} calls in {:.1} s, at most {} in 1 s, {} in 2 \
          s, {} in 4 s",
         calls.len(),
-        lasted as f64 / 1000.0,
+        Duration::from_millis(lasted).as_secs_f64(),
         told[0].1,
         told[1].1,
         told[2].1,
