@@ -26,8 +26,8 @@ pub(crate) use operate::{NotDone, Whom};
 
 use self::migrate::{Migrated, Proven};
 use super::{
-    Alias, Asker, Attempt, Chain, Closed, Directory, HandOver, Ledger as _, LedgerError, LegacyError, Origin,
-    Outcome, Rejected, Rejection, Remembering, Row, RowState, Settings, StayReason, Trust, Verdict,
+    Alias, Asker, Attempt, Chain, Closed, Directory, HandOver, Ledger as _, LedgerError, LegacyError, Moment,
+    Origin, Outcome, Rejected, Rejection, Remembering, Row, RowState, Settings, StayReason, Trust, Verdict,
     WhyForward, Witness, ports::ErrorClass,
 };
 use crate::{
@@ -322,11 +322,15 @@ impl Journeys {
                 return Ok(row);
             }
             row.crossed_at = Some(self.clock.now());
+            self.witness.step(Moment::Before, "cross", &row);
             match self.ledger.write(&row).await {
                 Err(LedgerError::Overtaken) => {
                     row = self.ledger.row(&row.key).await?.ok_or(LedgerError::Overtaken)?;
                 }
-                written => return written,
+                written => {
+                    self.witness.step(Moment::After, "cross", &row);
+                    return written;
+                }
             }
         }
         Err(LedgerError::Overtaken)

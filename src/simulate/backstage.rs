@@ -112,6 +112,7 @@ impl Backstage {
         if fault.use_up() {
             faults.remove(at);
         }
+        self.tally("faults_hit");
         Some(taken)
     }
 }

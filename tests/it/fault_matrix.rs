@@ -7,7 +7,7 @@
 
 mod stage;
 
-use std::thread;
+use std::{thread, time::Duration};
 
 use self::stage::Stage;
 use crate::{edge::figures, support::wait};
@@ -83,29 +83,59 @@ const MATRIX: [(Dependency, Fault, [Expected; 3]); 18] = [
     (Store, BreaksOff, [Application, Closed(60), Waits]),
 ];
 
+/// What an answer may take at most, whatever the trouble is, for the same three: each of their own limits, which never add
+/// up. What does not need a dependency does not wait for it.
+const BUDGETS: [(Dependency, [Duration; 3]); 3] = [
+    // All of the verification; then nothing.
+    (Legacy, [Duration::from_secs(5), Duration::ZERO, Duration::ZERO]),
+    // As configured here, redeeming a code, and the moment that a request waits for a refresh.
+    (Scalekit, [Duration::from_millis(1500), Duration::from_secs(6), Duration::from_millis(400)]),
+    // A login, twice, and one operation.
+    (Store, [Duration::from_secs(1), Duration::from_secs(1), Duration::from_millis(250)]),
+];
+
+/// What a busy machine may add. What is slow takes six times as long as the longest budget.
+const MARGIN: Duration = Duration::from_secs(4);
+
 /// Plays the rows of one dependency at one process; the cells that went wrong.
 fn play(dependency: Dependency) -> Vec<String> {
     let mut stage = Stage::set(dependency);
     let mut wrong = Vec::new();
     let rows = MATRIX.iter().filter(|(whose, _, _)| *whose == dependency);
+    let budgets = BUDGETS.iter().find(|(whose, _)| *whose == dependency).expect("each has its budgets").1;
+    let mut longest = [Duration::ZERO; 3];
     for (number, (_, fault, [unmigrated, crossed, live])) in rows.enumerate() {
         let person = stage.person(number);
         let arriving = stage.prepare();
         stage.inflict(*fault);
         let cells = [
             ("unmigrated sign-in", stage.unmigrated(&person, *fault, *unmigrated)),
-            ("crossed sign-in", stage.crossed(arriving, *crossed)),
-            ("live session", stage.live(*live)),
+            ("crossed sign-in", timed(|| stage.crossed(arriving, *crossed))),
+            ("live session", stage.live(*fault, *live)),
         ];
-        for (situation, played) in cells {
-            wrong.extend(played.err().map(|why| format!("{dependency:?} {fault:?}, {situation}: {why}")));
+        for (at, (situation, played)) in cells.into_iter().enumerate() {
+            let in_time = played.and_then(|took| {
+                longest[at] = longest[at].max(took);
+                let most = budgets[at] + MARGIN;
+                if took <= most { Ok(()) } else { Err(format!("took {took:.1?}, and may {most:?}")) }
+            });
+            wrong.extend(in_time.err().map(|why| format!("{dependency:?} {fault:?}, {situation}: {why}")));
         }
         stage.relieve(*fault);
         if let Err(why) = stage.is_well_again(&person) {
             wrong.push(format!("{dependency:?} {fault:?}, afterwards: {why}"));
         }
     }
+    figures::note(&format!(
+        "fault matrix, {dependency:?}: the longest answers took {longest:.2?}, within {budgets:?}"
+    ));
     wrong
+}
+
+/// How long something took that was as it should be.
+fn timed(play: impl FnOnce() -> Result<(), String>) -> Result<Duration, String> {
+    let begun = wait::reading();
+    play().map(|()| wait::since(begun))
 }
 
 #[test]

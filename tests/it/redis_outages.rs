@@ -1,211 +1,39 @@
-//! Redis fails in each way it can, under sign-ins at two processes: nobody exists twice, nobody sees another's session,
-//! and all is normal within ten seconds (REL-20).
+//! Redis fails in each way it can, under sign-ins and sessions at two processes: nobody exists twice, nobody sees
+//! another's session, the dial stays where it was, and all is normal within ten seconds (REL-20).
 
-use std::{
-    net::SocketAddr,
-    sync::atomic::{AtomicBool, AtomicUsize, Ordering},
-    thread,
-    time::Duration,
-};
+mod stage;
 
-use serde_json::json;
+use std::{net::SocketAddr, path::Path, time::Duration};
 
+pub(crate) use self::stage::configurations;
+use self::stage::{Afterwards, CY, PERCENT, Site, people, ride_out};
 use crate::{
     edge::figures,
     support::{
         crossfade::Crossfade,
-        http::{Answer, Visitor},
+        http::Visitor,
         ports,
         relay::{Manner, Relay},
-        scene::{Cast, ORGANIZATION, PASSWORD, Person, SECRETS, Scene},
+        scene::{Cast, PASSWORD, Person, SECRETS, Scene},
         shapes::{
             self,
-            servers::{self, Cluster, Watched},
+            servers::{self, Cluster, WATCHERS, Watched},
         },
         wait,
     },
 };
 
-/// How long anything may be other than normal.
-const NORMAL_AGAIN: Duration = Duration::from_secs(10);
-
-/// Many try to sign in as the same few people, from one address.
-const OFTEN: [(&str, &str); 1] = [("CROSSFADE_GUESSING__ACCOUNT__FAILURES", "1000")];
-
-/// Somebody whom only Scalekit knows.
-const BO: &str = "bo@example.com";
-
-/// Two processes before one application.
-struct Site {
-    scene: Scene,
-    processes: [Crossfade; 2],
+fn local(port: u16) -> SocketAddr {
+    SocketAddr::from(([127, 0, 0, 1], port))
 }
 
-impl Site {
-    fn start(section: &str, people: &[Person]) -> Self {
-        Self::start_with(section, people, [&[], &[]])
-    }
-
-    /// The second list is the second process's alone.
-    fn start_with(section: &str, people: &[Person], environments: [&[(&str, &str)]; 2]) -> Self {
-        let bo = json!({ "id": "usr_170000000000000009", "email": BO,
-            "memberships": [{ "organization_id": ORGANIZATION }] });
-        let scene = Scene::set(&Cast { people: people.to_vec(), users: vec![bo], ..Cast::default() });
-        let [first, second] = configurations(&scene, section);
-        let start = |configuration: &str, more: &[(&str, &str)]| {
-            Scene::start_as(configuration, &[&shapes::SECRETS[..], &OFTEN, more].concat())
-        };
-        let processes = [start(&first, environments[0]), start(&second, environments[1])];
-        Self { scene, processes }
-    }
-
-    /// Through the form at a process, and back from Scalekit to it.
-    fn moved(&self, at: usize, person: &Person) -> Visitor {
-        // A store that is late for a moment leaves a sign-in to the application; then the next one moves.
-        let (visitor, handed_over) = wait::until(&format!("{} is handed over", person.id), || {
-            let visitor = self.processes[at].visitor();
-            let answer = self.scene.sign_in(&visitor, &person.email, PASSWORD);
-            self.scene.is_handed_over(&answer).then_some((visitor, answer))
-        });
-        self.back(&visitor, &handed_over, &person.email);
-        visitor
-    }
-
-    /// Somebody who comes by their mailbox alone.
-    fn born_new(&self, at: usize, email: &str) -> Visitor {
-        let visitor = self.processes[at].visitor();
-        let begun = visitor.get("/.crossfade/initiate");
-        assert_eq!(begun.status, 303, "{}", begun.text());
-        self.back(&visitor, &begun, email);
-        visitor
-    }
-
-    fn back(&self, visitor: &Visitor, begun: &Answer, email: &str) {
-        let callback = self.scene.callback_of(begun, email);
-        let origin = format!("http://{}", self.scene.public());
-        let back = visitor.get(callback.strip_prefix(&origin).expect("Scalekit sends back to the site"));
-        assert_eq!(back.status, 303, "{}", back.text());
-        assert_eq!(visitor.whose().as_deref(), Some(email));
-    }
-
-    /// The same browser at the other process.
-    fn at_the_other(&self, visitor: &Visitor) -> Visitor {
-        let same = self.processes[1].visitor();
-        for name in ["crossfade", "crossfade-device"] {
-            same.set_cookie(name, &visitor.cookie(name).expect("a cookie of ours"));
-        }
-        same
-    }
-
-    fn is_normal(&self, person: &Person) -> bool {
-        self.processes.iter().all(|process| {
-            let visitor = process.visitor();
-            let answer = self.scene.sign_in(&visitor, &person.email, PASSWORD);
-            self.scene.is_handed_over(&answer)
-        })
-    }
-
-    fn assert_one_user(&self, person: &Person) {
-        let users = self.scene.users_with(&person.email);
-        assert!(users.len() <= 1, "{users:?}");
-        assert!(users.iter().all(|user| user["external_id"] == person.external_id().as_str()), "{users:?}");
-    }
+fn pass(time: Duration) {
+    let _ = wait::within(time, || None::<()>);
 }
 
-/// The scene's configuration for two processes with this store.
-pub(crate) fn configurations(scene: &Scene, section: &str) -> [String; 2] {
-    let embedded = scene.configuration().lines().find(|line| line.starts_with("  embedded:")).unwrap();
-    let first = scene.configuration().replace(embedded, &format!("  {section}"));
-    let (public, other) = (scene.public(), SocketAddr::from(([127, 0, 0, 1], ports::free())));
-    let second = first
-        .replace(&format!("listen: {public}"), &format!("listen: {other}"))
-        .replace(&format!("allowed_hosts: [{public}]"), &format!("allowed_hosts: ['{public}', '{other}']"));
-    [first, second]
-}
-
-fn people(count: usize) -> Vec<Person> {
-    (0..count).map(|n| Person::new(&format!("p{n}"))).collect()
-}
-
-/// What becomes of everything that Redis held.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Afterwards {
-    Kept,
-    /// Rows and sessions may be gone; who was moved is found again at Scalekit.
-    Lost,
-}
-
-/// Lets people sign in at both processes while `strike` happens, and holds the site to what must be.
-fn ride_out(site: &Site, people: &[Person], afterwards: Afterwards, what: &str, strike: impl FnOnce()) {
-    let (ann, crowd) = people.split_first().unwrap();
-    let here = site.moved(0, ann);
-    let there = site.at_the_other(&here);
-    assert_eq!(there.whose().as_deref(), Some(ann.email.as_str()));
-    let bo = site.born_new(1, BO);
-
-    let (over, tries) = (AtomicBool::new(false), [const { AtomicUsize::new(0) }; 3]);
-    let again = thread::scope(|scope| {
-        for process in &site.processes {
-            let (over, tries) = (&over, &tries);
-            scope.spawn(move || {
-                for person in crowd.iter().cycle().take_while(|_| !over.load(Ordering::Relaxed)) {
-                    let answer = site.scene.sign_in(&process.visitor(), &person.email, PASSWORD);
-                    let kind = if site.scene.is_handed_over(&answer) {
-                        0
-                    } else if Scene::is_in_the_application(&answer) {
-                        1
-                    } else {
-                        let is_busy = matches!(answer.status, 429 | 503);
-                        assert!(is_busy && answer.header("retry-after").is_some(), "{}", answer.text());
-                        2
-                    };
-                    tries[kind].fetch_add(1, Ordering::Relaxed);
-                    let _ = wait::within(Duration::from_millis(50), || None::<()>);
-                }
-            });
-        }
-        strike();
-        let mut turns = 0;
-        let again = wait::within(NORMAL_AGAIN, || {
-            turns += 1;
-            // Whoever is signed in is who they are, or nobody.
-            for (visitor, email) in [(&here, ann.email.as_str()), (&there, ann.email.as_str()), (&bo, BO)] {
-                assert!(visitor.whose().is_none_or(|named| named == email));
-            }
-            site.is_normal(ann).then_some(turns)
-        });
-        over.store(true, Ordering::Relaxed);
-        again
-    });
-    let [handed_over, let_in, busy] = tries.map(AtomicUsize::into_inner);
-    figures::note(&format!(
-        "Redis {what}: {handed_over} sign-ins handed over, {let_in} let in by the application, {busy} asked to wait"
-    ));
-    assert!(again.is_some(), "Redis {what}: not normal within {NORMAL_AGAIN:?}");
-    // Where the store lost everything, nobody new is created until an operator confirms it.
-    assert!(handed_over > 0 || (afterwards == Afterwards::Lost && let_in > 0));
-
-    for (visitor, email) in [(&here, ann.email.as_str()), (&there, ann.email.as_str()), (&bo, BO)] {
-        let named = wait::within(NORMAL_AGAIN, || {
-            visitor.whose().or((afterwards == Afterwards::Lost).then(String::new))
-        });
-        let named = named.expect("a session that Redis kept is of use");
-        assert!(named.is_empty() || named == email, "{named}");
-    }
-    for (turn, person) in people.iter().enumerate() {
-        // Who was never created may have to wait for an operator where the store lost its memory.
-        if afterwards == Afterwards::Kept || !site.scene.users_with(&person.email).is_empty() {
-            site.moved(turn % 2, person);
-        }
-        site.assert_one_user(person);
-    }
-    for at in [0, 1] {
-        site.born_new(at, BO);
-    }
-    assert_eq!(site.scene.users_with(BO).len(), 1);
-    for process in &site.processes {
-        process.assert_never_said(&[servers::PASSWORD, servers::SENTINEL_PASSWORD]);
-    }
+/// How long an outage is.
+fn outage() -> Duration {
+    Duration::from_secs(if figures::long() { 20 } else { 3 })
 }
 
 #[test]
@@ -213,7 +41,7 @@ fn a_primary_that_is_killed_is_followed_by_its_replica() {
     let mut redis = Watched::start(shapes::program());
     let crowd = people(6);
     let site = Site::start(&shapes::watched(&redis), &crowd);
-    ride_out(&site, &crowd, Afterwards::Lost, "killed and its replica promoted", || redis.servers[0].kill());
+    ride_out(&site, &crowd, Afterwards::Lost, "killed and its replica promoted", |_| redis.servers[0].kill());
     assert_eq!(redis.servers[1].info("replication", "role").as_deref(), Some("master"));
 }
 
@@ -223,7 +51,7 @@ fn a_node_of_a_cluster_that_is_killed_is_followed_by_its_replica() {
     let crowd = people(6);
     let site = Site::start(&shapes::cluster(&redis), &crowd);
     let ledger = redis.primary_of(&format!("{}{{ledger}}", servers::PREFIX));
-    ride_out(&site, &crowd, Afterwards::Lost, "cluster: the ledger's node killed", || {
+    ride_out(&site, &crowd, Afterwards::Lost, "cluster: the ledger's node killed", |_| {
         redis.nodes[ledger].kill();
     });
 }
@@ -233,10 +61,10 @@ fn a_primary_that_stops_and_goes_on_is_as_before() {
     let redis = servers::single(shapes::program());
     let crowd = people(6);
     let site = Site::start(&shapes::single(&redis), &crowd);
-    let stopped_for = Duration::from_secs(if figures::long() { 20 } else { 3 });
-    ride_out(&site, &crowd, Afterwards::Kept, &format!("stopped for {stopped_for:?}"), || {
+    ride_out(&site, &crowd, Afterwards::Kept, &format!("stopped for {:?}", outage()), |watch| {
         redis.signal("STOP");
-        let _ = wait::within(stopped_for, || None::<()>);
+        pass(outage());
+        assert!(watch.busy(0) > 0 && watch.busy(1) > 0, "no session noticed it");
         redis.signal("CONT");
     });
 }
@@ -245,9 +73,9 @@ fn a_primary_that_stops_and_goes_on_is_as_before() {
 fn a_line_that_is_cut_or_silent_or_slow_changes_nobody() {
     let redis = servers::single(shapes::program());
     let crowd = people(6);
-    let relay = Relay::before(SocketAddr::from(([127, 0, 0, 1], redis.port)));
+    let relay = Relay::before(local(redis.port));
     let site = Site::start(&shapes::at(relay.address), &crowd);
-    ride_out(&site, &crowd, Afterwards::Kept, "cut off, unheard and slow", || {
+    ride_out(&site, &crowd, Afterwards::Kept, "cut off, unheard and slow", |watch| {
         for line in [
             Manner::Silent,
             Manner::Passes,
@@ -256,37 +84,115 @@ fn a_line_that_is_cut_or_silent_or_slow_changes_nobody() {
             Manner::Slow(Duration::from_millis(400)),
         ] {
             relay.behave(line);
-            let _ = wait::within(Duration::from_secs(1), || None::<()>);
+            pass(Duration::from_secs(1));
         }
+        assert!(watch.busy(0) > 0 && watch.busy(1) > 0, "no session noticed it");
         relay.behave(Manner::Passes);
     });
+}
+
+/// One process hears nothing of Redis while the other one goes on with it.
+#[test]
+fn a_process_that_is_cut_off_and_back_changes_nobody() {
+    let redis = servers::single(shapes::program());
+    let crowd = people(6);
+    let relay = Relay::before(local(redis.port));
+    let site = Site::start_each([&shapes::at(relay.address), &shapes::single(&redis)], &crowd, [&[], &[]]);
+    ride_out(&site, &crowd, Afterwards::Kept, "silent for one process", |watch| {
+        let moved = watch.handed_over(1);
+        relay.behave(Manner::Silent);
+        pass(outage());
+        assert!(watch.busy(0) > 0, "the one that is cut off does not go by what it knew");
+        assert_eq!(watch.busy(1), 0, "the other one is as ever");
+        assert!(watch.handed_over(1) > moved);
+        relay.behave(Manner::Passes);
+    });
+}
+
+/// The Sentinels and the replicas are cut off from a primary that the program still reaches. They promote another one,
+/// and what is written to the old one from then on is lost.
+#[test]
+fn an_old_primary_that_is_still_reached_is_left_for_the_new_one() {
+    let mut relay = None;
+    // As README wants it, with a replica left for whoever is promoted.
+    let lines = ["min-replicas-to-write 1".to_owned()];
+    let redis = Watched::behind(shapes::program(), 2, &lines, |port| {
+        relay.insert(Relay::before(local(port))).address.port()
+    });
+    let relay = relay.unwrap();
+    let crowd = people(6);
+    let site = Site::start(&shapes::watched(&redis), &crowd);
+    let role = |at: usize| redis.servers[at].info("replication", "role");
+    let lines_to = |at: usize| {
+        let clients: String = redis.servers[at].ask(&["client", "list"]);
+        clients.lines().filter(|client| client.contains(&format!(" user={} ", servers::USER))).count()
+    };
+    assert_eq!(lines_to(0), 2);
+    ride_out(&site, &crowd, Afterwards::Lost, "an old primary that is still reached", |_| {
+        relay.behave_to(WATCHERS, Manner::Silent);
+        let primary = wait::until("another one is promoted", || {
+            (1..redis.servers.len()).find(|at| role(*at).as_deref() == Some("master"))
+        });
+        let promoted = wait::reading();
+        // It looks each two seconds; by itself the old one would refuse writes after ten.
+        let all_left =
+            wait::within(Duration::from_secs(5), || (lines_to(primary) == 2).then(|| wait::since(promoted)));
+        let all_left = all_left.expect("both processes are at the new primary");
+        assert_eq!(role(0).as_deref(), Some("master"), "the old one does not know");
+        figures::note(&format!(
+            "an old primary that is still reached is left after {:.1} s",
+            all_left.as_secs_f64()
+        ));
+        relay.behave(Manner::Passes);
+    });
+    wait::until("the old primary follows", || (role(0).as_deref() == Some("slave")).then_some(()));
+}
+
+fn copy(from: &Path, to: &Path) {
+    let _ = std::fs::remove_dir_all(to);
+    std::fs::create_dir(to).unwrap();
+    for file in std::fs::read_dir(from).unwrap() {
+        let file = file.unwrap();
+        std::fs::copy(file.path(), to.join(file.file_name())).unwrap();
+    }
 }
 
 #[test]
 fn a_store_that_is_emptied_or_put_back_to_an_old_day_makes_nobody_twice() {
     let mut redis = servers::single(shapes::program());
-    let crowd = people(6);
-    let site = Site::start(&shapes::single(&redis), &crowd);
-    ride_out(&site, &crowd, Afterwards::Lost, "emptied", || {
+    let everybody = people(9);
+    let (crowd, newcomers) = everybody.split_at(6);
+    let site = Site::start(&shapes::single(&redis), &everybody);
+    ride_out(&site, crowd, Afterwards::Lost, "emptied", |_| {
         let _: String = redis.ask(&["flushall"]);
     });
-    // An old copy: taken now, put back after everybody has moved again.
-    let old = redis.folder.join("old");
-    let kept = redis.folder.join("appendonlydir");
-    let copy = |from: &std::path::Path, to: &std::path::Path| {
-        let _ = std::fs::remove_dir_all(to);
-        std::fs::create_dir(to).unwrap();
-        for file in std::fs::read_dir(from).unwrap() {
-            let file = file.unwrap();
-            std::fs::copy(file.path(), to.join(file.file_name())).unwrap();
-        }
-    };
+    site.confirm();
+    for person in crowd {
+        site.moved(0, person);
+    }
+    // An old copy: people move, somebody is born new and the dial is turned after it.
+    let (kept, old) = (redis.folder.join("appendonlydir"), redis.folder.join("old"));
     copy(&kept, &old);
-    ride_out(&site, &crowd, Afterwards::Lost, "put back to an old copy", || {
+    for person in newcomers {
+        site.moved(1, person);
+    }
+    site.born_new(1, CY);
+    let percent = "99.98%";
+    site.turn(percent);
+    assert_ne!(percent, PERCENT);
+    ride_out(&site, newcomers, Afterwards::Lost, "put back to an old copy", |_| {
         redis.kill();
         copy(&old, &kept);
         redis.start_again();
     });
+    for at in [0, 1] {
+        site.born_new(at, CY);
+    }
+    assert_eq!(site.scene.users_with(CY).len(), 1);
+    assert_eq!(site.percentages(), [percent, percent]);
+    for person in crowd {
+        site.assert_one_user(person);
+    }
 }
 
 /// REL-12, both ways: a session goes by the store's time, and so does the claim of somebody who is being moved.
@@ -296,11 +202,9 @@ fn a_process_whose_clock_is_wrong_harms_nobody() {
     for wrong in ["clock:300", "clock:-300"] {
         let redis = servers::single(shapes::program());
         let idle = ("CROSSFADE_SESSION__IDLE", "20s");
-        let site = Site::start_with(
-            &shapes::single(&redis),
-            &crowd,
-            [&[idle], &[idle, ("CROSSFADE_FAILPOINT", wrong)]],
-        );
+        let section = shapes::single(&redis);
+        let environments: [&[_]; 2] = [&[idle], &[idle, ("CROSSFADE_FAILPOINT", wrong)]];
+        let site = Site::start_each([&section, &section], &crowd, environments);
         let here = site.moved(0, &crowd[0]);
         let there = site.at_the_other(&here);
         for _ in 0..3 {
@@ -317,8 +221,9 @@ fn a_process_whose_clock_is_wrong_harms_nobody() {
 fn a_process_whose_clock_is_fast_waits_for_a_claim_as_long_as_others() {
     let [ann] = [Person::new("ann")];
     let redis = servers::single(shapes::program());
-    let site = Site::start_with(
-        &shapes::single(&redis),
+    let section = shapes::single(&redis);
+    let site = Site::start_each(
+        [&section, &section],
         std::slice::from_ref(&ann),
         [&[("CROSSFADE_FAILPOINT", "after:claim")], &[("CROSSFADE_FAILPOINT", "clock:300")]],
     );
@@ -344,7 +249,7 @@ fn a_process_that_starts_without_its_redis_waits_and_is_not_ready() {
     let mut redis = servers::single(shapes::program());
     redis.kill();
     let [configuration, _] = configurations(&scene, &shapes::single(&redis));
-    let admin = SocketAddr::from(([127, 0, 0, 1], ports::free()));
+    let admin = local(ports::free());
     let (mut waiting, _folder) = Crossfade::waiting(
         &configuration,
         &[&SECRETS[..], &shapes::SECRETS, &[("CROSSFADE_ADMIN__LISTEN", &admin.to_string())]].concat(),

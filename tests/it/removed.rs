@@ -32,7 +32,7 @@ fn an_old_copy_of_redis_brings_nobody_back() {
 #[test]
 fn an_emptied_redis_behind_sentinels_brings_nobody_back() {
     let Watched { servers, sentinels } = Watched::start(shapes::program());
-    let (mut data, watching) = (Data::of(servers.into()), sentinels);
+    let (mut data, watching) = (Data::of(servers), sentinels);
     let site = Site::start(&shapes::watched_by(&watching));
     site.rides_out("behind Sentinels, emptied", &mut data, Data::empty);
 }
@@ -40,7 +40,7 @@ fn an_emptied_redis_behind_sentinels_brings_nobody_back() {
 #[test]
 fn an_old_copy_of_redis_behind_sentinels_brings_nobody_back() {
     let Watched { servers, sentinels } = Watched::start(shapes::program());
-    let (mut data, watching) = (Data::of(servers.into()), sentinels);
+    let (mut data, watching) = (Data::of(servers), sentinels);
     let site = Site::start(&shapes::watched_by(&watching));
     site.rides_out("behind Sentinels, put back to an old copy", &mut data, Data::put_back);
 }
@@ -49,7 +49,7 @@ fn an_old_copy_of_redis_behind_sentinels_brings_nobody_back() {
 #[test]
 fn a_replica_that_knows_less_and_is_promoted_brings_nobody_back() {
     let Watched { servers, sentinels } = Watched::start(shapes::program());
-    let (mut data, watching) = (Data::of(servers.into()), sentinels);
+    let (mut data, watching) = (Data::of(servers), sentinels);
     let site = Site::start(&shapes::watched_by(&watching));
     site.rides_out_after(
         "killed, and a replica promoted that knows less",

@@ -1,12 +1,14 @@
 //! Several replicas of the built program on one real Redis, attacked from outside: crowds at one account, lost
 //! answers, replicas that die at every step or under load, rolling restarts, and what all replicas must know of each
-//! other's sessions and counts (REL-02, REL-05, REL-06, REL-32, SEC-41).
+//! other's sessions, counts and calls (REL-02, REL-05, REL-06, REL-32, SEC-41).
 //!
 //! What is true is asked at the Scalekit stand-in: who exists there, and how many creates it accepted.
 
+mod crossings;
 mod crowd;
 mod deaths;
 mod load;
+mod rates;
 mod rolling;
 mod shared;
 

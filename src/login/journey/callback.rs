@@ -12,8 +12,8 @@ use crate::{
         SourceName,
     },
     login::{
-        Alias, ClaimAnswer, ErrorClass, Holders, Identified, Ledger as _, LedgerError, Origin, Refused, Row,
-        RowState, UserId,
+        Alias, ClaimAnswer, ErrorClass, Holders, Identified, Ledger as _, LedgerError, Moment, Origin,
+        Refused, Row, RowState, UserId,
     },
 };
 
@@ -176,10 +176,10 @@ impl Journeys {
         let now = self.clock.now();
         let external_id = ExternalId::received(callback.user.0.clone());
         let fresh = Row::fresh(PersonKey { source, id }, settings.salt.bucket(name), external_id, now);
-        let ClaimAnswer::Granted(mut row) = self.ledger.claim(&fresh, settings.migration.lease, now).await?
-        else {
-            return Ok(None);
-        };
+        self.witness.step(Moment::Before, "claim_born_new", &fresh);
+        let claimed = self.ledger.claim(&fresh, settings.migration.lease, now).await?;
+        let ClaimAnswer::Granted(mut row) = claimed else { return Ok(None) };
+        self.witness.step(Moment::After, "claim_born_new", &row);
         let before = row.state.clone();
         if before == RowState::Tombstone {
             return Ok(None);
@@ -193,6 +193,7 @@ impl Journeys {
         row.add_alias(Alias::Email(email.clone()));
         row.add_alias(Alias::User(callback.user.clone()));
         let row = self.ledger.write(&row).await?;
+        self.witness.step(Moment::After, "store_born_new", &row);
         self.witness.moved(&before, &row);
         Ok(Some(row))
     }

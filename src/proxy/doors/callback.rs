@@ -173,6 +173,7 @@ impl Gate {
                 return self.pages.refused(Refused::TryAgain, asked);
             }
         };
+        self.journeys.witness.step(Moment::After, "open_session", &identified.row);
         if let Some(old) = &returned.old_session {
             self.visitors.forget(&Digest::of(old));
         }

@@ -200,31 +200,57 @@ pub(crate) fn single(program: &Path) -> Node {
     Node::start(program, &[])
 }
 
-/// A primary with a replica, and three Sentinels that watch them.
+/// From where a replica and the Sentinels come, so that a line can tell them from the program.
+pub(crate) const WATCHERS: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
+
+/// A primary with replicas, and three Sentinels that watch them.
 pub(crate) struct Watched {
     /// The first begins as the primary.
-    pub(crate) servers: [Node; 2],
+    pub(crate) servers: Vec<Node>,
     pub(crate) sentinels: Vec<Node>,
 }
 
 impl Watched {
     pub(crate) fn start(program: &Path) -> Self {
-        let first = Node::start(program, &[]);
-        let second = Node::start(program, &[format!("replicaof 127.0.0.1 {}", first.port)]);
-        let watched = first.port;
-        Self::of([first, second], watched, program)
+        Self::behind(program, 1, &[], |port| port)
     }
 
-    fn of(servers: [Node; 2], watched: u16, program: &Path) -> Self {
-        until("the replica has caught up", || {
-            (servers[1].info("replication", "master_link_status")? == "up").then_some(())
-        });
+    /// With so many replicas and these lines in all servers' settings; everybody finds the first server at the port
+    /// that `way` gives.
+    pub(crate) fn behind(
+        program: &Path,
+        replicas: usize,
+        lines: &[String],
+        way: impl FnOnce(u16) -> u16,
+    ) -> Self {
+        let first = Node::start(program, lines);
+        let watched = way(first.port);
+        let follows = [
+            format!("replicaof 127.0.0.1 {watched}"),
+            format!("bind-source-addr {WATCHERS}"),
+            // Where it listens all the same.
+            "replica-announce-ip 127.0.0.1".into(),
+        ];
+        let lines = [lines, &follows].concat();
+        let others = (0..replicas).map(|_| Node::start(program, &lines));
+        Self::of([first].into_iter().chain(others).collect(), watched, program)
+    }
+
+    fn of(servers: Vec<Node>, watched: u16, program: &Path) -> Self {
+        for replica in &servers[1..] {
+            until("the replica has caught up", || {
+                (replica.info("replication", "master_link_status")? == "up").then_some(())
+            });
+        }
+        let replicas = format!("slaves={}", servers.len() - 1);
         let lines = [
             format!("sentinel monitor {MASTER} 127.0.0.1 {watched} 2"),
             format!("sentinel auth-pass {MASTER} {ADMIN}"),
             format!("sentinel down-after-milliseconds {MASTER} 1500"),
             format!("sentinel failover-timeout {MASTER} 5000"),
             format!("sentinel sentinel-pass {SENTINEL_PASSWORD}"),
+            format!("bind-source-addr {WATCHERS}"),
+            "sentinel announce-ip 127.0.0.1".into(),
         ];
         let sentinel = |_| Node::with(program, "--sentinel", SENTINEL_PASSWORD, |_| lines.to_vec());
         let sentinels: Vec<Node> = (0..3).map(sentinel).collect();
@@ -233,9 +259,7 @@ impl Watched {
                 .iter()
                 .all(|sentinel| {
                     sentinel.info("sentinel", "master0").is_some_and(|said| {
-                        said.contains("status=ok")
-                            && said.contains("slaves=1")
-                            && said.contains("sentinels=3")
+                        said.contains("status=ok") && said.contains(&replicas) && said.contains("sentinels=3")
                     })
                 })
                 .then_some(())

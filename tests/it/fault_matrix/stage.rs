@@ -34,8 +34,11 @@ const ENVIRONMENT: [(&str, &str); 3] = [
     ("CROSSFADE_MIGRATION__SCALEKIT_BUDGET", "1500ms"),
 ];
 
-/// Longer than any call here may take.
-const SLOW_MS: u64 = 2000;
+/// So long that whoever waits for it is seen.
+const SLOW_MS: u64 = 30_000;
+
+/// The access tokens' life where a live session is to need Scalekit.
+const SHORT: Duration = Duration::from_secs(1);
 
 /// How long a session may go by what was known of it (one second), and some more for a loaded machine.
 const SEEN_WITHIN: Duration = Duration::from_secs(5);
@@ -73,7 +76,11 @@ impl Stage {
                 let people = vec![Person::new("somebody")];
                 Scene::set(&Cast { people, okta: okta.collect(), ..Cast::default() })
             }
-            Dependency::Scalekit | Dependency::Store => Scene::set(&Cast { people, ..Cast::default() }),
+            Dependency::Scalekit => {
+                let settings = json!({ "access_token_secs": SHORT.as_secs() });
+                Scene::set(&Cast { people, settings, ..Cast::default() })
+            }
+            Dependency::Store => Scene::set(&Cast { people, ..Cast::default() }),
         };
         let store = (dependency == Dependency::Store).then(Store::start);
         let mut configuration = scene
@@ -85,12 +92,7 @@ impl Stage {
             configuration = configuration.replace(embedded.unwrap(), &redis);
         }
         let crossfade = Scene::start_as(&configuration, &ENVIRONMENT);
-        let session = scene.visitor();
-        let ann = named(dependency, CROSSED);
-        let handed_over = scene.sign_in(&session, &ann.email, PASSWORD);
-        assert!(scene.is_handed_over(&handed_over), "{}: {}", handed_over.status, handed_over.text());
-        let back = scene.confirm_mailbox(&session, &handed_over, &ann.email);
-        assert_eq!(back.status, 303, "{}", back.text());
+        let session = signed_in(&scene, &named(dependency, CROSSED));
         Self { dependency, scene, _crossfade: crossfade, store, session }
     }
 
@@ -105,11 +107,13 @@ impl Stage {
         known
     }
 
-    /// Somebody who crossed, on the way back from Scalekit where it is Scalekit that will be in trouble.
-    pub(super) fn prepare(&self) -> Option<(Visitor, String)> {
+    /// Somebody who crossed, on the way back from Scalekit where it is Scalekit that will be in trouble. There the live
+    /// session is a new one, too: one whose refresh failed is left alone for a while.
+    pub(super) fn prepare(&mut self) -> Option<(Visitor, String)> {
         if self.dependency != Dependency::Scalekit {
             return None;
         }
+        self.session = signed_in(&self.scene, &self.person(CROSSED));
         let (visitor, email) = (self.scene.visitor(), self.person(CROSSED).email);
         let handed_over = self.scene.sign_in(&visitor, &email, PASSWORD);
         let callback = self.scene.callback_of(&handed_over, &email);
@@ -135,15 +139,25 @@ impl Stage {
         }
     }
 
-    /// Whoever tries again and again meanwhile uses up nothing; only an answer that never came may have been a no.
-    pub(super) fn unmigrated(&self, person: &Person, fault: Fault, expected: Expected) -> Played {
+    /// How long the longest answer took. Whoever tries again and again meanwhile uses up nothing; only an answer that
+    /// never came may have been a no.
+    pub(super) fn unmigrated(
+        &self,
+        person: &Person,
+        fault: Fault,
+        expected: Expected,
+    ) -> Result<Duration, String> {
         let is_told = self.dependency == Dependency::Legacy && fault != Fault::Slow;
+        let mut longest = Duration::ZERO;
         for _ in 0..if is_told { TRIES } else { 1 } {
-            let answer = self.scene.sign_in(&self.scene.visitor(), &person.email, PASSWORD);
+            let visitor = self.scene.visitor();
+            let begun = wait::reading();
+            let answer = self.scene.sign_in(&visitor, &person.email, PASSWORD);
+            longest = longest.max(wait::since(begun));
             self.judge(&answer, expected)?;
         }
         let users = self.scene.users_with(&person.email);
-        if users.is_empty() { Ok(()) } else { Err(format!("somebody was created: {users:?}")) }
+        if users.is_empty() { Ok(longest) } else { Err(format!("somebody was created: {users:?}")) }
     }
 
     pub(super) fn crossed(&self, arriving: Option<(Visitor, String)>, expected: Expected) -> Played {
@@ -165,26 +179,45 @@ impl Stage {
         self.judge(&answer, expected)
     }
 
-    pub(super) fn live(&self, expected: Expected) -> Played {
+    /// How long the longest answer took.
+    pub(super) fn live(&self, fault: Fault, expected: Expected) -> Result<Duration, String> {
         let before = self.session.cookie("crossfade");
+        let refreshes = self.refreshes();
+        if self.dependency == Dependency::Scalekit {
+            // Its tokens are due, and what was known of it is too old.
+            let _ = wait::within(SHORT + Duration::from_millis(500), || None::<()>);
+        }
+        let mut longest = Duration::ZERO;
         // What was known of a session may be used for a second.
         let seen = wait::within(SEEN_WITHIN, || {
+            let begun = wait::reading();
             let answer = self.session.get("/");
+            longest = longest.max(wait::since(begun));
             self.judge(&answer, expected).is_ok().then_some(())
         });
         seen.ok_or_else(|| {
             let answer = self.session.get("/");
             format!("{expected:?}, but {} {:?}", answer.status, answer.headers)
         })?;
+        // Whoever asked for a pause is not asked.
+        if self.dependency == Dependency::Scalekit && fault != Fault::Limited && self.refreshes() == refreshes
+        {
+            return Err("the session did not need Scalekit".into());
+        }
         let kept = self.session.cookie("crossfade") == before;
         match (kept, expected) {
             (true, Expected::SignedOut) => Err("the cookie of no session is kept".into()),
             (false, Expected::Lives | Expected::Waits) => Err("the cookie is not kept".into()),
             _ => {
                 self.session.set_cookie("crossfade", &before.ok_or("no session to begin with")?);
-                Ok(())
+                Ok(longest)
             }
         }
+    }
+
+    /// How often Scalekit's token endpoint was called.
+    fn refreshes(&self) -> u64 {
+        self.scene.scalekit.counts()["requests"]["POST /oauth/token"].as_u64().unwrap_or(0)
     }
 
     /// Whether an answer is the expected one, and never "wrong password".
@@ -228,6 +261,18 @@ impl Stage {
         let users = self.scene.users_with(&person.email).len();
         if users == 1 { Ok(()) } else { Err(format!("{users} users")) }
     }
+}
+
+/// Through Scalekit's pages into a session.
+fn signed_in(scene: &Scene, person: &Person) -> Visitor {
+    wait::until("somebody crosses", || {
+        let session = scene.visitor();
+        let handed_over = scene.sign_in(&session, &person.email, PASSWORD);
+        // Whoever was in trouble may be left alone for a moment longer.
+        let is_back = scene.is_handed_over(&handed_over)
+            && scene.confirm_mailbox(&session, &handed_over, &person.email).status == 303;
+        is_back.then_some(session)
+    })
 }
 
 fn named(dependency: Dependency, number: usize) -> Person {

@@ -16,6 +16,7 @@ use super::{
 use crate::{
     edge::figures,
     support::{
+        crossfade::Crossfade,
         fleet::Fleet,
         http::block_on,
         scene::{Cast, Person},
@@ -44,8 +45,12 @@ const STEPS: [&str; 10] = [
 /// How many victims there are at the same time.
 const AT_ONCE: usize = 5;
 
-/// The lease of [`SHORT_LEASE`], and what a look-out for it on a busy machine may take.
-const WITHIN: Duration = Duration::from_millis(2600 + 2000);
+/// So many people are tried until one comes as far as the moment of a death: on a busy machine a call may have no answer
+/// in time, and another replica's sweeper is there first.
+const CANDIDATES: usize = 3;
+
+/// The lease of [`SHORT_LEASE`], and what a busy machine may add to it.
+const WITHIN: Duration = Duration::from_millis(2600 + 5000);
 
 /// How long after a death the person was in, and how long until they were moved.
 #[derive(Clone, Copy)]
@@ -54,8 +59,16 @@ struct Recovery {
     moved_after: Duration,
 }
 
+/// What became of the people whose replicas were to die at one moment.
+struct Case {
+    /// `None` when nobody came as far as that.
+    recovery: Option<Recovery>,
+    /// How many of them came.
+    came: usize,
+}
+
 /// A replica of its own dies at this step of this person's first sign-in; another one takes over. `None` when it did not
-/// come so far: on a busy machine a call may have no answer in time, and another replica's sweeper is there first.
+/// come so far.
 fn dies_at(point: &str, person: &Person, fleet: &Fleet, load: &Load, survivor: usize) -> Option<Recovery> {
     let mut victim = fleet.another(&[("CROSSFADE_FAILPOINT", point)]);
     let at = victim.public;
@@ -69,7 +82,7 @@ fn dies_at(point: &str, person: &Person, fleet: &Fleet, load: &Load, survivor: u
             }
         });
         let is_reached = wait::until(&format!("{point} is reached"), || {
-            let is_reached = victim.process.stderr().contains("failpoint reached");
+            let is_reached = is_at_failpoint(&victim);
             (is_reached || client.is_finished()).then_some(is_reached)
         });
         if !is_reached {
@@ -91,35 +104,55 @@ fn dies_at(point: &str, person: &Person, fleet: &Fleet, load: &Load, survivor: u
     Some(Recovery { in_after: in_after.unwrap(), moved_after: died.elapsed() })
 }
 
-fn play(behaviour: &str, points: &[String], rounds: usize) -> Vec<Recovery> {
-    let people: Vec<Person> =
-        (0..points.len() * rounds).map(|number| Person::new(&format!("person-{number:04}"))).collect();
+fn is_at_failpoint(victim: &Crossfade) -> bool {
+    victim.process.stderr().contains("failpoint reached")
+}
+
+fn dies_once_at(point: &str, people: &[Person], fleet: &Fleet, load: &Load, survivor: usize) -> Case {
+    let mut came = 0;
+    let recovery = people.iter().find_map(|person| {
+        came += 1;
+        dies_at(point, person, fleet, load, survivor)
+    });
+    Case { recovery, came }
+}
+
+/// Each moment as often as there are rounds; how each person was helped, and how many were finished before the death.
+fn play(behaviour: &str, points: &[String], rounds: usize) -> (Vec<Recovery>, usize) {
+    let candidates: Vec<Vec<Person>> = (0..points.len() * rounds)
+        .map(|case| {
+            (0..CANDIDATES).map(|number| Person::new(&format!("person-{case:04}-{number}"))).collect()
+        })
+        .collect();
     let settings = json!({ "on_duplicate": behaviour });
-    let cast = Cast { people: people.clone(), settings, ..Cast::default() };
+    let cast = Cast { people: candidates.concat(), settings, ..Cast::default() };
     let fleet = Fleet::start(&cast, 2, &[NO_LIMITS.as_slice(), &SHORT_LEASE].concat());
     let load = Load::before(&fleet);
-    let mut recoveries: Vec<Option<Recovery>> = Vec::new();
-    for round in people.chunks(points.len()) {
-        let cases: Vec<(&String, &Person)> = points.iter().zip(round).collect();
+    let (mut recoveries, mut came) = (Vec::new(), Vec::new());
+    for round in candidates.chunks(points.len()) {
+        let cases: Vec<(&String, &Vec<Person>)> = points.iter().zip(round).collect();
         for at_once in cases.chunks(AT_ONCE) {
-            thread::scope(|scope| {
+            let ended: Vec<Case> = thread::scope(|scope| {
                 let (fleet, load) = (&fleet, &load);
-                let victims = at_once.iter().enumerate().map(|(number, (point, person))| {
-                    scope.spawn(move || dies_at(point, person, fleet, load, number))
+                let victims = at_once.iter().enumerate().map(|(number, (point, people))| {
+                    scope.spawn(move || dies_once_at(point, people, fleet, load, number))
                 });
                 let victims: Vec<_> = victims.collect();
-                recoveries.extend(victims.into_iter().map(|victim| victim.join().unwrap()));
+                victims.into_iter().map(|victim| victim.join().unwrap()).collect()
             });
+            for (case, (point, people)) in ended.iter().zip(at_once) {
+                came.extend_from_slice(&people[..case.came]);
+                let recovery = case.recovery;
+                recoveries.push(recovery.unwrap_or_else(|| panic!("{behaviour}: nobody dies at {point}")));
+            }
         }
         fleet.scene.scalekit.judge();
     }
     load.assert_nobody_was_wronged();
-    fleet.assert_one_user_each(&people);
+    fleet.assert_one_user_each(&came);
     assert_eq!(fleet.scene.scalekit.look("counts")["duplicates_made"], 0, "{behaviour}");
-    let died: Vec<Recovery> = recoveries.iter().flatten().copied().collect();
-    let missed = recoveries.len() - died.len();
-    assert!(missed <= (recoveries.len() / 20).max(1), "{behaviour}: {missed} were finished before they died");
-    died
+    let missed = came.len() - recoveries.len();
+    (recoveries, missed)
 }
 
 #[test]
@@ -137,18 +170,18 @@ fn whatever_step_a_replica_dies_at_another_one_goes_on() {
         (&BEHAVIOURS[3..], points.collect(), 1)
     };
     for behaviour in behaviours {
-        let recoveries = play(behaviour, &points, rounds);
+        let (recoveries, missed) = play(behaviour, &points, rounds);
         let in_after = recoveries.iter().map(|recovery| recovery.in_after).max().unwrap();
         let moved_after = recoveries.iter().map(|recovery| recovery.moved_after).max().unwrap();
         figures::note(&format!(
-            "killed at {} moments × {rounds}, duplicates: {behaviour}: {} deaths, 0 doubled, 0 lost; in at another \
-             replica within {:.1} s, moved within {:.1} s (lease 2.6 s)",
+            "killed at {} moments × {rounds}, duplicates: {behaviour}: {} deaths ({missed} more were finished before \
+             them), 0 doubled, 0 lost; in at another replica within {:.1} s, moved within {:.1} s (lease 2.6 s)",
             points.len(),
             recoveries.len(),
             secs(in_after),
             secs(moved_after),
         ));
-        assert!(moved_after <= WITHIN, "{behaviour}: {moved_after:?}");
+        assert!(in_after <= WITHIN && moved_after <= WITHIN, "{behaviour}: {in_after:?}, {moved_after:?}");
     }
 }
 
@@ -171,9 +204,7 @@ fn a_replica_that_sleeps_through_its_lease_creates_nobody_twice() {
                 let sleeper = fleet.another(&[("CROSSFADE_FAILPOINT", &pause)]);
                 let got = thread::scope(|scope| {
                     let asleep = scope.spawn(|| block_on(load.sign_in(sleeper.public, &person.email)));
-                    wait::until(&format!("{point} is reached"), || {
-                        sleeper.process.stderr().contains("failpoint reached").then_some(())
-                    });
+                    wait::until(&format!("{point} is reached"), || is_at_failpoint(&sleeper).then_some(()));
                     // It has the claim for as long as the lease; then another one is at work.
                     wait::until(&format!("{} is moved by another replica", person.id), || {
                         let got = block_on(load.sign_in(fleet.addresses()[1], &person.email));
@@ -203,12 +234,13 @@ fn a_replica_that_sleeps_through_its_lease_creates_nobody_twice() {
 #[test]
 fn replicas_that_are_killed_under_load_lose_and_double_nobody() {
     let (kills, pause, most) = if figures::long() {
-        (12, Duration::from_secs(5), 6_000)
+        (12, Duration::from_secs(5), 20_000)
     } else {
-        (2, Duration::from_millis(1200), 600)
+        (2, Duration::from_millis(1200), 2_000)
     };
     let people: Vec<Person> = (0..most).map(|number| Person::new(&format!("person-{number:05}"))).collect();
-    let cast = Cast { people: people.clone(), ..Cast::default() };
+    let settings = json!({ "on_duplicate": "second_user" });
+    let cast = Cast { people: people.clone(), settings, ..Cast::default() };
     let mut fleet = Fleet::start(&cast, 3, &[NO_LIMITS.as_slice(), &SHORT_LEASE].concat());
     let load = Load::before(&fleet);
     let places = fleet.addresses();
@@ -217,12 +249,12 @@ fn replicas_that_are_killed_under_load_lose_and_double_nobody() {
     let ended = thread::scope(|scope| {
         let (load, over, came, people, places) = (&load, &over, &came, &people, &places);
         let crowd = scope.spawn(move || {
-            // So many take turns; each of them signs in the next person.
+            // So many take turns; each of them signs in the next person, and in the end the first ones again.
             let turn = async |number: usize| {
                 let mut worst = Duration::ZERO;
                 while !over.load(Ordering::Relaxed) {
                     let next = came.fetch_add(1, Ordering::Relaxed);
-                    let Some(person) = people.get(next) else { break };
+                    let person = &people[next % people.len()];
                     let (took, got) = load.until_in(places, number + next, &person.email).await;
                     assert!(matches!(got, Got::HandedOver | Got::LetIn(_)), "{got:?}");
                     worst = worst.max(took);
@@ -243,15 +275,18 @@ fn replicas_that_are_killed_under_load_lose_and_double_nobody() {
     });
     let came = &people[..came.load(Ordering::Relaxed).min(people.len())];
     figures::note(&format!(
-        "{killed} replicas killed under load, one each {:.1} s: {} people in {:.1} s: {}; the slowest was in after {:.1} s",
+        "{killed} replicas killed under load, one each {:.1} s: {} people in {:.1} s: {}; nobody was sent away more \
+         than {} times, the slowest was in after {:.1} s",
         secs(pause),
         came.len(),
         secs(begun.elapsed()),
         load.counts.told(),
+        load.most_refusals(),
         secs(ended),
     ));
     load.assert_nobody_was_wronged();
     assert_eq!(killed, kills);
+    assert!(load.counts.of("cut") > 0, "nobody was in the hands of those who died");
     // Whoever was in the hands of a dead replica waits for its lease first.
     wait::within(Duration::from_millis(2600), || None::<()>);
     assert_all_can_sign_in(&fleet, &load, came, 3);

@@ -3,7 +3,10 @@
 use std::{
     collections::BTreeMap,
     net::SocketAddr,
-    sync::{Mutex, PoisonError},
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
@@ -21,8 +24,14 @@ use crate::support::{
 /// Longer than anything may take on a loaded machine, so that what comes late is told from what never comes.
 const PATIENCE: Duration = Duration::from_mins(4);
 
-/// Nobody comes again more often.
-const MOST_TRIES: usize = 40;
+/// Nobody who comes again when they were told to is sent away more often.
+const MOST_REFUSALS: usize = 5;
+
+/// Nor does anybody lose an answer more often: whoever is cut off goes on to the next replica.
+const MOST_CUTS: usize = 40;
+
+/// So often somebody comes back who was let in by the application before they are moved.
+const MOST_VISITS: usize = 40;
 
 /// What somebody gets who signs in.
 #[derive(Debug)]
@@ -94,6 +103,8 @@ pub(super) struct Load {
     application: SocketAddr,
     csrf: [String; 2],
     pub(super) counts: Counts,
+    /// How often the one came again who was sent away most often.
+    most_refusals: AtomicUsize,
 }
 
 impl Load {
@@ -110,6 +121,7 @@ impl Load {
             application: fleet.scene.app.address,
             csrf: [field, cookie],
             counts: Counts::default(),
+            most_refusals: AtomicUsize::new(0),
         }
     }
 
@@ -117,7 +129,7 @@ impl Load {
         self.client.get(format!("http://{at}{path}"))
     }
 
-    /// Sends the form at a replica; the answer is counted.
+    /// Sends the form at a replica; the answer is counted. Whoever the application lets in is asked who they are.
     pub(super) async fn sign_in(&self, at: SocketAddr, email: &str) -> Got {
         let [field, cookie] = &self.csrf;
         let fields = [("csrf", field.as_str()), ("email", email), ("password", PASSWORD), ("next", "/")];
@@ -128,28 +140,46 @@ impl Load {
             Err(_) => Got::Cut,
             Ok(answer) => judge(&answer, email),
         };
-        self.counts.add(&got.name(), begun.elapsed());
+        let took = begun.elapsed();
+        let got = match got {
+            Got::LetIn(session) if self.whose(&session).await != email => {
+                Got::Wrong("let in as somebody else".into())
+            }
+            got => got,
+        };
+        self.counts.add(&got.name(), took);
         got
     }
 
-    /// Signs in and comes again as told, first at one replica and then at the next ones, until somebody lets them
-    /// in. How long it took in all and what it ended with.
+    /// Signs in and comes again when they were told to, first at one replica and then at the next ones, until somebody
+    /// lets them in. How long it took in all and what it ended with.
     pub(super) async fn until_in(&self, places: &[SocketAddr], first: usize, email: &str) -> (Duration, Got) {
         let begun = now();
-        let mut got = Got::Cut;
-        for number in 0..MOST_TRIES {
-            got = self.sign_in(places[(first + number) % places.len()], email).await;
-            match &got {
-                Got::Busy(_, wait) => tokio::time::sleep((*wait).min(Duration::from_secs(5))).await,
-                Got::Cut => tokio::time::sleep(Duration::from_millis(100)).await,
-                Got::HandedOver | Got::LetIn(_) | Got::Wrong(_) => break,
+        let (mut refusals, mut cuts) = (0, 0);
+        loop {
+            let got = self.sign_in(places[(first + refusals + cuts) % places.len()], email).await;
+            match got {
+                Got::Busy(_, wait) if refusals < MOST_REFUSALS => {
+                    refusals += 1;
+                    self.most_refusals.fetch_max(refusals, Ordering::Relaxed);
+                    tokio::time::sleep(wait).await;
+                }
+                Got::Cut if cuts < MOST_CUTS => {
+                    cuts += 1;
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                }
+                got => return (begun.elapsed(), got),
             }
         }
-        (begun.elapsed(), got)
+    }
+
+    /// How often at most anybody was sent away before they were in.
+    pub(super) fn most_refusals(&self) -> usize {
+        self.most_refusals.load(Ordering::Relaxed)
     }
 
     /// Whom the application takes the owner of this session for.
-    pub(super) async fn whose(&self, session: &str) -> String {
+    async fn whose(&self, session: &str) -> String {
         let request =
             self.get(self.application, "/api/me").header("cookie", format!("app_session={session}"));
         let me: Value = request.send().await.unwrap().json().await.unwrap();
@@ -203,7 +233,7 @@ pub(super) fn assert_all_can_sign_in(fleet: &Fleet, load: &Load, people: &[Perso
     let places = fleet.addresses();
     for (number, crowd) in people.chunks(20).enumerate() {
         let moved = async |person: &Person| {
-            for turn in 0..MOST_TRIES {
+            for turn in 0..MOST_VISITS {
                 match load.until_in(&places, number + turn, &person.email).await {
                     (_, Got::HandedOver) => return,
                     (_, Got::LetIn(_)) => tokio::time::sleep(Duration::from_millis(100)).await,

@@ -2,7 +2,7 @@
 
 use std::{
     io::{Read as _, Write as _},
-    net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream},
+    net::{IpAddr, Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream},
     sync::{Arc, Condvar, Mutex},
     thread,
     time::Duration,
@@ -37,10 +37,26 @@ pub(crate) struct Relay {
 }
 
 struct Shared {
-    manner: Mutex<Manner>,
+    order: Mutex<Order>,
     changed: Condvar,
     /// The callers' sides of the open connections.
     open: Mutex<Vec<TcpStream>>,
+}
+
+/// What is done, and to whom.
+struct Order {
+    manner: Manner,
+    /// Callers from elsewhere notice nothing.
+    only: Option<Ipv4Addr>,
+}
+
+impl Order {
+    fn of(&self, caller: IpAddr) -> &Manner {
+        match self.only {
+            Some(only) if caller != only => &Manner::Passes,
+            _ => &self.manner,
+        }
+    }
 }
 
 impl Relay {
@@ -48,7 +64,7 @@ impl Relay {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let address = listener.local_addr().unwrap();
         let shared = Arc::new(Shared {
-            manner: Mutex::new(Manner::Passes),
+            order: Mutex::new(Order { manner: Manner::Passes, only: None }),
             changed: Condvar::new(),
             open: Mutex::default(),
         });
@@ -63,22 +79,40 @@ impl Relay {
 
     /// What it does from now on, with connections that are open, too.
     pub(crate) fn behave(&self, manner: Manner) {
-        let ends = matches!(manner, Manner::Refuses | Manner::Says(_));
-        *self.shared.manner.lock().unwrap() = manner;
+        self.obey(Order { manner, only: None });
+    }
+
+    /// The same, to whoever calls from this address.
+    pub(crate) fn behave_to(&self, only: Ipv4Addr, manner: Manner) {
+        self.obey(Order { manner, only: Some(only) });
+    }
+
+    fn obey(&self, order: Order) {
+        *self.shared.order.lock().unwrap() = order;
         self.shared.changed.notify_all();
-        if ends {
-            self.shared.open.lock().unwrap().drain(..).for_each(|near| reset(&near));
-        }
+        let ended = |near: &TcpStream| {
+            let caller = near.peer_addr().map(|address| self.shared.manner(address.ip()));
+            caller.is_ok_and(|manner| matches!(manner, Manner::Refuses | Manner::Says(_)))
+        };
+        let mut open = self.shared.open.lock().unwrap();
+        open.extract_if(.., |near| ended(near)).for_each(|near| reset(&near));
     }
 }
 
 impl Shared {
-    fn manner(&self) -> Manner {
-        self.manner.lock().unwrap().clone()
+    fn manner(&self, caller: IpAddr) -> Manner {
+        self.order.lock().unwrap().of(caller).clone()
+    }
+
+    /// Waits for as long as this is done to a caller.
+    fn wait_while(&self, caller: IpAddr, manner: &Manner) {
+        let order = self.order.lock().unwrap();
+        drop(self.changed.wait_while(order, |order| order.of(caller) == manner).unwrap());
     }
 
     fn welcome(self: &Arc<Self>, mut near: TcpStream, behind: SocketAddr) {
-        match self.manner() {
+        let Ok(caller) = near.peer_addr().map(|address| address.ip()) else { return };
+        match self.manner(caller) {
             Manner::Refuses => return reset(&near),
             Manner::Says(words) => {
                 let _ = near.write_all(&words);
@@ -94,21 +128,20 @@ impl Shared {
         self.open.lock().unwrap().push(near.try_clone().unwrap());
         let (from, to) = (near.try_clone().unwrap(), far.try_clone().unwrap());
         let all = Arc::clone(self);
-        thread::spawn(move || all.pass_on(from, to));
+        thread::spawn(move || all.pass_on(from, to, caller));
         let all = Arc::clone(self);
-        thread::spawn(move || all.answer(far, near));
+        thread::spawn(move || all.answer(far, near, caller));
     }
 
     /// Answers go on as the manner has it.
-    fn answer(&self, mut far: TcpStream, mut near: TcpStream) {
+    fn answer(&self, mut far: TcpStream, mut near: TcpStream, caller: IpAddr) {
         let mut piece = [0; 16 * 1024];
         while let Ok(length @ 1..) = far.read(&mut piece) {
-            self.hold();
-            match self.manner() {
+            self.hold(caller);
+            match self.manner(caller) {
                 Manner::Passes | Manner::Silent | Manner::Slow(_) => {}
                 Manner::Stalls => {
-                    let manner = self.manner.lock().unwrap();
-                    drop(self.changed.wait_while(manner, |manner| *manner == Manner::Stalls).unwrap());
+                    self.wait_while(caller, &Manner::Stalls);
                     break;
                 }
                 Manner::BreaksOff => {
@@ -126,10 +159,10 @@ impl Shared {
     }
 
     /// Requests go on.
-    fn pass_on(&self, mut from: TcpStream, mut to: TcpStream) {
+    fn pass_on(&self, mut from: TcpStream, mut to: TcpStream, caller: IpAddr) {
         let mut piece = [0; 16 * 1024];
         while let Ok(length @ 1..) = from.read(&mut piece) {
-            self.hold();
+            self.hold(caller);
             if to.write_all(&piece[..length]).is_err() {
                 break;
             }
@@ -138,12 +171,11 @@ impl Shared {
     }
 
     /// Waits for as long as a piece is to wait.
-    fn hold(&self) {
-        if let Manner::Slow(by) = self.manner() {
+    fn hold(&self, caller: IpAddr) {
+        if let Manner::Slow(by) = self.manner(caller) {
             thread::park_timeout(by);
         }
-        let manner = self.manner.lock().unwrap();
-        drop(self.changed.wait_while(manner, |manner| *manner == Manner::Silent).unwrap());
+        self.wait_while(caller, &Manner::Silent);
     }
 }
 
