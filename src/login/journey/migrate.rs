@@ -64,10 +64,11 @@ impl Journeys {
         let Some(rules) = settings.sources.get(&key.source).cloned() else {
             return Ok(Migrated::Later);
         };
+        let began = self.clock.monotonic();
         // Before the claim: it shows the row as it stands afterwards.
         self.settled().await?;
         let fresh = Row::fresh(key.clone(), proven.bucket, rules.external_id.render(&key), self.clock.now());
-        let (row, claimed_at) = match self.claim(&fresh, settings).await? {
+        let (row, claimed_at) = match self.claim(&fresh, settings, began).await? {
             Claimed::Ours(row, at) => (row, at),
             Claimed::DoneByAnother(row) => return Ok(Migrated::Done { row, now: false }),
             Claimed::Busy => return Ok(Migrated::Later),
@@ -97,9 +98,9 @@ impl Journeys {
         Ok(Migrated::Done { row: Box::new(row), now: false })
     }
 
-    /// Takes the claim, or waits for whoever holds it, for as long as REL-06 allows.
-    async fn claim(&self, fresh: &Row, settings: &Settings) -> Result<Claimed, LedgerError> {
-        let started = self.clock.monotonic();
+    /// Takes the claim, or waits for whoever holds it, for as long as REL-06 allows; whatever was waited for since
+    /// `began` is part of that.
+    async fn claim(&self, fresh: &Row, settings: &Settings, began: Duration) -> Result<Claimed, LedgerError> {
         loop {
             self.witness.step(Moment::Before, "claim", fresh);
             let asked = self.clock.monotonic();
@@ -113,7 +114,7 @@ impl Journeys {
                 }
                 ClaimAnswer::Held(_) => {}
             }
-            if self.clock.monotonic().saturating_sub(started) >= settings.migration.claim_wait {
+            if self.clock.monotonic().saturating_sub(began) >= settings.migration.claim_wait {
                 return Ok(Claimed::Busy);
             }
             self.clock.sleep(POLL).await;

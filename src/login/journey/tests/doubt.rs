@@ -96,6 +96,26 @@ impl World {
     }
 }
 
+impl World {
+    /// From now on by a clock of its own, and with other replicas that may have to write back what the store lost.
+    async fn settles_for(&mut self, settles: Duration) -> (Arc<SlowEpoch>, Arc<TestClock>) {
+        let clock = TestClock::at(Timestamp::from_seconds(1_800_000_000));
+        let epoch = Arc::new(SlowEpoch {
+            epoch: Arc::clone(&self.epoch),
+            clock: Arc::clone(&clock),
+            takes: Duration::ZERO,
+            fails: 0.into(),
+            line: 0.into(),
+        });
+        let seen = self.epoch.0.lock().unwrap().clone();
+        let settings = TrustSettings { settles, ..SETTINGS };
+        let trust = Trust::new(Arc::clone(&epoch) as _, settings, "settles".into(), clock.clone(), seen);
+        (self.journeys.trust, self.journeys.clock) = (Arc::new(trust), Arc::clone(&clock) as _);
+        assert_eq!(self.look().await, None);
+        (epoch, clock)
+    }
+}
+
 fn person(id: &str) -> PersonKey {
     record(id).key()
 }
@@ -456,19 +476,7 @@ async fn nobody_moves_or_is_let_in_before_others_could_write_back_what_the_store
         if is_swept {
             world.begun("ann").await;
         }
-        let clock = TestClock::at(Timestamp::from_seconds(1_800_000_000));
-        let epoch = Arc::new(SlowEpoch {
-            epoch: Arc::clone(&world.epoch),
-            clock: Arc::clone(&clock),
-            takes: Duration::ZERO,
-            fails: 0.into(),
-            line: 0.into(),
-        });
-        let seen = world.epoch.0.lock().unwrap().clone();
-        let settings = TrustSettings { settles: SETTLES, ..SETTINGS };
-        let trust = Trust::new(Arc::clone(&epoch) as _, settings, "settles".into(), clock.clone(), seen);
-        (world.journeys.trust, world.journeys.clock) = (Arc::new(trust), Arc::clone(&clock) as _);
-        assert_eq!(world.look().await, None);
+        let (epoch, clock) = world.settles_for(SETTLES).await;
         strike(&world, &epoch);
         let begun = clock.now();
         if is_swept {
@@ -482,6 +490,21 @@ async fn nobody_moves_or_is_let_in_before_others_could_write_back_what_the_store
         assert!(world.arrives(&user, "newt@example.com").await.is_ok());
         assert_eq!(clock.now().since(begun), expected, "{what}: once");
     }
+}
+
+/// REL-06: whoever has waited for what the store lost does not wait for another replica's claim on top.
+#[tokio::test]
+async fn all_that_a_sign_in_waits_for_is_three_seconds() {
+    let mut world = cutover();
+    world.begun("ann").await;
+    let (epoch, clock) = world.settles_for(Duration::from_secs(3)).await;
+    let held = world.ledger.claim(&world.row("ann"), Duration::from_secs(60), clock.now()).await.unwrap();
+    assert!(matches!(held, ClaimAnswer::Granted(_)));
+    epoch.line.fetch_add(1, Ordering::SeqCst);
+    let begun = clock.now();
+    let outcome = world.sign_in("ann@example.com", "right").await;
+    assert!(!is_hand_over(&outcome), "{outcome:?}");
+    assert_eq!(clock.now().since(begun), Duration::from_secs(3));
 }
 
 /// More people were removed than one process remembers.
