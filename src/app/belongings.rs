@@ -33,6 +33,8 @@ pub(super) struct Own {
     former: Option<Vec<u8>>,
     /// The last pledge in the store that does not go with this one.
     foreign: Option<Vec<u8>>,
+    /// The last key in the store that no key of this process opens.
+    unopened: Option<Vec<u8>>,
 }
 
 impl Own {
@@ -76,9 +78,14 @@ impl Belongings {
         let own = self.own().clone();
         let pledge = self.there_or(pledge::META, &own.pledge).await?;
         if pledge != own.pledge && own.foreign.as_ref() != Some(&pledge) {
-            match pledge::go_together(&own.pledge, &pledge) {
-                // With further sources it is the word that all of them gave.
-                Ok(()) => self.own().pledge = pledge,
+            match pledge::joined(&own.pledge, &pledge) {
+                // Of two that write it together the next look makes one.
+                Ok(both) => {
+                    if both == pledge || self.meta.swap_meta(pledge::META, Some(pledge), both.clone()).await?
+                    {
+                        self.own().pledge = both;
+                    }
+                }
                 Err(parted) => {
                     error!(error = %parted, "the store was lost, and another process put its settings there");
                     self.own().foreign = Some(pledge);
@@ -112,8 +119,15 @@ impl Belongings {
 
     /// Another key is in the place of this process's, or the same one sealed anew.
     async fn take_over(&self, there: &[u8], before: Vec<u8>) -> Result<(), MetaError> {
+        if self.own().unopened.as_deref() == Some(there) {
+            return Ok(());
+        }
+        let Some(key) = self.opened(there) else {
+            // This process's own is what others published, so it is not given away for that.
+            self.own().unopened = Some(there.to_vec());
+            return Ok(());
+        };
         self.own().key = Some(there.to_vec());
-        let Some(key) = self.opened(there) else { return Ok(()) };
         let now = self.gate.clock.now();
         if !self.gate.signer.rotate(key, now) {
             return Ok(());
@@ -140,7 +154,10 @@ impl Belongings {
         let der = self.gate.keys.open(Purpose::SigningKey, std::str::from_utf8(sealed).ok()?);
         let key = der.and_then(|der| SigningKey::from_der(&der).ok());
         if key.is_none() {
-            warn!("a signing key in the store was sealed with a key that is not in session.keys");
+            warn!(
+                "a signing key in the store was sealed with a key that is not in session.keys: this process goes on \
+                 with its own, and the next one does not start until that key is in session.keys again"
+            );
         }
         key
     }

@@ -86,9 +86,13 @@ pub(super) fn breach(kept: &[u8], config: &Config) -> Result<Option<Breach>, ser
     Ok(check(&serde_json::from_slice(kept)?, &Pledge::of(config)).err())
 }
 
-/// Refuses what another process gave its word on where that is not what this one goes by.
-pub(super) fn go_together(own: &[u8], other: &[u8]) -> anyhow::Result<()> {
-    Ok(check(&serde_json::from_slice(other)?, &serde_json::from_slice(own)?)?)
+/// The word of this process and of another one together, in that each keeps its promise about sources that the other
+/// does not know; refused where they say different things about the same.
+pub(super) fn joined(own: &[u8], other: &[u8]) -> anyhow::Result<Vec<u8>> {
+    let (own, mut both): (Pledge, Pledge) = (serde_json::from_slice(own)?, serde_json::from_slice(other)?);
+    check(&both, &own)?;
+    both.external_ids.extend(own.external_ids);
+    Ok(serde_json::to_vec(&both)?)
 }
 
 fn check(kept: &Pledge, now: &Pledge) -> Result<(), Breach> {
@@ -118,6 +122,21 @@ mod tests {
     fn pledge(salt: &str, ids: &[(&str, &str)]) -> Pledge {
         let ids = ids.iter().map(|(name, template)| ((*name).to_owned(), (*template).to_owned()));
         Pledge { salt: salt.to_owned(), external_ids: ids.collect() }
+    }
+
+    #[test]
+    fn what_two_processes_promised_is_kept_together() {
+        let bytes = |salt, ids: &[_]| serde_json::to_vec(&pledge(salt, ids)).unwrap();
+        let (crm, okta) = (("crm", "{id}"), ("okta", "okta:{id}"));
+        let all = bytes("a", &[crm, okta]);
+        assert_eq!(joined(&bytes("a", &[crm]), &bytes("a", &[okta])).unwrap(), all);
+        assert_eq!(
+            joined(&all, &bytes("a", &[okta])).unwrap(),
+            all,
+            "a source that the other has switched off"
+        );
+        assert!(joined(&all, &bytes("b", &[])).is_err());
+        assert!(joined(&all, &bytes("a", &[("crm", "crm:{id}")])).is_err());
     }
 
     #[test]

@@ -78,8 +78,9 @@ impl Witness for Recording {
         self.recorder.metrics.row_unreadable();
         tracing::error!(
             login.subject = %self.recorder.subjects.subject(&key.to_string()),
-            "a person's row cannot be read: they cannot sign in here, and others are not kept by it; `crossfade users \
-             list` names them, and `crossfade users tombstone --key SOURCE:ID` removes them for good"
+            "a person's row cannot be read: they are not moved, their sign-ins go to the application or have to wait, \
+             and others are not kept by it; `crossfade users list` names them, and `crossfade users tombstone --key \
+             SOURCE:ID` removes them for good"
         );
     }
 

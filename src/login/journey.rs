@@ -28,7 +28,7 @@ use self::migrate::{Migrated, Proven};
 use super::{
     Alias, Asker, Attempt, Chain, Closed, Directory, HandOver, Ledger as _, LedgerError, LegacyError, Moment,
     Origin, Outcome, Rejected, Rejection, Remembering, Row, RowState, Settings, StayReason, Trust, Verdict,
-    WhyForward, Witness, ports::ErrorClass,
+    WhyForward, Witness, ports::ErrorClass, row::names_in,
 };
 use crate::{
     clock::{Deadline, SharedClock},
@@ -108,11 +108,19 @@ impl Journeys {
         asker: Asker,
     ) -> Result<Decided, LedgerError> {
         let settings = self.settings.load_full();
-        let row = match self.find_row(&name).await? {
+        let found = self.find_row(&name).await.inspect_err(|error| self.tell_unreadable(error))?;
+        let row = match found {
             None => self.recognise(&settings, &name, asker).await,
             found => found,
         };
         Ok(decide_with(settings, name, forced, row, None))
+    }
+
+    /// Whom nobody can be sure about is named to operators, since only they can help.
+    fn tell_unreadable(&self, error: &LedgerError) {
+        if let LedgerError::Unreadable(key) = error {
+            self.witness.unreadable(key);
+        }
     }
 
     /// The row a typed identifier leads to.
@@ -384,8 +392,8 @@ fn decide_with(
     let record = record.or_else(|| row.as_ref()?.record.as_ref());
     let organization = record.and_then(|record| record.organization.clone());
     let names: Vec<LoginName> = iter::once(name.clone())
-        .chain(row.iter().flat_map(Row::names))
-        .chain(record.into_iter().flat_map(operate::names_in))
+        .chain(row.iter().flat_map(Row::all_names))
+        .chain(record.into_iter().flat_map(names_in))
         .collect();
     let facts = Facts {
         known: row.as_ref().map_or(Known::Nothing, Row::known),

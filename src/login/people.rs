@@ -122,7 +122,7 @@ pub(crate) struct Counts {
     /// By stage, and whether they are pinned.
     pub(crate) people: BTreeMap<(Stage, bool), u64>,
     /// By bucket, of those in the percentage's reach and, under one of their own, of those born new.
-    pub(crate) in_reach: BTreeMap<u16, u64>,
+    pub(crate) by_bucket: BTreeMap<u16, u64>,
 }
 
 impl Counts {
@@ -151,7 +151,7 @@ impl Counts {
 
     /// Born new.
     pub(crate) fn born_new(&self) -> u64 {
-        self.in_reach.get(&Bucket::BORN_NEW.get()).copied().unwrap_or_default()
+        self.by_bucket.get(&Bucket::BORN_NEW.get()).copied().unwrap_or_default()
     }
 
     /// In conflict or ineligible, whether or not they crossed.
@@ -171,7 +171,7 @@ impl Counts {
 
     /// How many of those a percentage of this size reaches.
     pub(crate) fn in_reach_within(&self, points: BasisPoints) -> u64 {
-        self.in_reach.range(..points.get()).map(|(_, count)| count).sum()
+        self.by_bucket.range(..points.get()).map(|(_, count)| count).sum()
     }
 
     /// Adds or takes away one row's tally.
@@ -179,7 +179,7 @@ impl Counts {
     pub(crate) fn add(&mut self, tally: CountedAs) {
         *self.people.entry((tally.stage, tally.is_pinned)).or_default() += 1;
         if let Some(bucket) = tally.bucket {
-            *self.in_reach.entry(bucket.get()).or_default() += 1;
+            *self.by_bucket.entry(bucket.get()).or_default() += 1;
         }
     }
 }

@@ -258,10 +258,21 @@ impl Row {
         email.and_then(LoginName::parse).into_iter().chain(self.aliases.iter().filter_map(by_alias))
     }
 
+    /// Every name that is known of the person: those of their record, too, though nobody signed in by them yet and nobody
+    /// may have checked them. What is to hold for the person holds for each.
+    pub(crate) fn all_names(&self) -> impl Iterator<Item = LoginName> {
+        self.names().chain(self.record.iter().flat_map(names_in))
+    }
+
     /// Adds an alias once.
     pub(crate) fn add_alias(&mut self, alias: Alias) {
         if !self.aliases.contains(&alias) {
             self.aliases.push(alias);
         }
     }
+}
+/// What the person may sign in with, by their record.
+pub(super) fn names_in(record: &LegacyRecord) -> Vec<LoginName> {
+    let texts = [record.email.address.as_deref(), Some(record.login.as_str())];
+    texts.into_iter().flatten().filter_map(LoginName::parse).collect()
 }

@@ -30,6 +30,11 @@ impl Recorder {
         }
     }
 
+    /// As [`Self::subject_of`], of whoever has this name and may have no row.
+    pub(crate) fn subject_of_named(&self, name: &LoginName, row: Option<&Row>) -> Subject {
+        row.map_or_else(|| self.subjects.subject(name.canonical()), |row| self.subject_of(row))
+    }
+
     /// A sign-in took a lane.
     pub(super) fn decided(&self, route: &SignInRoute, decided: &Decided, client: IpAddr) {
         let subject = self.subjects.subject(decided.name.canonical());

@@ -26,7 +26,7 @@ pub(crate) struct FlagState {
     pub(crate) migrate: BasisPoints,
     pub(crate) rollback: RollbackMode,
     pub(crate) paused: bool,
-    /// One entry a person at most, by their canonical name.
+    /// By canonical name; several entries may be one person's, and then a hold comes first.
     pub(crate) people: Vec<NamedPerson>,
     pub(crate) changed_at: Timestamp,
     /// The name of the token that made the change.
@@ -40,7 +40,7 @@ pub(crate) struct FlagState {
 /// A person whom an operator pinned to the new lane or held in legacy; counts as a person rule of the file does.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct NamedPerson {
-    /// The canonical typed identifier.
+    /// A canonical name of theirs; it counts for all of them.
     pub(crate) person: String,
     pub(crate) lane: Lane,
 }

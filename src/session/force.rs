@@ -25,7 +25,7 @@ struct Claims {
     lane: Lane,
     /// Seconds since the epoch.
     exp: u64,
-    /// Only for this canonical identifier.
+    /// Only for the person who has this canonical name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     name: Option<String>,
 }

@@ -148,7 +148,7 @@ impl Metrics {
             unreadable_rows: add(
                 list,
                 "unreadable_rows",
-                "Times that a person's row could not be read and was passed over",
+                "Times that a person's row could not be read",
                 Counter::default(),
             ),
             migrations: add(list, "migrations", "Attempts to move a person", Family::default()),

@@ -27,7 +27,7 @@ use crate::{
 const LIMIT: u32 = 50;
 const MOST: u32 = 500;
 
-const UNREADABLE: &str = "What is stored of them cannot be read";
+pub(super) const UNREADABLE: &str = "What is stored of them cannot be read";
 
 /// Events that are told with one person.
 const EVENTS_OF_ONE: usize = 100;
@@ -127,7 +127,7 @@ async fn list(call: Call<Wanted>) -> Result<PeopleList, Problem> {
     let after = after.transpose()?;
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);
     let people = call.control.gate.journeys.ledger.list(&filter, after.as_ref(), limit).await;
-    let people = people.map_err(|error| unavailable(&error))?;
+    let people = people.map_err(|error| ledger_problem(&error))?;
     let recorder = &call.control.gate.recorder;
     let role = call.caller.role;
     let shown = people.rows.iter().map(|row| PersonSummary::of(row, &recorder.subject_of(row), role));
@@ -148,14 +148,15 @@ fn read_cursor(cursor: &str) -> Option<PersonKey> {
 struct PeopleCounts {
     all: u64,
     by_state: BTreeMap<State, u64>,
-    /// Crossed, or born new: the percentage does not move them.
+    /// Crossed, or born new: the percentage does not move them. Also where they were set aside since; `people.pinned` of
+    /// `/rollout` leaves those out.
     pinned: u64,
     /// Neither pinned nor removed.
     unpinned: u64,
 }
 
 async fn count(call: Call<Nothing>) -> Result<PeopleCounts, Problem> {
-    let counts = call.control.gate.journeys.ledger.counts().await.map_err(|error| unavailable(&error))?;
+    let counts = call.control.gate.journeys.ledger.counts().await.map_err(|error| ledger_problem(&error))?;
     Ok(PeopleCounts {
         all: counts.all(),
         by_state: Stage::ALL.into_iter().map(|stage| (stage.into(), counts.in_stage(stage))).collect(),
@@ -193,7 +194,7 @@ async fn show(call: Call<Key>) -> Result<PersonShown, Problem> {
             "source and id: must be a source's name and an id of 1 to 255 bytes",
         ));
     };
-    let row = call.control.gate.journeys.ledger.row(&key).await.map_err(|error| unavailable(&error))?;
+    let row = call.control.gate.journeys.ledger.row(&key).await.map_err(|error| ledger_problem(&error))?;
     let row = row.ok_or_else(|| Problem::not_found("nobody has this key"))?;
     Ok(PersonShown::of(&row, &call))
 }
@@ -207,7 +208,7 @@ pub(super) struct About {
 
 async fn find(call: Call<About>) -> Result<PersonShown, Problem> {
     let whom = call.input.person.read()?;
-    let row = call.control.gate.journeys.row_of(&whom).await.map_err(|error| unavailable(&error))?;
+    let row = call.control.gate.journeys.row_of(&whom).await.map_err(|error| ledger_problem(&error))?;
     let row = row.ok_or_else(|| {
         Problem::not_found("nobody of that name has a row").fix(
             "whoever has not signed in since Crossfade is there has none; rollout explain tells their lane",
@@ -266,12 +267,12 @@ pub(super) async fn end_sessions<Input>(
 
 /// The row that is meant, which has to be there.
 pub(super) async fn row_of<Input>(call: &Call<Input>, whom: &Whom) -> Result<Row, Problem> {
-    let row = call.control.gate.journeys.row_of(whom).await.map_err(|error| unavailable(&error))?;
+    let row = call.control.gate.journeys.row_of(whom).await.map_err(|error| ledger_problem(&error))?;
     row.ok_or_else(|| Problem::not_found("nobody of that name has a row"))
 }
 
 /// The ledger cannot be asked, or not about this person.
-pub(super) fn unavailable(error: &LedgerError) -> Problem {
+pub(super) fn ledger_problem(error: &LedgerError) -> Problem {
     tracing::error!(error = %with_causes(error), "the ledger cannot be asked");
     match error {
         LedgerError::Unreadable(_) => {

@@ -83,6 +83,14 @@ impl Problem {
             .retry_after(Duration::from_secs(1))
     }
 
+    /// A change may have been made, or not.
+    pub(super) fn outcome_unknown(fix: &'static str) -> Self {
+        let message = "the store's answer was lost: the change may have been made, or not";
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "outcome_unknown", message)
+            .fix(fix)
+            .retry_after(Duration::from_secs(1))
+    }
+
     /// What was asked for is not there.
     pub(crate) fn not_found(message: impl Into<String>) -> Self {
         Self::new(StatusCode::NOT_FOUND, "not_found", message)

@@ -117,8 +117,8 @@ struct RollBack {
     /// The version that was looked at before; 0 before the first change.
     #[schemars(range(max = 9_007_199_254_740_991_u64))]
     version: u64,
-    /// `keep`: who crossed stays in the new lane; `legacy`: they go back, too. Born-new people always stay, and so do
-    /// those whom an allow rule or a pin names: `still_new` in the answer.
+    /// `keep`: who crossed stays in the new lane; `legacy`: they go back, too. Born-new people always stay, and so does
+    /// whoever an allow rule or a pin names and is in Scalekit already: `still_new` in the answer.
     mode: Mode,
     /// Why, for whoever looks next.
     #[schemars(length(max = 200))]
@@ -197,10 +197,9 @@ fn told(refused: TurnRefused, named: u64) -> Problem {
         }
         TurnRefused::Unknown(error) => {
             tracing::warn!(error = %with_causes(&error), "it is not known whether the dial was turned");
-            let message = "the store's answer was lost: the change may have been made, or not";
-            Problem::new(StatusCode::SERVICE_UNAVAILABLE, "outcome_unknown", message)
-                .fix("look at how the dial stands once the store answers (crossfade rollout status), then decide")
-                .retry_after(std::time::Duration::from_secs(1))
+            Problem::outcome_unknown(
+                "look at how the dial stands once the store answers (crossfade rollout status), then decide",
+            )
         }
     }
 }

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     operation::{Call, Operation, change},
-    people::{About, end_sessions, row_of},
+    people::{About, UNREADABLE, end_sessions, row_of},
     problem::Problem,
 };
 use crate::telemetry::Changed;
@@ -14,7 +14,8 @@ use crate::telemetry::Changed;
 pub(super) fn operations() -> Vec<Operation> {
     vec![
         change(Method::POST, "/sessions/end", "end_sessions", "Ends all sessions of one person", end)
-            .may_answer(StatusCode::NOT_FOUND, "Nobody of that name has a row"),
+            .may_answer(StatusCode::NOT_FOUND, "Nobody of that name has a row")
+            .may_answer(StatusCode::CONFLICT, UNREADABLE),
         change(
             Method::POST,
             "/sessions/end-all",

@@ -30,7 +30,7 @@ pub(super) struct Force {
     /// How long it counts: 30m, 2h; at most 24h
     #[arg(long = "for", value_name = "TIME", default_value = "1h", value_parser = parse_time)]
     life: Duration,
-    /// Only for whoever signs in by this name
+    /// Only for the person who has this name, whichever of theirs they sign in by
     #[arg(long, value_name = "NAME")]
     person: Option<String>,
 }

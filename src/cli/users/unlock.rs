@@ -11,8 +11,9 @@ use crate::cli::{
 
 /// Let somebody try again at once whose account waits because of wrong passwords
 ///
-/// Crossfade forgets them at all replicas; a legacy side that counts as well does not. Look there first, or the next wrong
-/// password may lock the account there.
+/// Crossfade forgets at all replicas what was tried from browsers that it does not know. One in which the person signed in
+/// before has a count of its own and waits for that (`guessing.account`, 15 minutes unless told). A legacy side that counts
+/// as well does not forget: look there first, or the next wrong password may lock the account there.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:\n  crossfade users unlock ann@example.com")]
 pub(super) struct Args {
@@ -26,6 +27,8 @@ pub(super) fn run(args: &Args) -> Result<Exit, AdminFailure> {
     let who = text(&args.who.words().into());
     args.admin.answer(
         |client| client.send(Method::POST, "people/unlock", &args.who.body()?),
-        |_| format!("{who} may try again at once"),
+        |_| {
+            format!("{who} may try again at once; a browser that is known for them still waits for its own failures")
+        },
     )
 }

@@ -82,16 +82,17 @@ pub(in crate::config) enum RollbackMode {
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(in crate::config) struct Rules {
-    /// Always the legacy lane. Default none.
+    /// The legacy lane, but for people born new and force tokens. Default none.
     pub(in crate::config) deny: Option<Vec<Rule>>,
-    /// Always the new lane. Default none.
+    /// The new lane, unless denied, paused, set aside or removed; after a rollback to legacy only for whoever is in
+    /// Scalekit already. Default none.
     pub(in crate::config) allow: Option<Vec<Rule>>,
 }
 
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub(in crate::config) enum Rule {
-    /// An e-mail or a login name.
+    /// An e-mail or a login name; counts for every name of the person.
     Person(String),
     /// An e-mail domain, exactly.
     Domain(String),

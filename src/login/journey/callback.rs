@@ -200,6 +200,7 @@ impl Journeys {
 
     fn try_again(&self, error: &(dyn std::error::Error + 'static)) -> Refused {
         self.witness.unavailable("callback", error);
+        error.downcast_ref().inspect(|error| self.tell_unreadable(error));
         Refused::TryAgain
     }
 }

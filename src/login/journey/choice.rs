@@ -1,9 +1,8 @@
 //! Whoever comes to Scalekit by their own choice, and not by a hand-over of ours: what the dial says to that.
 
-use super::operate::names_in;
 use crate::{
     identity::{CanonicalEmail, LegacyRecord, LoginName, PersonKey},
-    login::{Origin, Row, RowState, Settings},
+    login::{Origin, Row, RowState, Settings, row::names_in},
     rollout::{self, BasisPoints, Facts, Known, Lane, Reason, RollbackMode},
 };
 
@@ -51,6 +50,6 @@ impl AtTheDoor<'_> {
     fn names(&self) -> Vec<LoginName> {
         let email = self.email.and_then(|email| LoginName::parse(email.as_str()));
         let recorded = self.record.into_iter().flat_map(names_in);
-        self.row.into_iter().flat_map(Row::names).chain(email).chain(recorded).collect()
+        self.row.into_iter().flat_map(Row::all_names).chain(email).chain(recorded).collect()
     }
 }

@@ -3,8 +3,8 @@
 use super::{CROSS_TRIES, Journeys};
 use crate::{
     clock::Deadline,
-    identity::{CanonicalEmail, ExternalId, LegacyRecord, LoginName, PersonKey},
-    login::{Alias, Ledger as _, LedgerError, LegacyError, Row, RowState, Stage},
+    identity::{CanonicalEmail, ExternalId, LoginName, PersonKey},
+    login::{Alias, Ledger as _, LedgerError, LegacyError, Row, RowState, Stage, row::names_in},
 };
 
 /// Whom an operator means.
@@ -95,12 +95,7 @@ impl Journeys {
             }
             let before = row.state.clone();
             for alias in names_of(&row, whom) {
-                match self.ledger.find(&alias).await {
-                    Ok(None) => row.add_alias(alias),
-                    // One that leads to somebody else is theirs.
-                    Ok(Some(_)) | Err(LedgerError::Unreadable(_)) => {}
-                    Err(error) => return Err(error.into()),
-                }
+                self.add_free(&mut row, alias).await?;
             }
             row.state = RowState::Tombstone;
             // Whoever works on the row is overtaken by this write.
@@ -116,6 +111,16 @@ impl Journeys {
             }
         }
         Err(LedgerError::Overtaken.into())
+    }
+
+    /// Adds an alias that is nobody's; one that leads to somebody else is theirs.
+    async fn add_free(&self, row: &mut Row, alias: Alias) -> Result<(), LedgerError> {
+        match self.ledger.find(&alias).await {
+            Ok(None) => row.add_alias(alias),
+            Ok(Some(_)) | Err(LedgerError::Unreadable(_)) => {}
+            Err(error) => return Err(error),
+        }
+        Ok(())
     }
 
     async fn row_to_remove(&self, whom: &Whom) -> Result<Row, NotDone> {
@@ -140,9 +145,7 @@ impl Journeys {
         let fresh = Row::fresh(key, bucket, external_id, self.clock.now());
         let mut row = Row { record, state: RowState::Tombstone, ..fresh };
         for alias in names_of(&row, whom) {
-            if matches!(self.ledger.find(&alias).await, Ok(None)) {
-                row.add_alias(alias);
-            }
+            self.add_free(&mut row, alias).await?;
         }
         match self.ledger.write_over(&row).await {
             Err(error) => Err(NotDone::after_writing(row, error)),
@@ -177,12 +180,6 @@ impl Journeys {
         let fresh = Row::fresh(key, bucket, external_id, self.clock.now());
         Ok(Row { record: Some(record), ..fresh })
     }
-}
-
-/// What the person may sign in with, by their record.
-pub(super) fn names_in(record: &LegacyRecord) -> Vec<LoginName> {
-    let texts = [record.email.address.as_deref(), Some(record.login.as_str())];
-    texts.into_iter().flatten().filter_map(LoginName::parse).collect()
 }
 
 /// Every name that is known of a person, as aliases.

@@ -161,7 +161,7 @@ impl Embedded {
             for entry in transaction.open_table(REACH)?.iter()? {
                 let (bucket, count) = entry?;
                 if count.value() > 0 {
-                    counts.in_reach.insert(bucket.value(), count.value());
+                    counts.by_bucket.insert(bucket.value(), count.value());
                 }
             }
             Ok(counts)

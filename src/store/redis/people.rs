@@ -73,7 +73,7 @@ impl Redis {
         };
         Ok(Counts {
             people: stages.into_iter().filter_map(stage).filter(|(_, count)| *count > 0).collect(),
-            in_reach: reach.into_iter().filter(|(_, count)| *count > 0).collect(),
+            by_bucket: reach.into_iter().filter(|(_, count)| *count > 0).collect(),
         })
     }
 

@@ -1,10 +1,6 @@
 //! What became of an operator's change of one person: on record, and in the words of the API.
 
-use std::time::Duration;
-
-use axum::http::StatusCode;
-
-use super::unavailable;
+use super::ledger_problem;
 use crate::{
     admin::api::problem::Problem,
     identity::Subject,
@@ -53,12 +49,9 @@ fn not_done(why: NotDone) -> Problem {
         }
         NotDone::Unknown { error, .. } => {
             tracing::error!(error = %with_causes(&error), "it is not known whether a person was changed");
-            let message = "the store's answer was lost: the change may have been made, or not";
-            Problem::new(StatusCode::SERVICE_UNAVAILABLE, "outcome_unknown", message)
-                .fix("call again: what was done stays done")
-                .retry_after(Duration::from_secs(1))
+            Problem::outcome_unknown("call again: what was done stays done")
         }
-        NotDone::Ledger(error) => unavailable(&error),
+        NotDone::Ledger(error) => ledger_problem(&error),
         NotDone::Legacy(error) => {
             tracing::error!(error = %with_causes(&error), "a legacy store cannot be asked");
             Problem::unavailable("a legacy store")

@@ -1,6 +1,6 @@
 //! Why one sign-in takes the lane it takes, from the very function that decides sign-ins.
 
-use axum::http::Method;
+use axum::http::{Method, StatusCode};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -8,6 +8,7 @@ use super::{rules::RuleSeen, words::LaneName};
 use crate::{
     admin::api::{
         operation::{Call, Operation, change},
+        people::{UNREADABLE, ledger_problem},
         problem::Problem,
     },
     config::AdminRole,
@@ -24,6 +25,7 @@ pub(super) fn operation() -> Operation {
         "Which lane a sign-in by this name would take now, and why; nothing is changed",
         explain,
     );
+    asked = asked.may_answer(StatusCode::CONFLICT, UNREADABLE);
     // A body only because names do not belong into addresses that others log.
     asked.role = AdminRole::Viewer;
     asked
@@ -50,8 +52,8 @@ struct Explained {
     because: String,
     /// The rule it rests on, where it is one; it may name the person by another name of theirs.
     rule: Option<RuleSeen>,
-    /// 0 to 9999; the person is within a cutover that is above it. For operators only, as is all that rows show, too: by
-    /// name, a viewer may not learn which row is a person's.
+    /// 0 to 9999; the person is within a cutover that is above it. For operators only, as is all that rows show, too: a
+    /// viewer is not told which row is whose.
     #[serde(skip_serializing_if = "Option::is_none")]
     bucket: Option<u16>,
     /// Whether the bucket is the one that the person's row keeps, or would be computed from this name; for operators
@@ -103,10 +105,7 @@ async fn explain(call: Call<Asked>) -> Result<Explained, Problem> {
     let name = LoginName::parse(&call.input.name)
         .ok_or_else(|| Problem::not_found("that is no name anybody could sign in by"))?;
     let standing = call.control.dialing.stands().standing;
-    let decided = call.control.dialing.explain(name).await.map_err(|error| {
-        tracing::warn!(error = %crate::telemetry::with_causes(&error), "a sign-in cannot be explained");
-        Problem::unavailable("the ledger")
-    })?;
+    let decided = call.control.dialing.explain(name).await.map_err(|error| ledger_problem(&error))?;
     Ok(Explained::of(&decided, &standing, call.caller.role))
 }
 

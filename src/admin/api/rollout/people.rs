@@ -11,7 +11,7 @@ use super::{
 use crate::{
     admin::api::{
         operation::{Call, Nothing, Operation, change, read},
-        people::unavailable,
+        people::ledger_problem,
         problem::Problem,
     },
     config::AdminRole,
@@ -105,13 +105,14 @@ async fn name(call: Call<Named>) -> Result<Rollout, Problem> {
     let name = LoginName::parse(&name)
         .ok_or_else(|| Problem::not_found("that is no name anybody could sign in by"))?;
     let gate = &call.control.gate;
-    let row = gate.journeys.row_of(&Whom::Name(name.clone())).await.map_err(|error| unavailable(&error))?;
-    let subject = match &row {
-        Some(row) => gate.recorder.subject_of(row),
-        None => gate.recorder.subjects.subject(name.canonical()),
-    };
+    let row =
+        gate.journeys.row_of(&Whom::Name(name.clone())).await.map_err(|error| ledger_problem(&error))?;
+    let subject = gate.recorder.subject_of_named(&name, row.as_ref());
     let person = name.canonical().to_owned();
-    let others = row.iter().flat_map(Row::names).map(|name| name.canonical().to_owned()).collect();
+    // Not the address of their record: nobody may have checked it, and it may be in an entry about its holder.
+    let login = row.iter().filter_map(|row| LoginName::parse(&row.record.as_ref()?.login));
+    let others = row.iter().flat_map(Row::names).chain(login);
+    let others = others.map(|name| name.canonical().to_owned()).collect();
     let name = |lane, others| Change::Name { person: NamedPerson { person: person.clone(), lane }, others };
     let change = match rule {
         Rule::Pin => name(Lane::New, others),

@@ -91,6 +91,18 @@ async fn who_comes_by_mailbox_waits_where_the_dial_holds_them() {
 }
 
 #[tokio::test]
+async fn a_hold_by_a_login_that_only_the_record_has_holds_who_comes_by_mailbox() {
+    let world = world(0, 10_000, HandOff::Hosted, OnDuplicate::Refuse);
+    let _ = world.sign_in("ann@example.com", "right").await;
+    world.ledger.rows.lock().unwrap().get_mut(&record("ann").key()).unwrap().record.as_mut().unwrap().login =
+        "ann-at-desk".into();
+    let user = world.row("ann").user.unwrap();
+    world.turn(|dial| dial.rules.deny.push(person("ann-at-desk")));
+    assert_eq!(world.arrives(&user, "ann@example.com").await, Err(Refused::NotNow));
+    assert!(!kept(&world).0);
+}
+
+#[tokio::test]
 async fn a_hand_over_ends_as_it_began_and_for_nobody_else() {
     for (begun_for, expected) in [("ann", true), ("bob", false)] {
         let (world, user) = ann(true).await;
