@@ -1,7 +1,6 @@
 //! Two processes before one application, who uses them while Redis is in trouble, and what must hold for them.
 
 use std::{
-    net::SocketAddr,
     sync::atomic::{AtomicBool, AtomicUsize, Ordering},
     thread,
     time::Duration,
@@ -14,8 +13,8 @@ use crate::{
     support::{
         admin_tokens::{OPERATOR, TOKENS, VIEWER},
         crossfade::Crossfade,
+        draft::{elsewhere, in_place_of_the_file},
         http::{Answer, Visitor},
-        ports,
         scene::{Cast, ORGANIZATION, PASSWORD, Person, Scene},
         shapes::{self, servers},
         wait,
@@ -200,12 +199,8 @@ impl Site {
 
 /// The scene's configuration for two processes with this store.
 pub(crate) fn configurations(scene: &Scene, section: &str) -> [String; 2] {
-    let embedded = scene.configuration().lines().find(|line| line.starts_with("  embedded:")).unwrap();
-    let first = scene.configuration().replace(embedded, &format!("  {section}"));
-    let (public, other) = (scene.public(), SocketAddr::from(([127, 0, 0, 1], ports::free())));
-    let second = first
-        .replace(&format!("listen: {public}"), &format!("listen: {other}"))
-        .replace(&format!("allowed_hosts: [{public}]"), &format!("allowed_hosts: ['{public}', '{other}']"));
+    let first = in_place_of_the_file(section, scene.configuration());
+    let second = elsewhere(scene.public(), &first);
     [first, second]
 }
 
