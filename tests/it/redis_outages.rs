@@ -1,12 +1,16 @@
 //! Redis fails in each way it can, under sign-ins and sessions at two processes: nobody exists twice, nobody sees
 //! another's session, the dial stays where it was, and all is normal within ten seconds (REL-20).
 
+mod site;
 mod stage;
 
 use std::{net::SocketAddr, time::Duration};
 
-pub(crate) use self::stage::configurations;
-use self::stage::{Afterwards, CY, PERCENT, Site, people, ride_out};
+pub(crate) use self::site::configurations;
+use self::{
+    site::{CY, PERCENT, Site},
+    stage::{Afterwards, people, ride_out},
+};
 use crate::{
     edge::figures,
     support::{
