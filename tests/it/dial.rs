@@ -19,6 +19,7 @@ use crate::{
     edge::figures,
     support::{
         crossfade::{self, Crossfade},
+        draft::in_place_of_the_file,
         http::Answer,
         ports,
         redis::{self, Redis},
@@ -101,8 +102,7 @@ impl Trio {
         let scene = Scene::set(cast);
         let redis = Redis::start();
         let environment = [environment, &AT_ZERO, &TOKENS, &[("REDIS_PASSWORD", redis::PASSWORD)]].concat();
-        let embedded = scene.configuration().lines().find(|line| line.starts_with("  embedded:")).unwrap();
-        let shared = scene.configuration().replace(embedded, &format!("  {}", redis.section()));
+        let shared = in_place_of_the_file(&redis.section(), scene.configuration());
         let first = scene.public();
         let places = [first, local(), local()];
         let hosts = places.map(|place| format!("'{place}'")).join(", ");

@@ -94,7 +94,7 @@ const BUDGETS: [(Dependency, [Duration; 3]); 3] = [
     (Store, [Duration::from_secs(1), Duration::from_secs(1), Duration::from_millis(250)]),
 ];
 
-/// What a busy machine may add. What is slow takes six times as long as the longest budget.
+/// What a busy machine may add. What is slow takes five times as long as the longest budget.
 const MARGIN: Duration = Duration::from_secs(4);
 
 /// Plays the rows of one dependency at one process; the cells that went wrong.

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use crate::support::{
     admin_tokens::{OPERATOR, TOKENS, VIEWER},
     crossfade::{Crossfade, crossfade_with},
-    draft::Draft,
+    draft::{Draft, in_place_of_the_file},
     http::{Answer, Visitor},
     redis::{self, Redis},
     scene::{Cast, PASSWORD, Person, Scene},
@@ -143,8 +143,7 @@ fn trouble_at_the_legacy_side_uses_up_no_lockout_budget() {
 fn an_operator_ends_the_wait_of_somebody_who_was_guessed_at() {
     let redis = Redis::start();
     let scene = Scene::set(&Cast { people: vec![Person::new("ann")], okta: vec![olga()], ..Cast::default() });
-    let embedded = scene.configuration().lines().find(|line| line.starts_with("  embedded:")).unwrap();
-    let shared = scene.configuration().replace(embedded, &format!("  {}", redis.section()));
+    let shared = in_place_of_the_file(&redis.section(), scene.configuration());
     for configuration in [scene.configuration(), &shared] {
         let configuration = configuration.replacen("admin:\n", TOKENS, 1);
         let crossfade = Scene::start_as(

@@ -12,10 +12,9 @@ use serde_json::{Value, json};
 
 use crate::{
     edge::figures,
-    redis_outages::configurations,
     support::{
         crossfade::Crossfade,
-        draft::Draft,
+        draft::{Draft, in_place_of_the_file},
         http::{Answer, Visitor},
         relay::{Manner, Relay},
         scene::{Cast, PASSWORD, Person, Scene},
@@ -161,7 +160,7 @@ fn a_store_that_hangs_slows_no_page_and_keeps_no_session_waiting() {
     let scene = Scene::set(&Cast { people: [vec![ann.clone()], crowd.clone()].concat(), ..Cast::default() });
     let redis = servers::single(shapes::program());
     let relay = Relay::before(SocketAddr::from(([127, 0, 0, 1], redis.port)));
-    let [configuration, _] = configurations(&scene, &shapes::at(relay.address));
+    let configuration = in_place_of_the_file(&shapes::at(relay.address), scene.configuration());
     let crossfade = Scene::start_as(&configuration, &shapes::SECRETS);
     let live = scene.visitor();
     let handed_over = scene.sign_in(&live, &ann.email, PASSWORD);

@@ -1,16 +1,17 @@
 //! A store that lost everything, or is an old copy (truth 8): nobody is created twice, nobody is created at all until
 //! an operator confirms the store, and everybody who moved or was born new still gets in.
 
-use std::{collections::BTreeSet, fs, net::SocketAddr, path::Path};
+use std::{collections::BTreeSet, fs};
 
 use serde_json::{Value, json};
 
 use crate::support::{
     crossfade::Crossfade,
+    draft::{elsewhere, in_place_of_the_file},
     http::{Answer, Visitor},
-    ports,
     redis::{self, Redis},
     scene::{Cast, PASSWORD, Person, SECRETS, Scene},
+    scratch::{Scratch, copy_folder},
     wait,
 };
 
@@ -97,32 +98,10 @@ fn nobody_is_doubled(scene: &Scene, people: &[&Person]) {
     assert_eq!(scene.users_with(NEWT).len(), 1);
 }
 
-fn copy(from: &Path, to: &Path) {
-    fs::create_dir_all(to).unwrap();
-    for entry in fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        let target = to.join(entry.file_name());
-        if entry.file_type().unwrap().is_dir() {
-            copy(&entry.path(), &target);
-        } else {
-            fs::copy(entry.path(), target).unwrap();
-        }
-    }
-}
-
 /// The scene's configuration with a Redis in the place of the file.
 fn on(redis: &Redis, scene: &Scene) -> String {
-    let embedded = scene.configuration().lines().find(|line| line.starts_with("  embedded:")).unwrap();
     let section = redis.section().replace("redis: {", &format!("redis: {{epoch_tolerance: {TOLERANCE}, "));
-    with_operator(&scene.configuration().replace(embedded, &format!("  {section}")))
-}
-
-/// The same for one more process.
-fn elsewhere(scene: &Scene, configuration: &str) -> String {
-    let (public, other) = (scene.public(), SocketAddr::from(([127, 0, 0, 1], ports::free())));
-    configuration
-        .replace(&format!("listen: {public}"), &format!("listen: {other}"))
-        .replace(&format!("allowed_hosts: [{public}]"), &format!("allowed_hosts: ['{public}', '{other}']"))
+    with_operator(&in_place_of_the_file(&section, scene.configuration()))
 }
 
 /// A Redis that comes back empty or as it was a while ago, under two processes that live on.
@@ -132,12 +111,12 @@ fn a_redis_that_lost(what: &str) {
     let mut redis = Redis::start();
     let environment = [("REDIS_PASSWORD", redis::PASSWORD), ("OPERATOR_TOKEN", TOKEN)];
     let first = on(&redis, &scene);
-    let second = elsewhere(&scene, &first);
+    let second = elsewhere(scene.public(), &first);
     let (one, two) = (Scene::start_as(&first, &environment), Scene::start_as(&second, &environment));
     assert_eq!(store(&one)["in_doubt"], false);
 
-    let old = crate::support::scratch::Scratch::new();
-    copy(redis.folder(), old.path());
+    let old = Scratch::new();
+    copy_folder(redis.folder(), old.path());
     let used = store(&two)["used_seconds"].as_u64().unwrap();
     moves(&scene, &one, &ann);
     wait::until("the copy is an old one", || {
@@ -147,7 +126,7 @@ fn a_redis_that_lost(what: &str) {
     fs::remove_dir_all(redis.folder()).unwrap();
     fs::create_dir_all(redis.folder()).unwrap();
     if what == "rolled_back" {
-        copy(old.path(), redis.folder());
+        copy_folder(old.path(), redis.folder());
     }
     redis.start_again();
 
@@ -190,11 +169,11 @@ fn an_emptied_redis_gets_back_what_all_replicas_go_by() {
     let environment = [("REDIS_PASSWORD", redis::PASSWORD), ("OPERATOR_TOKEN", TOKEN)];
     let configuration = on(&redis, &scene);
     let start = |configuration: &str| Scene::start_as(configuration, &environment);
-    let (one, two) = (start(&configuration), start(&elsewhere(&scene, &configuration)));
+    let (one, two) = (start(&configuration), start(&elsewhere(scene.public(), &configuration)));
     let before = published(&one);
     assert!(before.len() == 1 && published(&two) == before, "{before:?}");
     let is_bound = || {
-        let other = elsewhere(&scene, &configuration).replace("ROLLOUT_SALT", "FORCE_KEY");
+        let other = elsewhere(scene.public(), &configuration).replace("ROLLOUT_SALT", "FORCE_KEY");
         let refusal = Crossfade::refusal(&other, &[&SECRETS[..], &environment].concat());
         assert!(refusal.contains("rollout.salt"), "{refusal}");
     };
@@ -202,7 +181,7 @@ fn an_emptied_redis_gets_back_what_all_replicas_go_by() {
     redis.empty();
     wait::until("it has them back", || (redis.holds("pledge") && redis.holds("assertion_key")).then_some(()));
     is_bound();
-    let third = start(&elsewhere(&scene, &configuration));
+    let third = start(&elsewhere(scene.public(), &configuration));
     assert_eq!(published(&third), before);
 
     // One that starts before any of them looks makes a key of its own.
@@ -210,7 +189,7 @@ fn an_emptied_redis_gets_back_what_all_replicas_go_by() {
         process.process.signal("STOP");
     }
     redis.empty();
-    let fourth = start(&elsewhere(&scene, &configuration));
+    let fourth = start(&elsewhere(scene.public(), &configuration));
     let own = published(&fourth);
     assert!(own.is_disjoint(&before), "{own:?}");
     for process in [&one, &two, &third] {
@@ -222,7 +201,7 @@ fn an_emptied_redis_gets_back_what_all_replicas_go_by() {
     }
     is_bound();
     // Whoever starts while some still sign with the old one publishes it, too.
-    let fifth = start(&elsewhere(&scene, &configuration));
+    let fifth = start(&elsewhere(scene.public(), &configuration));
     wait::until("the fifth one, too", || (published(&fifth) == all).then_some(()));
 }
 

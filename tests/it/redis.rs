@@ -1,14 +1,14 @@
 //! Two processes of the built program on one Redis: one ledger, one set of sessions, and what a Redis that is gone
 //! means to whom.
 
-use std::{net::SocketAddr, time::Duration};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use crate::support::{
     crossfade::Crossfade,
+    draft::{elsewhere, in_place_of_the_file},
     http::{Answer, Visitor, block_on},
-    ports,
     redis::{self, Redis},
     scene::{Cast, PASSWORD, Person, SECRETS, Scene},
     wait,
@@ -36,12 +36,8 @@ impl Pair {
         let scene = Scene::set(&Cast { people: people.to_vec(), settings, ..Cast::default() });
         let redis = Redis::start();
         let environment = [environment, &[("REDIS_PASSWORD", redis::PASSWORD)]].concat();
-        let first = on(&redis, &scene);
-        let (public, other) = (scene.public(), SocketAddr::from(([127, 0, 0, 1], ports::free())));
-        let second = first.replace(&format!("listen: {public}"), &format!("listen: {other}")).replace(
-            &format!("allowed_hosts: [{public}]"),
-            &format!("allowed_hosts: ['{public}', '{other}']"),
-        );
+        let first = in_place_of_the_file(&redis.section(), scene.configuration());
+        let second = elsewhere(scene.public(), &first);
         let (one, two) = (Scene::start_as(&first, &environment), Scene::start_as(&second, &environment));
         Self { scene, redis, one, two }
     }
@@ -57,12 +53,6 @@ impl Pair {
         assert_eq!(back.status, 303, "{}", back.text());
         visitor
     }
-}
-
-/// The scene's configuration with this Redis as the store.
-fn on(redis: &Redis, scene: &Scene) -> String {
-    let embedded = scene.configuration().lines().find(|line| line.starts_with("  embedded:")).unwrap();
-    scene.configuration().replace(embedded, &format!("  {}", redis.section()))
 }
 
 /// The same browser at another process.
@@ -208,6 +198,7 @@ fn a_process_whose_password_redis_refuses_does_not_start_and_says_why() {
     let scene = Scene::set(&Cast::default());
     let redis = Redis::start();
     let environment: Vec<_> = SECRETS.iter().chain([&("REDIS_PASSWORD", "canary-wrong")]).copied().collect();
-    let wrong = Crossfade::refusal(&on(&redis, &scene), &environment);
+    let configuration = in_place_of_the_file(&redis.section(), scene.configuration());
+    let wrong = Crossfade::refusal(&configuration, &environment);
     assert!(wrong.contains("store.redis.url: rediss://localhost:") && !wrong.contains("canary"), "{wrong}");
 }

@@ -1,20 +1,26 @@
 //! Redis fails in each way it can, under sign-ins and sessions at two processes: nobody exists twice, nobody sees
 //! another's session, the dial stays where it was, and all is normal within ten seconds (REL-20).
 
+mod site;
 mod stage;
 
-use std::{net::SocketAddr, path::Path, time::Duration};
+use std::{net::SocketAddr, time::Duration};
 
-pub(crate) use self::stage::configurations;
-use self::stage::{Afterwards, CY, PERCENT, Site, people, ride_out};
+pub(crate) use self::site::configurations;
+use self::{
+    site::{CY, PERCENT, Site},
+    stage::{Afterwards, people, ride_out},
+};
 use crate::{
     edge::figures,
     support::{
         crossfade::Crossfade,
+        draft::in_place_of_the_file,
         http::Visitor,
         ports,
         relay::{Manner, Relay},
         scene::{Cast, PASSWORD, Person, SECRETS, Scene},
+        scratch::copy_folder,
         shapes::{
             self,
             servers::{self, Cluster, WATCHERS, Watched},
@@ -148,15 +154,6 @@ fn an_old_primary_that_is_still_reached_is_left_for_the_new_one() {
     wait::until("the old primary follows", || (role(0).as_deref() == Some("slave")).then_some(()));
 }
 
-fn copy(from: &Path, to: &Path) {
-    let _ = std::fs::remove_dir_all(to);
-    std::fs::create_dir(to).unwrap();
-    for file in std::fs::read_dir(from).unwrap() {
-        let file = file.unwrap();
-        std::fs::copy(file.path(), to.join(file.file_name())).unwrap();
-    }
-}
-
 #[test]
 fn a_store_that_is_emptied_or_put_back_to_an_old_day_makes_nobody_twice() {
     let mut redis = servers::single(shapes::program());
@@ -172,7 +169,7 @@ fn a_store_that_is_emptied_or_put_back_to_an_old_day_makes_nobody_twice() {
     }
     // An old copy: people move, somebody is born new and the dial is turned after it.
     let (kept, old) = (redis.folder.join("appendonlydir"), redis.folder.join("old"));
-    copy(&kept, &old);
+    copy_folder(&kept, &old);
     for person in newcomers {
         site.moved(1, person);
     }
@@ -182,7 +179,7 @@ fn a_store_that_is_emptied_or_put_back_to_an_old_day_makes_nobody_twice() {
     assert_ne!(percent, PERCENT);
     ride_out(&site, newcomers, Afterwards::Lost, "put back to an old copy", |_| {
         redis.kill();
-        copy(&old, &kept);
+        copy_folder(&old, &kept);
         redis.start_again();
     });
     for at in [0, 1] {
@@ -248,7 +245,7 @@ fn a_process_that_starts_without_its_redis_waits_and_is_not_ready() {
     let scene = Scene::set(&Cast { people: vec![ann.clone()], ..Cast::default() });
     let mut redis = servers::single(shapes::program());
     redis.kill();
-    let [configuration, _] = configurations(&scene, &shapes::single(&redis));
+    let configuration = in_place_of_the_file(&shapes::single(&redis), scene.configuration());
     let admin = local(ports::free());
     let (mut waiting, _folder) = Crossfade::waiting(
         &configuration,

@@ -13,6 +13,7 @@ use crate::{
     edge::figures,
     support::{
         crossfade::{self, Crossfade},
+        draft::in_place_of_the_file,
         http::{self, Answer, Visitor},
         process::{self, Process},
         redis::{self, Redis},
@@ -35,12 +36,6 @@ fn with_operator(configuration: &str) -> String {
 fn environment() -> Vec<(&'static str, &'static str)> {
     let more = [("REDIS_PASSWORD", redis::PASSWORD), ("OPERATOR_TOKEN", TOKEN)];
     SECRETS.iter().copied().chain(more).collect()
-}
-
-/// The configuration with a Redis in the place of the file.
-fn on(redis: &Redis, configuration: &str) -> String {
-    let embedded = configuration.lines().find(|line| line.starts_with("  embedded:")).unwrap();
-    configuration.replace(embedded, &format!("  {}", redis.section()))
 }
 
 fn serve(configuration: &str) -> Crossfade {
@@ -181,7 +176,7 @@ fn people_in_all_states_and_a_live_session_are_served_from_redis_as_they_were() 
     strand(&scene, &mut crossfade, &eve);
 
     let redis = Redis::start();
-    let shared = on(&redis, &embedded);
+    let shared = in_place_of_the_file(&redis.section(), &embedded);
     let summary = copied(&scene.store_file(), &shared);
     let rows = file::rows(&scene.store_file());
     let mut there: Vec<Value> = redis.ledger();
@@ -230,7 +225,7 @@ fn a_copy_that_cannot_be_right_is_refused_and_changes_nothing() {
     let scene = Scene::set(&Cast { people: vec![ann.clone(), ben.clone()], ..Cast::default() });
     let (embedded, file) = (with_operator(scene.configuration()), scene.store_file());
     let redis = Redis::start();
-    let shared = on(&redis, &embedded);
+    let shared = in_place_of_the_file(&redis.section(), &embedded);
     refused(2, "there is none", &file, &shared);
     let crossfade = serve(&embedded);
     moves(&scene, &ann.email);
@@ -258,7 +253,7 @@ fn a_copy_that_cannot_be_right_is_refused_and_changes_nothing() {
 
     // A Redis that another installation uses, or used.
     let other = Scene::set(&Cast { people: vec![ben.clone()], ..Cast::default() });
-    let theirs = on(&redis, &with_operator(other.configuration()));
+    let theirs = in_place_of_the_file(&redis.section(), &with_operator(other.configuration()));
     let crossfade = serve(&theirs);
     moves(&other, &ben.email);
     refused(1, "holds another ledger (1 people)", &file, &shared);
@@ -297,7 +292,7 @@ fn a_copy_that_broke_off_is_not_served_and_is_finished_by_the_same_command() {
     std::fs::copy(&file, &other_file).unwrap();
 
     let redis = Redis::start();
-    let shared = on(&redis, &embedded);
+    let shared = in_place_of_the_file(&redis.section(), &embedded);
     broken_off(&file, &shared);
     let there = redis.ledger().len();
     assert!(there > 0 && there < people, "broken off in the middle: {there}");

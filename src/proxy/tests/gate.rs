@@ -19,9 +19,8 @@ use crate::{
     config::{Config, Environment, HandOff, Public, RoutePath, Upstream, parse},
     identity::{LegacyId, PersonKey, Secret, SourceName, SubjectKey},
     login::{
-        Alias, Chain, CountKeys, Journeys, Ledger as _, Moment, Origin, Remembering, Row, RowState, Settings,
-        UserId, Witness,
-        tests::{FakeDirectory, FakeStore, MemoryEpoch, MemoryLedger, OnDuplicate, trust},
+        Alias, Chain, CountKeys, Journeys, Ledger as _, Origin, Remembering, Settings, UserId,
+        tests::{FakeDirectory, FakeStore, MemoryEpoch, MemoryLedger, OnDuplicate, Silent, trust},
     },
     net::Tracker,
     pages::Pages,
@@ -63,24 +62,6 @@ telemetry: {{subject_key: {{env: KEY}}}}
     );
     let environment = Environment::new([("KEY".to_owned(), "k".repeat(32))]);
     parse(&text, Path::new("/base"), &environment).unwrap_or_else(|problems| panic!("{problems}")).config
-}
-
-struct Quiet;
-
-impl Witness for Quiet {
-    fn step(&self, _: Moment, _: &'static str, _: &Row) {}
-
-    fn moved(&self, _: &RowState, _: &Row) {}
-
-    fn failed(&self, _: &'static str, _: &(dyn std::error::Error + 'static), _: &Row) {}
-
-    fn doubted(&self, _: Option<crate::login::Doubt>) {}
-
-    fn removed_again(&self, _: usize) {}
-
-    fn unreadable(&self, _: &PersonKey) {}
-
-    fn unavailable(&self, _: &'static str, _: &(dyn std::error::Error + 'static)) {}
 }
 
 /// A Scalekit that is never met.
@@ -172,7 +153,7 @@ impl World {
                 ledger: Arc::new(Remembering::new(Arc::clone(&ledger) as _)),
                 trust: trust(MemoryEpoch::used(), clock.clone()),
                 clock: clock.clone(),
-                witness: Arc::new(Quiet),
+                witness: Arc::new(Silent),
             },
             sessions: Sessions {
                 store: Arc::new(state.clone()),

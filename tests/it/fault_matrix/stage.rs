@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use super::{Dependency, Expected, Fault};
 use crate::support::{
     crossfade::Crossfade,
+    draft::in_place_of_the_file,
     http::{Answer, Visitor},
     parts::parts,
     ports,
@@ -87,9 +88,8 @@ impl Stage {
             .configuration()
             .replace("      mfa: {field: factors}\n", "      mfa: {field: factors}\n      timeout: 1s\n");
         if let Some(store) = &store {
-            let embedded = scene.configuration().lines().find(|line| line.starts_with("  embedded:"));
-            let redis = format!("  redis: {{url: 'redis://{}/0'}}", store.relay.address);
-            configuration = configuration.replace(embedded.unwrap(), &redis);
+            let redis = format!("redis: {{url: 'redis://{}/0'}}", store.relay.address);
+            configuration = in_place_of_the_file(&redis, &configuration);
         }
         let crossfade = Scene::start_as(&configuration, &ENVIRONMENT);
         let session = signed_in(&scene, &named(dependency, CROSSED));

@@ -1,6 +1,6 @@
 //! Two replicas, people who were removed at one of them, and what must hold whatever becomes of Redis.
 
-use std::{fs, net::SocketAddr, path::Path, thread, time::Duration};
+use std::{net::SocketAddr, thread, time::Duration};
 
 use serde_json::{Value, json};
 
@@ -12,6 +12,7 @@ use crate::{
         crossfade::Crossfade,
         http::{Answer, Visitor},
         scene::{Cast, ORGANIZATION, PASSWORD, PASSWORD_HASH, Person, Scene},
+        scratch::copy_folder,
         shapes,
         shapes::servers::Node,
         wait,
@@ -71,7 +72,7 @@ impl Data {
     /// Takes a copy of what every server holds.
     fn keep(&self) {
         for node in &self.nodes {
-            copy(&node.folder.join("appendonlydir"), &node.folder.join("old"));
+            copy_folder(&node.folder.join("appendonlydir"), &node.folder.join("old"));
         }
     }
 
@@ -81,18 +82,9 @@ impl Data {
             node.kill();
         }
         for node in &mut self.nodes {
-            copy(&node.folder.join("old"), &node.folder.join("appendonlydir"));
+            copy_folder(&node.folder.join("old"), &node.folder.join("appendonlydir"));
             node.start_again();
         }
-    }
-}
-
-fn copy(from: &Path, to: &Path) {
-    let _ = fs::remove_dir_all(to);
-    fs::create_dir(to).unwrap();
-    for file in fs::read_dir(from).unwrap() {
-        let file = file.unwrap();
-        fs::copy(file.path(), to.join(file.file_name())).unwrap();
     }
 }
 

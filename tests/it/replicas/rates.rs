@@ -34,7 +34,9 @@ const LATE_MS: u64 = 1000;
 /// How long the service asks for.
 const PAUSE_MS: u64 = 4000;
 
-/// A call that arrived: when, in milliseconds, and how it was answered.
+const DAY_MS: u64 = 24 * 60 * 60 * 1000;
+
+/// A call that arrived: when, in milliseconds from the journal's first time, and how it was answered.
 #[derive(Clone, Copy, Debug)]
 struct Call {
     at: u64,
@@ -45,12 +47,16 @@ struct Call {
 fn calls_since(service: &Simulator, first: u64) -> Vec<Call> {
     let journal = service.journal();
     assert!(journal["forgotten"].as_u64().unwrap() <= first, "calls were forgotten");
-    let entries = journal["requests"].as_array().unwrap().iter();
-    let entries = entries.filter(|entry| entry["number"].as_u64().unwrap() >= first);
+    let entries = journal["requests"].as_array().unwrap();
+    let base = entries.first().map_or(0, |entry| millis(&entry["at"]));
+    let entries = entries.iter().filter(|entry| entry["number"].as_u64().unwrap() >= first);
     // Pages that people's browsers open are theirs.
     let calls = entries.filter(|entry| !entry["target"].as_str().unwrap().starts_with("/hosted"));
     calls
-        .map(|entry| Call { at: millis(&entry["at"]), status: entry["status"].as_u64().unwrap_or(0) })
+        .map(|entry| Call {
+            at: (millis(&entry["at"]) + DAY_MS - base) % DAY_MS,
+            status: entry["status"].as_u64().unwrap_or(0),
+        })
         .collect()
 }
 
@@ -59,7 +65,7 @@ fn next_number(service: &Simulator) -> u64 {
     journal["requests"].as_array().unwrap().last().map_or(0, |entry| entry["number"].as_u64().unwrap() + 1)
 }
 
-/// The time of day of `2026-01-31T12:34:56.789Z`; no test here lasts over midnight twice.
+/// The time of day of `2026-01-31T12:34:56.789Z`; a test may last over midnight, and none lasts a day.
 fn millis(at: &Value) -> u64 {
     let time = at.as_str().unwrap().split('T').nth(1).unwrap().trim_end_matches('Z');
     let parts: Vec<u64> = time.split([':', '.']).map(|part| part.parse().unwrap()).collect();

@@ -4,18 +4,13 @@ use serde_json::json;
 
 use super::{copied, done, moves, serve, signed_in, state_of, with_operator};
 use crate::support::{
+    draft::in_place_of_the_file,
     scene::{Cast, Person, Scene},
     shapes::{
         self,
         servers::{self, Cluster},
     },
 };
-
-/// The configuration with another store in the place of the file.
-fn in_place_of_the_file(section: &str, configuration: &str) -> String {
-    let embedded = configuration.lines().find(|line| line.starts_with("  embedded:")).unwrap();
-    configuration.replace(embedded, &format!("  {section}"))
-}
 
 fn is_finished_and_served(section: &str) {
     let [ann, ben] = [Person::new("ann"), Person::new("ben")];

@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use super::{
     crossfade::Crossfade,
+    draft::in_place_of_the_file,
     http::Visitor,
     ports,
     redis::{self, Redis},
@@ -49,8 +50,7 @@ impl Fleet {
     pub(crate) fn start_at(site: Site, cast: &Cast, count: usize, environment: &[(&str, &str)]) -> Self {
         let scene = Scene::set(cast);
         let redis = Redis::start();
-        let embedded = scene.configuration().lines().find(|line| line.starts_with("  embedded:")).unwrap();
-        let mut configuration = scene.configuration().replace(embedded, &format!("  {}", redis.section()));
+        let mut configuration = in_place_of_the_file(&redis.section(), scene.configuration());
         if site == Site::Balancer {
             let public = "  development: true\n";
             configuration =

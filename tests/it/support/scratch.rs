@@ -1,4 +1,4 @@
-//! Folders that go away with the test.
+//! Folders that go away with the test, and copies of folders.
 
 use std::{
     env, fs, io,
@@ -44,6 +44,21 @@ impl Drop for Scratch {
     fn drop(&mut self) {
         // What is left is swept by a later run.
         let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+/// Makes `to` what `from` is.
+pub(crate) fn copy_folder(from: &Path, to: &Path) {
+    let _ = fs::remove_dir_all(to);
+    fs::create_dir(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy_folder(&entry.path(), &target);
+        } else {
+            fs::copy(entry.path(), target).unwrap();
+        }
     }
 }
 
