@@ -144,7 +144,8 @@ impl SignIn<'_> {
     async fn without_ledger(self, name: &LoginName) -> Response<AnswerBody> {
         let forced = self.gate.forced(&self.head.headers, self.rules);
         let device = self.gate.device(&self.head.headers);
-        let waits = device.is_some_and(|key| self.gate.journeys.waits_for_ledger(&key, name, forced));
+        let waits =
+            device.is_some_and(|key| self.gate.journeys.waits_for_ledger(&key, name, forced.as_ref()));
         if waits || !self.rules.sign_in.passthrough {
             self.tried(Tried::Unasked).await;
             return AnswerBody::page(self.gate.pages.closed(Closed::Store, self.asked));

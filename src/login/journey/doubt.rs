@@ -154,12 +154,12 @@ impl Journeys {
         &self,
         device: &PersonKey,
         name: &LoginName,
-        forced: Option<Forced>,
+        forced: Option<&Forced>,
     ) -> bool {
         let settings = self.settings.load();
         let facts = Facts {
             known: if device.source.as_str() == BORN_NEW_SOURCE { Known::BornNew } else { Known::Crossed },
-            forced: forced.as_ref(),
+            forced,
             names: std::slice::from_ref(name),
             organization: None,
             bucket: settings.salt.bucket(name),

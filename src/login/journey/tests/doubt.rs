@@ -498,7 +498,7 @@ async fn all_that_a_sign_in_waits_for_is_three_seconds() {
     let mut world = cutover();
     world.begun("ann").await;
     let (epoch, clock) = world.settles_for(Duration::from_secs(3)).await;
-    let held = world.ledger.claim(&world.row("ann"), Duration::from_secs(60), clock.now()).await.unwrap();
+    let held = world.ledger.claim(&world.row("ann"), Duration::from_mins(1), clock.now()).await.unwrap();
     assert!(matches!(held, ClaimAnswer::Granted(_)));
     epoch.line.fetch_add(1, Ordering::SeqCst);
     let begun = clock.now();
