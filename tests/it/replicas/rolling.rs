@@ -121,7 +121,7 @@ fn a_rolling_restart_behind_haproxy_loses_no_request_and_no_session() {
     let took = begun.elapsed();
     figures::note(&format!(
         "rolling restart of 3 replicas behind HAProxy at {rate} requests/s for {:.1} s: {} sent, {} failed; {}; {whole} \
-         whole sign-ins, {uploads} slow uploads, {} WebSockets told to close by {}, {} ended without a word",
+         whole sign-ins, {uploads} slow uploads, {} WebSockets told to close after {} echoes, {} ended without a word",
         secs(took),
         crowd.sent,
         crowd.failed.len(),
