@@ -3,6 +3,7 @@
 mod bad;
 mod examples;
 mod good;
+mod guessing;
 mod services;
 mod store;
 mod tls;

@@ -6,6 +6,8 @@
 
 #[cfg(test)]
 mod explore;
+#[cfg(test)]
+mod tests;
 
 use super::{
     Alias, DirectoryUser, Ineligible, MembershipStatus, NewUser, OrganizationId, Row, RowState, SetAside,

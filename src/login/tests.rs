@@ -488,6 +488,8 @@ pub(crate) struct FakeStore {
     pub(crate) is_upstream: bool,
     /// It has no way to find a record by its id.
     pub(crate) no_ids: Mutex<bool>,
+    /// How long it takes to judge a password.
+    pub(crate) takes: Mutex<Duration>,
 }
 
 impl FakeStore {
@@ -535,6 +537,8 @@ impl LegacyStore for FakeStore {
 
     async fn verify(&self, attempt: &Attempt, deadline: Deadline) -> Result<Verdict, LegacyError> {
         *self.asked.lock().unwrap() += 1;
+        let takes = *self.takes.lock().unwrap();
+        tokio::time::sleep(takes).await;
         if let Some(verdict) = self.verdicts.lock().unwrap().get(attempt.name.canonical()) {
             return self.answer(verdict.clone());
         }

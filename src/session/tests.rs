@@ -62,10 +62,7 @@ struct Life {
 
 impl Life {
     fn begin() -> Self {
-        let file = std::env::temp_dir().join(format!("crossfade-life-{}.redb", uuid::Uuid::now_v7()));
-        let store = Embedded::open(&file, "test").unwrap();
-        // The file lives on while it is open.
-        std::fs::remove_file(&file).unwrap();
+        let store = store();
         let clock = TestClock::at(Timestamp::from_seconds(1_800_000_000));
         let sessions = Sessions {
             store: Arc::new(store),
@@ -112,6 +109,14 @@ impl Life {
     fn asked(&self) -> Vec<String> {
         self.provider.asked.lock().unwrap().clone()
     }
+}
+
+fn store() -> Embedded {
+    let file = std::env::temp_dir().join(format!("crossfade-life-{}.redb", uuid::Uuid::now_v7()));
+    let store = Embedded::open(&file, "test").unwrap();
+    // The file lives on while it is open.
+    std::fs::remove_file(&file).unwrap();
+    store
 }
 
 fn key(letter: char) -> Secret {
@@ -326,4 +331,21 @@ async fn a_crash_before_the_answer_is_stored_leaves_a_doubt_and_no_second_sessio
     life.clock.advance(lease);
     let refresh = life.refresh(&id, Err(RefreshError::TokenInvalid)).await;
     assert!(matches!(refresh, Refresh::Ended { why: "refresh_lost", .. }), "{refresh:?}");
+}
+
+/// SEC-26.
+#[tokio::test]
+async fn a_sign_in_under_way_ends_after_ten_minutes_to_the_millisecond() {
+    let clock = TestClock::at(Timestamp::from_seconds(1_800_000_000));
+    let flows = Flows {
+        store: Arc::new(store()),
+        keys: Arc::new(KeyRing::new(&[key('a')]).unwrap()),
+        clock: clock.clone(),
+    };
+    for (takes, is_in_time) in [(599_999, true), (600_000, false)] {
+        let begun = flows.begin(None, "/".into(), None).await.unwrap();
+        clock.advance(Duration::from_millis(takes));
+        let finished = flows.finish(&begun.state, Some(&begun.browser)).await.unwrap();
+        assert_eq!(finished.is_some(), is_in_time, "{takes} ms");
+    }
 }

@@ -10,6 +10,8 @@ mod shapes;
 
 use std::time::Duration;
 
+use futures_util::future::join_all;
+
 use crate::{
     clock::Timestamp,
     identity::{CanonicalEmail, ExternalId, LegacyId, PersonKey, SourceName},
@@ -82,6 +84,30 @@ pub(super) async fn ledger(ledger: &dyn Ledger) {
     assert!(ledger.write(&other).await.is_ok());
     assert_eq!(ledger.find(&Alias::Typed("ann".into())).await.unwrap(), Some(moved.clone()));
     marks(ledger, moved).await;
+}
+
+/// The contract of a claim where very many ask for it at once, at however many processes: one has it, and all others see
+/// whose it is.
+pub(super) async fn contenders(ledgers: &[&dyn Ledger]) {
+    const EACH: usize = 20;
+    for round in 0..5 {
+        let wanted = fresh(&format!("wanted-{round}"));
+        let all = ledgers.iter().cycle().take(EACH * ledgers.len());
+        let answers = join_all(all.map(|ledger| ledger.claim(&wanted, LEASE, NOW))).await;
+        let (mut granted, mut held) = (Vec::new(), Vec::new());
+        for answer in answers {
+            match answer.unwrap() {
+                ClaimAnswer::Granted(row) => granted.push(*row),
+                ClaimAnswer::Held(row) => held.push(*row),
+            }
+        }
+        assert_eq!(granted.len(), 1, "round {round}");
+        assert!(
+            held.len() == EACH * ledgers.len() - 1 && held.iter().all(|row| *row == granted[0]),
+            "{held:?}"
+        );
+        ledgers[0].write(&granted[0]).await.unwrap();
+    }
 }
 
 /// Rows are found by what is still to be done with them, in the order of their keys, from any of them on.
@@ -352,6 +378,14 @@ fn file(name: &str) -> std::path::PathBuf {
 async fn the_embedded_store_keeps_the_ledger_contract() {
     let path = file("contract");
     ledger(&Embedded::open(&path, "one").unwrap()).await;
+    std::fs::remove_file(&path).unwrap();
+}
+
+#[tokio::test]
+async fn the_embedded_store_grants_one_of_many_contenders_a_claim() {
+    let path = file("contenders");
+    let store = Embedded::open(&path, "one").unwrap();
+    contenders(&[&store, &store, &store]).await;
     std::fs::remove_file(&path).unwrap();
 }
 

@@ -85,8 +85,8 @@ impl Journeys {
                 return Ok(Swept::NotYet);
             }
             (stored, Creating::LookUpOnly)
-        } else if settings.dial.paused || !settings.dial.migrates(row.bucket) {
-            // The dial went back since: nobody new is created.
+        } else if !settings.dial.migrates(row.bucket) {
+            // The dial is paused or went back since: nobody new is created.
             return Ok(Swept::NextSignIn);
         } else {
             match self.still_in_order(&settings, key, &proof).await {

@@ -2,6 +2,7 @@ mod callback;
 mod choice;
 mod doubt;
 mod interrupted;
+mod late;
 mod operate;
 mod rules;
 
@@ -105,8 +106,12 @@ impl World {
     }
 
     fn turn(&self, change: impl FnOnce(&mut Dial)) {
+        self.set(|settings| change(&mut settings.dial));
+    }
+
+    fn set(&self, change: impl FnOnce(&mut Settings)) {
         let mut settings = Settings::clone(&self.journeys.settings.load());
-        change(&mut settings.dial);
+        change(&mut settings);
         self.journeys.settings.store(Arc::new(settings));
     }
 
@@ -304,6 +309,10 @@ async fn an_existing_user_is_linked_only_by_a_verified_mailbox() {
     let weak = world(0, 10_000, HandOff::Hosted, OnDuplicate::Refuse);
     weak.directory.seed("ann@example.com", None, true);
     assert_eq!(weak.sign_in("ann@example.com", "right").await, conflict(SetAside::NotLinkable));
+    let left_alone = cutover();
+    left_alone.set(|settings| settings.on_existing = OnExisting::Conflict);
+    left_alone.directory.seed("ann@example.com", None, true);
+    assert_eq!(left_alone.sign_in("ann@example.com", "right").await, conflict(SetAside::NotLinkable));
 }
 
 #[tokio::test]

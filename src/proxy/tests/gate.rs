@@ -612,3 +612,21 @@ fn a_reload_sets_no_identity_field_that_the_edge_does_not_strip() {
     assert_eq!(kept.identity.assertion, old.identity.assertion);
     assert!(!kept.identity.plain_headers);
 }
+
+/// SEC-40: whichever rejection the store was slow for, the next one takes as long.
+#[test]
+fn a_quick_rejection_leaves_with_the_slow_ones() {
+    let slow = Duration::from_millis(200);
+    let application = application(NOBODY);
+    let world = World::before(&application, &config("cutover: 100%", ""));
+    let rejected = |name: &str, takes: Duration| {
+        *world.store.takes.lock().unwrap() = takes;
+        let began = world.gate.clock.monotonic();
+        let reply = world.sign_in(&format!("l={name}%40example.com&p=wrong"), "a=b");
+        assert_eq!((reply.status, reply.all("location")[..].to_vec()), (303, vec!["/login"]), "{name}");
+        world.gate.clock.monotonic().saturating_sub(began)
+    };
+    assert!(rejected("ann", slow) >= slow);
+    let took = rejected("bob", Duration::ZERO);
+    assert!(took >= slow, "{took:?}");
+}

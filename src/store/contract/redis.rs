@@ -12,12 +12,12 @@ use std::{
 use tokio::runtime::Handle;
 
 use super::{
-    LEASE, NOW, a_session, claimed, counts, epochs, flags, fresh, ledger, meta, people, rates, refreshes,
-    sessions, unreadable,
+    LEASE, NOW, a_session, claimed, contenders, counts, epochs, flags, fresh, ledger, meta, people, rates,
+    refreshes, sessions, unreadable,
 };
 use crate::{
     clock::{Deadline, SystemClock, Timestamp},
-    config::{AccountLimit, CallRate, Guessing, RedisAddress, RedisShape, RedisStore},
+    config::{AccountLimit, CallRate, Guessing, Rate, RedisAddress, RedisShape, RedisStore},
     login::{
         Alias, ClaimAnswer, Flags as _, FlagsError, Ledger as _, LedgerError, Limit, Row, Tried,
         TryCounter as _,
@@ -151,6 +151,14 @@ pub(super) async fn answers(store: &Redis) {
 async fn redis_keeps_the_ledger_contract() {
     let server = Server::start();
     ledger(&server.store("one").await).await;
+}
+
+#[tokio::test]
+async fn redis_grants_one_of_many_contenders_a_claim() {
+    let server = Server::start();
+    let (one, two, three) =
+        (server.store("one").await, server.store("two").await, server.store("three").await);
+    contenders(&[&one, &two, &three]).await;
 }
 
 #[tokio::test]
@@ -528,6 +536,16 @@ async fn a_process_that_is_alone_grants_its_share() {
         counts.settle(&ticket, Tried::Wrong, &rules).await;
     }
     assert_eq!(counts.ask(counts::guess("ann", 2), &rules).await.unwrap_err().by, Limit::Account);
+    let rules = Guessing { address: Rate { tries: 30, per: Duration::from_hours(1) }, ..rules };
+    let mut tries = 0;
+    let refused = loop {
+        match counts.ask(counts::guess(&format!("person-{tries}"), 3), &rules).await {
+            Ok(_) => tries += 1,
+            Err(refused) => break refused,
+        }
+    };
+    // Those that still look for Redis count twice.
+    assert!((5..=10).contains(&tries) && refused.by == Limit::Address, "a third of 30: {tries}, {refused:?}");
     let rates = SharedRates::new(store, clock);
     let thirty = Some(CallRate { calls: 30, per: Duration::from_secs(1) });
     let mut granted = 0;

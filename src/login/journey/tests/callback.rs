@@ -14,13 +14,19 @@ async fn a_callback_crosses_the_person_and_pins_them() {
 
 #[tokio::test]
 async fn someone_no_legacy_store_knows_is_born_new_and_stays_new() {
-    let world = world(0, 0, HandOff::Hosted, OnDuplicate::Refuse);
-    let user = world.directory.seed("new@example.com", None, true);
-    let identified = world.arrives(&user, "new@example.com").await.unwrap();
-    assert_eq!(identified.row.origin, Origin::BornNew);
-    let decided = world.decide("new@example.com").await;
-    assert_eq!(decided.decision, Decision { lane: Lane::New, reason: Reason::BornNew });
-    assert!(is_hand_over(&world.sign_in("new@example.com", "anything").await));
+    // Whatever the others are handed over to: nothing of the application's knows this person.
+    for hand_off in [HandOff::Hosted, HandOff::Shadow, HandOff::App { url: "/start".into() }] {
+        let world = world(0, 0, hand_off.clone(), OnDuplicate::Refuse);
+        let user = world.directory.seed("new@example.com", None, true);
+        let identified = world.arrives(&user, "new@example.com").await.unwrap();
+        assert_eq!(identified.row.origin, Origin::BornNew);
+        let decided = world.decide("new@example.com").await;
+        assert_eq!(decided.decision, Decision { lane: Lane::New, reason: Reason::BornNew });
+        match world.sign_in("new@example.com", "anything").await {
+            Outcome::HandOver(over) => assert_eq!(over.hand_off, HandOff::Hosted, "{hand_off:?}"),
+            other => panic!("{hand_off:?}: {other:?}"),
+        }
+    }
 }
 
 #[tokio::test]

@@ -648,6 +648,16 @@ async fn a_first_create_needs_a_young_proof_and_a_record_that_is_still_in_order(
     *world.store.down.lock().unwrap() = true;
     assert_eq!(world.journeys.finish(&person("bob")).await.unwrap(), Swept::NotYet);
     *world.store.down.lock().unwrap() = false;
+    // Nobody new is created where the dial went back since.
+    let turns: [(&str, fn(&mut Dial)); 2] =
+        [("paused", |dial| dial.paused = true), ("back to nobody", |dial| dial.cutover = BasisPoints::NONE)];
+    for (turned, turn) in turns {
+        let before = world.journeys.settings.load().dial.clone();
+        world.turn(turn);
+        assert_eq!(world.journeys.finish(&person("bob")).await.unwrap(), Swept::NextSignIn, "{turned}");
+        assert_eq!(world.users(), 0, "{turned}");
+        world.turn(|dial| *dial = before);
+    }
     assert_eq!(world.journeys.finish(&person("bob")).await.unwrap(), Swept::Done);
     assert_eq!(world.users(), 1);
 }

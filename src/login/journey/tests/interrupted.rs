@@ -1,4 +1,4 @@
-//! Runs that are killed, lose an answer, sleep too long, or meet somebody else at work on the same person.
+//! Runs that are killed, lose an answer, or meet somebody else at work on the same person.
 
 use super::*;
 
@@ -148,47 +148,4 @@ async fn a_tombstone_set_before_the_claim_is_not_written_over() {
     world.journeys.witness = Arc::new(Remover(Arc::clone(&world.ledger)));
     let _ = world.sign_in("ann@example.com", "right").await;
     assert_eq!(world.row("ann").state, RowState::Tombstone);
-}
-
-/// Stands still before a create is sent, for longer than the claim lasts.
-struct Sleeper {
-    clock: Arc<TestClock>,
-    told: Mutex<Vec<String>>,
-}
-
-impl Witness for Sleeper {
-    fn step(&self, moment: Moment, step: &'static str, _: &Row) {
-        if (moment, step) == (Moment::Before, "create") && self.told.lock().unwrap().is_empty() {
-            self.clock.advance(Migration::default().lease);
-        }
-    }
-
-    fn moved(&self, _: &RowState, _: &Row) {}
-
-    fn failed(&self, step: &'static str, error: &(dyn std::error::Error + 'static), _: &Row) {
-        self.told.lock().unwrap().push(format!("{step}: {error}"));
-    }
-
-    fn unavailable(&self, _: &'static str, _: &(dyn std::error::Error + 'static)) {}
-
-    fn doubted(&self, _: Option<Doubt>) {}
-
-    fn removed_again(&self, _: usize) {}
-
-    fn unreadable(&self, _: &PersonKey) {}
-}
-
-#[tokio::test]
-async fn whoever_slept_through_the_lease_sends_no_create() {
-    let mut world = world(10_000, 0, HandOff::Hosted, OnDuplicate::Refuse);
-    let clock = TestClock::at(Timestamp::from_seconds(1_800_000_000));
-    let sleeper = Arc::new(Sleeper { clock: clock.clone(), told: Mutex::default() });
-    world.journeys.clock = clock;
-    world.journeys.witness = Arc::clone(&sleeper) as _;
-    assert_eq!(world.sign_in("ann", "right").await, Outcome::Forward(WhyForward::Later));
-    assert_eq!(world.users(), 0, "somebody else may have created the person by now");
-    let told = sleeper.told.lock().unwrap().clone();
-    assert_eq!(told, ["create: it came too late for its claim, and nothing was sent"]);
-    assert!(is_hand_over(&world.sign_in("ann", "right").await));
-    assert_eq!(world.users(), 1);
 }
