@@ -197,10 +197,14 @@ pub(super) fn strip_set_cookies(headers: &mut HeaderMap, names: &[String]) {
     }
 }
 
-/// The name in `name=value; …`. A server may take a nameless cookie's value for a name, so that counts as one.
+/// The name in `name=value; …`, as the most generous server reads it: that may take a nameless cookie's value for a
+/// name, and what is no ASCII for blanks around it.
 fn cookie_name(pair: &[u8]) -> &[u8] {
     let end = pair.iter().position(|byte| matches!(byte, b'=' | b';')).unwrap_or(pair.len());
-    let name = pair.get(..end).unwrap_or(pair).trim_ascii();
+    let name = pair.get(..end).unwrap_or(pair);
+    let first = name.iter().position(u8::is_ascii_graphic).unwrap_or(name.len());
+    let last = name.iter().rposition(u8::is_ascii_graphic).map_or(first, |last| last + 1);
+    let name = name.get(first..last).unwrap_or_default();
     if name.is_empty() && pair.get(end) == Some(&b'=') {
         return cookie_name(pair.get(end + 1..).unwrap_or_default());
     }

@@ -89,13 +89,19 @@ impl<'a> CookieJar<'a> {
     }
 
     fn values(&self, name: &str) -> impl Iterator<Item = &'a str> {
-        // By bytes: a cookie of the application's in any other script must not hide ours on the same line.
-        let lines = self.headers.get_all(COOKIE).into_iter().map(HeaderValue::as_bytes);
-        let pairs = lines.flat_map(|line| line.split(|byte| *byte == b';'));
-        let texts = pairs.filter_map(|pair| std::str::from_utf8(pair).ok());
-        let named = texts.filter_map(|pair| pair.trim().split_once('='));
-        named.filter(move |(found, _)| *found == name).map(|(_, value)| value)
+        cookie_pairs(self.headers).filter(move |(found, _)| *found == name).map(|(_, value)| value)
     }
+}
+
+/// The cookies of a request as they came, name and value. Only what a browser takes for a blank is one: it compares the
+/// prefix of a name without it, so a name with a blank of any other kind before it is one that no prefix protects, and
+/// another site of this domain may have set it (SEC-21).
+pub(crate) fn cookie_pairs(headers: &HeaderMap) -> impl Iterator<Item = (&str, &str)> {
+    // By bytes: a cookie of the application's in any other script must not hide ours on the same line.
+    let lines = headers.get_all(COOKIE).into_iter().map(HeaderValue::as_bytes);
+    let pairs = lines.flat_map(|line| line.split(|byte| *byte == b';'));
+    let texts = pairs.filter_map(|pair| std::str::from_utf8(pair).ok());
+    texts.filter_map(|pair| pair.trim_matches([' ', '\t']).split_once('='))
 }
 
 #[cfg(test)]
@@ -111,6 +117,16 @@ mod tests {
         assert_eq!(CookieJar::new(&headers).only("sid"), None);
         assert!(CookieJar::new(&headers).has("sid"));
         assert_eq!(CookieJar::new(&headers).only("si"), None);
+    }
+
+    #[test]
+    fn a_name_behind_a_blank_that_no_browser_knows_is_another_name() {
+        for blank in ["\u{a0}", "\u{85}", "\u{2000}", "\u{3000}", "\u{feff}"] {
+            let mut headers = HeaderMap::new();
+            let line = format!("a=1; {blank}__Host-sid=evil;\t__Host-sid=x");
+            headers.append(COOKIE, HeaderValue::from_bytes(line.as_bytes()).unwrap());
+            assert_eq!(CookieJar::new(&headers).only("__Host-sid"), Some("x"), "{blank:?}");
+        }
     }
 
     #[test]
