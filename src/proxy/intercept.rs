@@ -103,7 +103,7 @@ impl Gate {
         let mut answer = send(core, outgoing, asking).await;
         if let (Some(visitor), Some(id)) = (&visitor, id) {
             // The application's own session would otherwise come back to life when ours ends.
-            strip_set_cookies(answer.headers_mut(), &rules.session.legacy_cookies);
+            strip_set_cookies(answer.headers_mut(), &rules.legacy_cookies);
             answer.body_mut().bind(|| self.visitors.tunnels.bind(id, &visitor.session));
         }
         if stale && let Some(cookie) = self.cookies.clear(&self.cookies.session) {

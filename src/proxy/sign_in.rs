@@ -422,7 +422,7 @@ impl SignIn<'_> {
             Signal::SetsCookie(name) => Some(name),
             _ => None,
         });
-        let mut named = set.chain(&self.rules.session.legacy_cookies).peekable();
+        let mut named = set.chain(&*self.rules.legacy_cookies).peekable();
         match named.peek() {
             Some(_) => named.any(|name| jar.has(name)),
             None => self.head.headers.contains_key(COOKIE),

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use http::{HeaderMap, HeaderValue, header::COOKIE};
 
-use crate::config::{Public, SessionSettings};
+use crate::config::{LegacyCookie, Public, SessionSettings};
 
 /// The names of our cookies, and whether this is a developer's own machine.
 #[derive(Clone, Debug)]
@@ -24,8 +24,7 @@ pub(crate) struct Cookies {
 
 impl Cookies {
     pub(crate) fn new(settings: &SessionSettings, public: &Public) -> Self {
-        // A developer's machine that speaks TLS has no need of weaker ones.
-        let secure = !public.development || public.tls.is_some();
+        let secure = Self::are_secure(public);
         let prefix = if secure { "__Host-" } else { "" };
         let name = |suffix: &str| format!("{prefix}{}{suffix}", settings.cookie);
         Self {
@@ -36,6 +35,12 @@ impl Cookies {
             force: name("-force"),
             secure,
         }
+    }
+
+    /// Whether cookies are for encrypted connections alone. A developer's machine that speaks TLS has no need of weaker
+    /// ones.
+    pub(crate) fn are_secure(public: &Public) -> bool {
+        !public.development || public.tls.is_some()
     }
 
     /// All names, for stripping them from what the upstream gets and sets.
@@ -58,9 +63,13 @@ impl Cookies {
         self.set(name, "", Some(Duration::ZERO))
     }
 
-    /// A `Set-Cookie` value that removes the application's cookie of this name at the usual path.
-    pub(crate) fn expire_foreign(name: &str) -> Option<HeaderValue> {
-        HeaderValue::from_str(&format!("{name}=; Path=/; Max-Age=0")).ok()
+    /// A `Set-Cookie` value that removes one of the application's. Names with `__Secure-` or `__Host-` browsers take with
+    /// `Secure` only, also for that.
+    pub(crate) fn expire_foreign(cookie: &LegacyCookie, secure: bool) -> Option<HeaderValue> {
+        let LegacyCookie { name, domain, path } = cookie;
+        let domain = domain.as_ref().map(|domain| format!("; Domain={domain}")).unwrap_or_default();
+        let secure = if secure { "; Secure" } else { "" };
+        HeaderValue::from_str(&format!("{name}=; Path={path}{domain}{secure}; Max-Age=0")).ok()
     }
 }
 

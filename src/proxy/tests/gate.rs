@@ -16,7 +16,7 @@ use url::Url;
 use super::support::{Application, Event, HOST, Reply, Running, cookies, has, public, upstream};
 use crate::{
     clock::{Deadline, SystemClock},
-    config::{Config, Environment, HandOff, Public, RoutePath, Upstream, parse},
+    config::{Config, Environment, HandOff, LegacyCookie, Public, RoutePath, SignInRoute, Upstream, parse},
     identity::{LegacyId, PersonKey, Secret, SourceName, SubjectKey},
     login::{
         Alias, Chain, CountKeys, Journeys, Ledger as _, Origin, Remembering, Settings, UserId,
@@ -502,7 +502,7 @@ fn the_applications_own_session_is_not_set_while_ours_lives() {
         }
     });
     let mut config = config("cutover: 0%", "");
-    config.session.legacy_cookies = vec!["sid".into(), "old".into()];
+    config.session.legacy_cookies = vec![LegacyCookie::named("sid"), LegacyCookie::named("old")];
     let world = World::before(&application, &config);
     let (cookie, _) = world.session();
     let ask = |cookie: &str| {
@@ -510,6 +510,45 @@ fn the_applications_own_session_is_not_set_while_ours_lives() {
     };
     assert_eq!(ask(&cookie).all("set-cookie"), ["a=1", "b=2; note=sid"]);
     assert_eq!(ask("a=b").all("set-cookie"), LINES, "whoever has no session of ours has the application's");
+}
+
+#[test]
+fn the_applications_own_session_is_expired_as_it_was_set() {
+    let application = application(NOBODY);
+    let kept = |name: &str, domain: Option<&str>, path: &str| LegacyCookie {
+        name: name.into(),
+        domain: domain.map(str::to_owned),
+        path: path.into(),
+    };
+    let mut config = config("cutover: 100%", "");
+    config.session.legacy_cookies = vec![
+        LegacyCookie::named("__Secure-sid"),
+        kept("sid", Some("example.test"), "/"),
+        kept("sid", None, "/app"),
+    ];
+    let world = World::before(&application, &config);
+    let expired = |reply: &Reply| -> Vec<String> {
+        reply.all("set-cookie").into_iter().filter(|line| line.contains("sid=;")).map(str::to_owned).collect()
+    };
+    let all = [
+        "__Secure-sid=; Path=/; Secure; Max-Age=0",
+        "sid=; Path=/; Domain=example.test; Secure; Max-Age=0",
+        "sid=; Path=/app; Secure; Max-Age=0",
+    ];
+    let handed_over = world.sign_in("l=ann%40example.com&p=right", "__Secure-sid=1");
+    assert!(handed_over.all("location")[0].contains("scalekit"), "{handed_over:?}");
+    assert_eq!(expired(&handed_over), all);
+    let (cookie, _) = world.session();
+    for path in ["/logout", "/.crossfade/logout"] {
+        let out = format!("GET {path} HTTP/1.1\r\nHost: {HOST}\r\nCookie: {cookie}; __Secure-sid=1\r\n\r\n");
+        assert_eq!(expired(&world.running.ask(&out)), all, "{path}");
+    }
+    let (cookie, _) = world.session();
+    let page = format!("GET /x HTTP/1.1\r\nHost: {HOST}\r\nCookie: {cookie}; __Secure-sid=1; sid=2\r\n\r\n");
+    world.running.ask(&page);
+    let seen = application.received();
+    let page = seen.split("GET /x ").nth(1).unwrap();
+    assert!(!page.contains("sid="), "{page}");
 }
 
 #[test]
