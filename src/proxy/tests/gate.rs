@@ -562,6 +562,12 @@ fn a_sign_in_by_a_loose_spelling_is_refused() {
         ("POST", "//login//;x/", 400),
         ("POST", "/log%69n/", 400),
         ("PUT", "/login/", 400),
+        // Routers that do not tell capitals from small letters.
+        ("POST", "/LOGIN", 400),
+        ("POST", "/Login/", 400),
+        ("POST", "/%4Cogin", 400),
+        ("POST", "/x/../LOGIN", 400),
+        ("GET", "/LOGIN", 302),
         ("GET", "//login", 302),
         ("GET", "/login/", 302),
         ("HEAD", "/login;x=1", 302),
@@ -578,9 +584,22 @@ fn a_sign_in_by_a_loose_spelling_is_refused() {
     }
     let mut config = config("cutover: 0%", "");
     config.sign_in.logout_routes.push(RoutePath("/login/".into()));
+    // Two routes of one application, which tells them apart.
+    let other = SignInRoute {
+        name: "other".into(),
+        path: RoutePath("/LOGIN".into()),
+        ..config.sign_in.routes[0].clone()
+    };
+    config.sign_in.routes.push(other);
     let world = World::before(&application, &config);
-    let listed = format!("POST /login/ HTTP/1.1\r\nHost: {HOST}\r\nContent-Length: 0\r\n\r\n");
-    assert_eq!(world.running.ask(&listed).status, 302);
+    for (path, status) in
+        [("/login/", 302), ("/login", 302), ("/LOGIN", 302), ("/Login", 400), ("/LOGIN/", 400)]
+    {
+        let listed = format!(
+            "POST {path} HTTP/1.1\r\nHost: {HOST}\r\nOrigin: https://{HOST}\r\nContent-Length: 0\r\n\r\n"
+        );
+        assert_eq!(world.running.ask(&listed).status, status, "{path}");
+    }
 }
 
 #[test]
