@@ -22,6 +22,7 @@ use super::{
     gate::{Gate, Rules},
     guessing::{Aims, Granted, Reading, tried_by, tried_by_application, tried_in_vain},
     hand_over::{Leaving, leaving},
+    headers::X_FORWARDED_FOR,
     recorder::End,
     request::Asking,
     signals::{self, Seen},
@@ -433,9 +434,10 @@ impl SignIn<'_> {
         let cookies = who_am_i::cookies_after(&self.head.headers, answered, self.gate.clock.now());
         let mut request =
             Request::builder().method(Method::GET).uri(&who.path).header(ACCEPT, "application/json");
-        for name in [HOST, USER_AGENT] {
-            if let Some(value) = self.head.headers.get(&name) {
-                request = request.header(name, value);
+        // What says where the client is found by the same way as for the sign-in itself.
+        for name in [HOST, USER_AGENT, X_FORWARDED_FOR] {
+            for value in self.head.headers.get_all(&name) {
+                request = request.header(&name, value);
             }
         }
         let (head, ()) = request.header(COOKIE, cookies).body(()).ok()?.into_parts();

@@ -257,6 +257,22 @@ const ANN: &str =
     "HTTP/1.1 200 OK\r\nContent-Length: 38\r\n\r\n{\"id\":\"ann\",\"email\":\"ann@example.com\"}";
 
 #[test]
+fn who_am_i_comes_from_the_person_behind_the_proxies() {
+    let application = application(ANN);
+    let world = World::at(application.address, &config("cutover: 0%, migrate: 100%", ""), |public, _| {
+        public.trusted_proxies = vec!["127.0.0.0/8".parse().unwrap()];
+    });
+    let forwarded = "a=b\r\nX-Forwarded-For: 203.0.113.9, 198.51.100.7\r\nX-Forwarded-For: 127.0.0.9";
+    assert_eq!(world.sign_in("l=ann%40example.com&p=right", forwarded).status, 302);
+    let seen = application.received();
+    for request in ["POST /login ", "GET /me "] {
+        let head = seen.split(request).nth(1).unwrap().split("\r\n\r\n").next().unwrap().to_ascii_lowercase();
+        let lines: Vec<&str> = head.lines().filter(|line| line.starts_with("x-forwarded-for")).collect();
+        assert_eq!(lines, ["x-forwarded-for: 198.51.100.7, 127.0.0.9, 127.0.0.1"], "{request}");
+    }
+}
+
+#[test]
 fn a_success_in_which_who_am_i_names_nobody_is_no_proof() {
     for (who_am_i, users) in [(NOBODY, 0), (ANN, 1)] {
         let application = application(who_am_i);
