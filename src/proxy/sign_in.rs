@@ -259,8 +259,8 @@ impl SignIn<'_> {
             Outcome::HandOver(over) => self.hand_over(*over, leaving, answer).await,
             Outcome::Forward(_) | Outcome::AskUpstream => self.pass_on(answer).await,
             // The class is for the log alone: the browser gets one answer for all (SEC-40).
-            Outcome::Rejected(_) => {
-                self.gate.evenly.hold(self.began, &*self.gate.clock).await;
+            Outcome::Rejected(rejected) => {
+                self.gate.evenly.hold(self.began, rejected.by.as_ref(), &*self.gate.clock).await;
                 AnswerBody::page(Pages::rejected(&self.route.rejected))
             }
             Outcome::Closed(closed) => AnswerBody::page(self.gate.pages.closed(closed, self.asked)),
