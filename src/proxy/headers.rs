@@ -6,7 +6,7 @@
 
 use http::{
     HeaderMap, HeaderName, HeaderValue, Version,
-    header::{CONNECTION, COOKIE, Entry, SET_COOKIE, VIA},
+    header::{CONNECTION, CONTENT_LENGTH, COOKIE, Entry, SET_COOKIE, TRANSFER_ENCODING, VIA},
 };
 
 use super::{Client, RequestId};
@@ -91,6 +91,10 @@ impl FieldRules {
 
     /// Removes what must not come down: connection-level fields and cookies that only we may set; adds `Via`.
     pub(crate) fn pass_response(&self, headers: &mut HeaderMap, version: Version) {
+        // Of two lengths the body was read by this one (RFC 9112 §6.3), and the other may be any number.
+        if headers.contains_key(TRANSFER_ENCODING) {
+            headers.remove(CONTENT_LENGTH);
+        }
         strip_hop_by_hop(headers);
         if headers.contains_key(SET_COOKIE) {
             strip_set_cookies(headers, &self.own_cookies);
