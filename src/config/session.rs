@@ -27,8 +27,8 @@ pub(crate) struct SessionSettings {
     pub(crate) after_sign_out: String,
 }
 
-/// A session cookie of the application's own. Browsers keep one cookie for each name, domain and path, and remove the one
-/// that all three name.
+/// A session cookie of the application's own. Browsers keep one cookie for each name, domain and path, and remove the
+/// one that all three name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct LegacyCookie {
     pub(crate) name: String,

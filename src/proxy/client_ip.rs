@@ -41,8 +41,8 @@ fn right_most_untrusted(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) ->
 }
 
 /// The client, the trusted proxies between, the peer: what `X-Forwarded-For` says behind a trusted proxy. `None` where
-/// the peer itself is the client, or the list does not lead to the client. What stands left of the client may be invented
-/// and is left out.
+/// the peer itself is the client, or the list does not lead to the client. What stands left of the client may be
+/// invented and is left out.
 pub(super) fn chain(client: &Client, headers: &HeaderMap) -> Option<HeaderValue> {
     if client.address == client.peer {
         return None;

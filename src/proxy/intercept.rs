@@ -364,8 +364,8 @@ fn is_disguised(raw: &str, rules: &Rules) -> bool {
         || format!("{read}/").starts_with(&rules.public.prefix)
 }
 
-/// Whether a path that is not listed would be a sign-in's for an application that collapses doubled slashes, ignores path
-/// parameters or a trailing slash, or does not tell capitals from small letters.
+/// Whether a path that is not listed would be a sign-in's for an application that collapses doubled slashes, ignores
+/// path parameters or a trailing slash, or does not tell capitals from small letters.
 fn is_loose_sign_in(path: &NormalPath, raw: &str, sign_in: &SignIn) -> bool {
     let read = most_lenient(raw);
     sign_in.routes.iter().any(|route| is_loosely(&route.path, &read))

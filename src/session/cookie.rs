@@ -63,8 +63,8 @@ impl Cookies {
         self.set(name, "", Some(Duration::ZERO))
     }
 
-    /// A `Set-Cookie` value that removes one of the application's. Names with `__Secure-` or `__Host-` browsers take with
-    /// `Secure` only, also for that.
+    /// A `Set-Cookie` value that removes one of the application's. Names with `__Secure-` or `__Host-` browsers take
+    /// with `Secure` only, also for that.
     pub(crate) fn expire_foreign(cookie: &LegacyCookie, secure: bool) -> Option<HeaderValue> {
         let LegacyCookie { name, domain, path } = cookie;
         let domain = domain.as_ref().map(|domain| format!("; Domain={domain}")).unwrap_or_default();

@@ -260,8 +260,8 @@ fn who_is_there_shows_neither_in_an_answer_nor_in_its_time() {
     assert!(wrong.is_empty(), "who is there shows by the time (seed {seed}):\n{}", wrong.join("\n"));
 }
 
-/// A list of names of which one in fifty is somebody's, and these at a store that is far away: once the first of them was
-/// met, no time tells them from those that nobody has.
+/// A list of names of which one in fifty is somebody's, and these at a store that is far away: once the first of them
+/// was met, no time tells them from those that nobody has.
 #[test]
 fn the_few_that_a_distant_store_knows_do_not_stand_out() {
     const FAR: u64 = 150;
@@ -313,8 +313,8 @@ fn the_few_that_a_distant_store_knows_do_not_stand_out() {
     somebodys.sort_unstable_by(f64::total_cmp);
     let (nobody, somebody) = (Times(nobodys), Times(somebodys));
     figures::note(&format!(
-        "the first of a distant store's {first:.1} ms, then medians {:.1} ms for {} of its people and {:.1} ms for {} names \
-         that nobody has, the quickest of these {:.1} ms",
+        "the first of a distant store's {first:.1} ms, then medians {:.1} ms for {} of its people and {:.1} ms for {} \
+         names that nobody has, the quickest of these {:.1} ms",
         somebody.median(),
         somebody.0.len(),
         nobody.median(),

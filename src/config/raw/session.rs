@@ -34,8 +34,8 @@ pub(in crate::config) struct Session {
     pub(in crate::config) after_sign_out: Option<String>,
 }
 
-/// A session cookie of the application's own: its name, or more where the application sets it with `Domain` or for another
-/// path than `/`. Without these a browser keeps it.
+/// A session cookie of the application's own: its name, or more where the application sets it with `Domain` or for
+/// another path than `/`. Without these a browser keeps it.
 #[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 #[serde(untagged)]
 pub(in crate::config) enum LegacyCookie {

@@ -500,7 +500,7 @@ async fn no_error_holds_a_secret() {
     }
 }
 
-/// REL-11: the new token may not count there yet. A refused token's guess was never looked at, so that is no second one.
+/// REL-11: the new token may not count there yet. A refused token's guess was never looked at: that is no second one.
 #[tokio::test]
 async fn the_token_before_is_tried_once_where_the_new_one_is_not_known() {
     let org = org(ann(&json!({}))).await;
