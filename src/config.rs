@@ -53,7 +53,7 @@ pub(crate) use services::{
     AccountStore, CallRate, HttpAnswer, HttpAuth, HttpCheck, HttpFields, HttpMeaning, HttpSource,
     StormpathSource,
 };
-pub(crate) use session::{AssertionKey, IdentityHeaders, SessionSettings, UserValue};
+pub(crate) use session::{AssertionKey, IdentityHeaders, LegacyCookie, SessionSettings, UserValue};
 pub(crate) use sign_in::{
     Answer, ClientKind, FieldNames, Pointer, RoutePath, SignIn, SignInRoute, Signal, WhoAmI,
 };

@@ -3,10 +3,12 @@
 //! Each kind of source is a [`LegacyStore`]: `okta`, `stormpath` and `endpoint` ask a service, `sql` and `hash_file`
 //! find a row and judge its hash, `upstream` knows nothing because the application itself judges. What rows have in
 //! common is in `record` (columns to a record, from `cells`) and `passwords` (one hash for everybody, states after it),
-//! what services have in common in `failure`. Nothing here may turn a fault into a yes or a no, or put a
+//! what services have in common in
+//! `credential` and `failure`. Nothing here may turn a fault into a yes or a no, or put a
 //! password, a hash or an address into a log. Start reading at [`build`].
 
 mod cells;
+mod credential;
 mod endpoint;
 mod failure;
 mod hash_file;

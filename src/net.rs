@@ -15,6 +15,7 @@ mod listen;
 mod look;
 mod rates;
 mod resolver;
+mod rotating;
 mod tracker;
 mod trust;
 mod waits;
@@ -30,6 +31,7 @@ pub(crate) use look::{Look, Sight, Unseen, look};
 pub(crate) use rates::{LEAST_CAPACITY, LEAST_RATE, LocalRates, RECOVERY, Rates, Urgency, per_second};
 #[cfg(feature = "simulate")]
 pub(crate) use resolver::Resolver;
+pub(crate) use rotating::{Rotating, Taken};
 pub(crate) use tracker::Tracker;
 pub(crate) use trust::{TrustError, trust};
 pub(crate) use waits::{LEAST_WAIT, retry_after, retry_after_field};

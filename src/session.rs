@@ -14,7 +14,7 @@ mod return_to;
 mod seal;
 
 pub(crate) use assertion::{Assertion, AssertionSigner, KEYS_KEPT_FOR, SigningKey};
-pub(crate) use cookie::{CookieJar, Cookies};
+pub(crate) use cookie::{CookieJar, Cookies, cookie_pairs};
 pub(crate) use force::ForceTokens;
 pub(crate) use life::{
     Flow, FlowSecrets, Flows, Found, Opening, Session, SessionError, SessionFacts, SessionTokens, Sessions,

@@ -36,6 +36,8 @@ pub(crate) struct Store {
     pub(crate) flows: Arc<dyn FlowStore>,
     pub(crate) flags: Arc<dyn Flags>,
     pub(crate) meta: Arc<dyn Meta>,
+    /// Where it is one: it alone takes new passwords while it runs.
+    pub(crate) redis: Option<Redis>,
 }
 
 impl Store {
@@ -51,7 +53,12 @@ impl Store {
             flows: store.clone(),
             flags: store.clone(),
             meta: store,
+            redis: None,
         }
+    }
+
+    pub(crate) fn of_redis(redis: Redis) -> Self {
+        Self { redis: Some(redis.clone()), ..Self::of(redis) }
     }
 }
 

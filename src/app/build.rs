@@ -195,7 +195,7 @@ async fn open_store(
             dependencies.share_rates(Arc::new(SharedRates::new(redis.clone(), clock.clone())));
             redis.tend(Arc::clone(&store_clock), tracker);
             let counts = SharedCounts::new(redis.clone(), clock.clone());
-            Ok((Store::of(redis), Arc::new(counts), store_clock))
+            Ok((Store::of_redis(redis), Arc::new(counts), store_clock))
         }
     }
 }

@@ -7,7 +7,6 @@ use anyhow::{Context as _, bail};
 use super::{Instance, belongings::Own, build, pledge};
 use crate::{
     config::{self, AssertionKey, Config, IdentityHeaders},
-    identity::Secret,
     proxy::Rules,
     session::KeyRing,
 };
@@ -26,19 +25,7 @@ const NEEDS_RESTART: [(&str, Print); 10] = [
     }),
     ("admin (all but tokens)", |config| format!("{:?} {:?}", config.admin.listen, config.admin.wrong_tokens)),
     ("upstream", |config| format!("{:?}", config.upstream)),
-    ("store", |config| {
-        let secrets = match &config.store {
-            config::Store::Redis(redis) => {
-                let sentinels = match &redis.shape {
-                    config::RedisShape::Sentinel(sentinels) => sentinels.password.as_ref(),
-                    config::RedisShape::Single(_) | config::RedisShape::Cluster(_) => None,
-                };
-                [redis.password.as_ref(), sentinels]
-            }
-            config::Store::Embedded { .. } => [None, None],
-        };
-        format!("{:?}{:?}", config.store, secrets.map(|secret| secret.map(Secret::expose)))
-    }),
+    ("store (all but the passwords)", |config| format!("{:?}", config.store)),
     ("identity (all but assertion_key)", |config| {
         let assertion_key = AssertionKey::Stored;
         format!("{:?}", IdentityHeaders { assertion_key, ..config.identity.clone() })
@@ -124,6 +111,9 @@ impl Instance {
         let all = KeyRing::new(&all).context("session.keys")?;
         let (key, sealed) =
             build::signing_key(&new.identity.assertion_key, &*self.parts.store.meta, &all).await?;
+        if let (Some(redis), config::Store::Redis(settings)) = (&self.parts.store.redis, &new.store) {
+            redis.take_passwords(settings).context("store.redis")?;
+        }
         gate.keys.replace(&new.session.keys).context("session.keys")?;
         if gate.signer.rotate(key, gate.clock.now()) {
             tracing::info!("a new key is published and signs assertions in a few minutes");

@@ -129,6 +129,23 @@ pub(crate) struct RedisStore {
     pub(crate) epoch_tolerance: Duration,
 }
 
+impl RedisStore {
+    /// The servers' password, and that of the Sentinels.
+    pub(crate) fn passwords(&self) -> [Option<&Secret>; 2] {
+        let sentinels = match &self.shape {
+            RedisShape::Sentinel(sentinels) => sentinels.password.as_ref(),
+            RedisShape::Single(_) | RedisShape::Cluster(_) => None,
+        };
+        [self.password.as_ref(), sentinels]
+    }
+
+    /// Whether the two are alike but for their passwords.
+    pub(crate) fn is_like(&self, other: &Self) -> bool {
+        // Secrets do not print.
+        format!("{self:?}") == format!("{other:?}")
+    }
+}
+
 /// How a Redis keeps itself alive, and whom to ask for it.
 #[derive(Clone, Debug)]
 pub(crate) enum RedisShape {

@@ -33,7 +33,7 @@ pub(super) use services::{
     AccountStore, CallRate, HttpAnswer, HttpAuth, HttpBasic, HttpCheck, HttpEndpoint, HttpFields, HttpHeader,
     HttpMeaning, Stormpath,
 };
-pub(super) use session::{AssertionKey, Identity, Session, UserValue};
+pub(super) use session::{AssertionKey, Identity, KeptCookie, LegacyCookie, Session, UserValue};
 pub(super) use sign_in::{
     Answer, AnswerBody, Client, FormFields, JsonFields, JsonSignal, SignIn, SignInRoute, Signal, WhoAmI,
 };

@@ -22,9 +22,26 @@ pub(crate) struct SessionSettings {
     /// How long a browser is known as a crossed person's device.
     pub(crate) device_lifetime: Duration,
     /// The application's own session cookies: expired at the hand-off, stripped while ours lives.
-    pub(crate) legacy_cookies: Vec<String>,
+    pub(crate) legacy_cookies: Vec<LegacyCookie>,
     /// Where the browser goes after sign-out; a path of the public origin.
     pub(crate) after_sign_out: String,
+}
+
+/// A session cookie of the application's own. Browsers keep one cookie for each name, domain and path, and remove the
+/// one that all three name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct LegacyCookie {
+    pub(crate) name: String,
+    /// `None`: for the host that set it alone.
+    pub(crate) domain: Option<String>,
+    pub(crate) path: String,
+}
+
+impl LegacyCookie {
+    /// One for the whole of the public host and nothing else, as most are.
+    pub(crate) fn named(name: &str) -> Self {
+        Self { name: name.to_owned(), domain: None, path: "/".to_owned() }
+    }
 }
 
 /// Section `identity`: how the application learns who is there.

@@ -88,7 +88,7 @@ impl<'a> Check<'a> {
         let scalekit = self.scalekit(raw.scalekit);
         let migration = self.migration(raw.migration.unwrap_or_default());
         let rollout = self.rollout(raw.rollout);
-        let session = self.session(raw.session);
+        let session = self.session(raw.session, public.as_ref());
         let identity = self.identity(raw.identity.unwrap_or_default());
         let store = self.store(raw.store);
         let telemetry = self.telemetry(raw.telemetry);

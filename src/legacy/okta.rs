@@ -16,7 +16,7 @@ mod tests;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use http::HeaderValue;
+use http::{HeaderValue, header::AUTHORIZATION};
 
 use self::{
     api::Api,
@@ -25,6 +25,7 @@ use self::{
 };
 use super::{
     client,
+    credential::Credential,
     failure::{failure, garbage, uncounted},
     names,
 };
@@ -57,14 +58,13 @@ impl Okta {
         settings: &OktaSource,
         dependencies: &Dependencies,
     ) -> Result<Self, String> {
-        let token = settings.api_token.expose();
-        let authorization = match token {
+        let token = match settings.api_token.expose() {
             "" => None,
             token => {
                 let mut value = HeaderValue::from_str(&format!("SSWS {token}"))
                     .map_err(|_| "api_token: holds characters that cannot be sent".to_owned())?;
                 value.set_sensitive(true);
-                Some(value)
+                Some(Credential::new(source, &settings.url, (AUTHORIZATION, value), dependencies))
             }
         };
         if settings.url.cannot_be_a_base() || settings.url.host().is_none() {
@@ -72,7 +72,7 @@ impl Okta {
         }
         let client = client("okta", source, dependencies)?;
         Ok(Self {
-            api: Api { source: source.name.clone(), base: settings.url.clone(), authorization, client },
+            api: Api { source: source.name.clone(), base: settings.url.clone(), token, client },
             domains: source.domains.clone(),
             timeout: source.timeout,
             trusted_gateway: settings.trusted_gateway,

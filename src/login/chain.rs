@@ -16,6 +16,24 @@ use crate::{
     identity::{CanonicalEmail, LegacyId, LegacyRecord, LoginName, PersonKey, SourceName},
 };
 
+/// What the stores say of one guess.
+#[must_use]
+pub(crate) struct Judged {
+    pub(crate) verdict: Verdict,
+    /// The store that was asked last, where any was.
+    pub(crate) by: Option<SourceName>,
+}
+
+impl Judged {
+    fn by(store: &Arc<dyn LegacyStore>, verdict: Verdict) -> Self {
+        Self { verdict, by: Some(store.source().clone()) }
+    }
+
+    fn by_nobody(verdict: Verdict) -> Self {
+        Self { verdict, by: None }
+    }
+}
+
 /// Legacy stores in the order they are asked.
 #[derive(Clone)]
 pub(crate) struct Chain {
@@ -40,11 +58,13 @@ impl Chain {
 
     /// Judges a guess, at one store: the only one that serves the name, or the first that has it. A store that cannot
     /// be asked closes the chain for the names that no store before it has, since it might have said *no*.
-    pub(crate) async fn verify(&self, attempt: &Attempt, deadline: Deadline) -> Result<Verdict, LegacyError> {
+    pub(crate) async fn verify(&self, attempt: &Attempt, deadline: Deadline) -> Result<Judged, LegacyError> {
         let stores: Vec<_> = self.serving(&attempt.name).filter(|store| store.verifies_passwords()).collect();
         match stores.as_slice() {
-            [] => Ok(Verdict::Rejected(Rejection::Unknown)),
-            [only] if !self.asks_the_application(&attempt.name) => only.verify(attempt, deadline).await,
+            [] => Ok(Judged::by_nobody(Verdict::Rejected(Rejection::Unknown))),
+            [only] if !self.asks_the_application(&attempt.name) => {
+                only.verify(attempt, deadline).await.map(|verdict| Judged::by(only, verdict))
+            }
             several => verify_where_known(several, attempt, deadline).await,
         }
     }
@@ -118,42 +138,43 @@ async fn verify_where_known(
     stores: &[&Arc<dyn LegacyStore>],
     attempt: &Attempt,
     deadline: Deadline,
-) -> Result<Verdict, LegacyError> {
+) -> Result<Judged, LegacyError> {
     // Half of the time is kept for the check itself: one slow store may not use up everybody's.
     let for_names = deadline.at_most(deadline.remaining() / 2);
     let asked = join_all(stores.iter().map(|store| store.presence(&attempt.name, for_names))).await;
     let is_there = |presence: &Result<Presence, _>| matches!(presence, Ok(Presence::Somebody));
     // Two people of one name: only the application knows whom it means (SEC-34). Nothing is tried.
     if asked.iter().filter(|presence| is_there(presence)).count() > 1 {
-        return Ok(Verdict::StayOnLegacy(StayReason::Ambiguous));
+        return Ok(Judged::by_nobody(Verdict::StayOnLegacy(StayReason::Ambiguous)));
     }
-    let mut tried = false;
+    let mut tried = None;
     // That another store cannot be asked makes no guess free that one has judged (SEC-41), and a name that cannot be
     // looked up costs none.
     let unsent = |error| LegacyError { counted: Counted::No, ..error };
-    let counted = |tried, error| if tried { LegacyError { counted: Counted::Yes, ..error } } else { error };
     for (store, presence) in stores.iter().zip(asked) {
-        match presence.map_err(|error| counted(tried, unsent(error)))? {
+        let is_tried = tried.is_some();
+        let counted = |error| if is_tried { LegacyError { counted: Counted::Yes, ..error } } else { error };
+        match presence.map_err(|error| counted(unsent(error)))? {
             Presence::Nobody => {}
             Presence::Somebody => {
-                let verdict = store.verify(attempt, deadline).await;
-                return verdict.map_err(|error| counted(tried, error));
+                let verdict = store.verify(attempt, deadline).await.map_err(counted)?;
+                return Ok(Judged::by(store, verdict));
             }
-            Presence::CannotTell => {
-                match store.verify(attempt, deadline).await.map_err(|error| counted(tried, error))? {
-                    Verdict::Rejected(Rejection::Unknown) => tried = true,
-                    decided => return Ok(decided),
-                }
-            }
+            Presence::CannotTell => match store.verify(attempt, deadline).await.map_err(counted)? {
+                Verdict::Rejected(Rejection::Unknown) => tried = Some(*store),
+                decided => return Ok(Judged::by(store, decided)),
+            },
         }
     }
-    match stores.first() {
+    let unknown = Verdict::Rejected(Rejection::Unknown);
+    match (tried, stores.first()) {
+        (Some(last), _) => Ok(Judged::by(last, unknown)),
         // A name that nobody has costs a check, too (SEC-40).
-        Some(store) if !tried => match store.verify(attempt, deadline).await? {
-            Verdict::Rejected(_) => Ok(Verdict::Rejected(Rejection::Unknown)),
-            decided => Ok(decided),
+        (None, Some(store)) => match store.verify(attempt, deadline).await? {
+            Verdict::Rejected(_) => Ok(Judged::by(store, unknown)),
+            decided => Ok(Judged::by(store, decided)),
         },
-        _ => Ok(Verdict::Rejected(Rejection::Unknown)),
+        (None, None) => Ok(Judged::by_nobody(unknown)),
     }
 }
 

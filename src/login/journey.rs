@@ -163,21 +163,24 @@ impl Journeys {
             return outcome;
         }
         let Some(attempt) = attempt else {
-            return Outcome::Rejected(Rejected(Rejection::NoUsablePassword));
+            return Outcome::Rejected(Rejected { why: Rejection::NoUsablePassword, by: None });
         };
         let chain = self.chain.load_full();
         if !chain.verifies_passwords(&decided.name) {
             return Outcome::AskUpstream;
         }
         let deadline = Deadline::within(decided.settings.migration.legacy_budget);
-        match chain.verify(attempt, deadline).await {
-            Err(error) => self.legacy_closed(&error),
-            Ok(Verdict::Rejected(Rejection::Unknown)) if chain.asks_the_application(&decided.name) => {
+        let judged = match chain.verify(attempt, deadline).await {
+            Err(error) => return self.legacy_closed(&error),
+            Ok(judged) => judged,
+        };
+        match judged.verdict {
+            Verdict::Rejected(Rejection::Unknown) if chain.asks_the_application(&decided.name) => {
                 Outcome::AskUpstream
             }
-            Ok(Verdict::Rejected(why)) => Outcome::Rejected(Rejected(why)),
-            Ok(Verdict::StayOnLegacy(why)) => self.stays(&decided, why, deadline).await,
-            Ok(Verdict::Verified(record)) => self.proven(decided, *record, ProofKind::Password).await,
+            Verdict::Rejected(why) => Outcome::Rejected(Rejected { why, by: judged.by }),
+            Verdict::StayOnLegacy(why) => self.stays(&decided, why, deadline).await,
+            Verdict::Verified(record) => self.proven(decided, *record, ProofKind::Password).await,
         }
     }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{Counted, Ineligible, Rejection, Row, SetAside, StayReason, UserId};
 use crate::{
     config::HandOff,
-    identity::{CanonicalEmail, PersonKey},
+    identity::{CanonicalEmail, PersonKey, SourceName},
 };
 
 /// What came of a sign-in in the new lane.
@@ -70,8 +70,12 @@ impl WhyForward {
 }
 
 /// A refused guess.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Rejected(pub(crate) Rejection);
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Rejected {
+    pub(crate) why: Rejection,
+    /// The store that judged it, where one was asked.
+    pub(crate) by: Option<SourceName>,
+}
 
 impl Outcome {
     /// The outcome's class in logs and metrics.

@@ -10,11 +10,13 @@ use std::{
     time::Duration,
 };
 
+use http::HeaderValue;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::{
     breaker::{Admission, Breaker, Probes, Stand, Told},
     rates::{LocalRates, Rates, Urgency},
+    rotating::Rotating,
 };
 use crate::{
     clock::{Deadline, SharedClock},
@@ -45,6 +47,13 @@ struct Inner {
     local: Arc<dyn Rates>,
     shared: OnceLock<Arc<dyn Rates>>,
     breakers: Mutex<BTreeMap<Arc<str>, Weak<Breaker>>>,
+    credentials: Mutex<BTreeMap<String, Placed>>,
+}
+
+/// A credential, and where it is for.
+struct Placed {
+    place: String,
+    credential: Weak<Rotating<HeaderValue>>,
 }
 
 impl Dependencies {
@@ -60,7 +69,14 @@ impl Dependencies {
 
     fn of(clock: SharedClock, told: Option<Told>) -> Self {
         let local = Arc::new(LocalRates::new(clock.clone()));
-        Self(Arc::new(Inner { clock, told, local, shared: OnceLock::new(), breakers: Mutex::default() }))
+        Self(Arc::new(Inner {
+            clock,
+            told,
+            local,
+            shared: OnceLock::new(),
+            breakers: Mutex::default(),
+            credentials: Mutex::default(),
+        }))
     }
 
     /// Counts calls together with the other replicas from now on.
@@ -80,6 +96,25 @@ impl Dependencies {
         let breaker = Arc::new(Breaker::new(Arc::clone(&name), clock, probes, told));
         breakers.insert(name, Arc::downgrade(&breaker));
         breaker
+    }
+
+    /// The credential for a dependency at this place: the one in use where there is one, with the new value, so that a
+    /// reload leaves the old one as the second try. What was for another place is sent to no new one.
+    pub(crate) fn credential(
+        &self,
+        name: &str,
+        place: String,
+        value: HeaderValue,
+    ) -> Arc<Rotating<HeaderValue>> {
+        let mut credentials = self.0.credentials.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = credentials.get(name).filter(|known| known.place == place);
+        if let Some(known) = known.and_then(|known| known.credential.upgrade()) {
+            known.replace(value);
+            return known;
+        }
+        let credential = Arc::new(Rotating::new(value));
+        credentials.insert(name.to_owned(), Placed { place, credential: Arc::downgrade(&credential) });
+        credential
     }
 
     /// How the breakers of all of them stand, by name: `scalekit`, `store`, `legacy okta`, …

@@ -41,7 +41,8 @@ fn right_most_untrusted(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) ->
 }
 
 /// The client, the trusted proxies between, the peer: what `X-Forwarded-For` says behind a trusted proxy. `None` where
-/// the peer itself is the client. What stands left of the client may be invented and is left out.
+/// the peer itself is the client, or the list does not lead to the client. What stands left of the client may be
+/// invented and is left out.
 pub(super) fn chain(client: &Client, headers: &HeaderMap) -> Option<HeaderValue> {
     if client.address == client.peer {
         return None;
@@ -52,11 +53,11 @@ pub(super) fn chain(client: &Client, headers: &HeaderMap) -> Option<HeaderValue>
         let found = std::str::from_utf8(entry.trim_ascii()).ok().and_then(address)?;
         chain.push(found.to_string());
         if found == client.address {
-            break;
+            chain.reverse();
+            return HeaderValue::try_from(chain.join(", ")).ok();
         }
     }
-    chain.reverse();
-    HeaderValue::try_from(chain.join(", ")).ok()
+    None
 }
 
 /// An address, perhaps with a port, as load balancers write them.
@@ -144,6 +145,15 @@ mod tests {
             let found = chain(&client, &headers);
             assert_eq!(found.as_ref().map(|value| value.to_str().unwrap()), expected, "{peer} {lines:?}");
         }
+    }
+
+    #[test]
+    fn a_list_that_does_not_lead_to_the_client_names_nobody() {
+        let trusted = ["10.0.0.0/8".parse().unwrap()];
+        let mut headers = HeaderMap::new();
+        headers.insert("x-forwarded-for", HeaderValue::from_static("198.51.100.7"));
+        let client = client_of("10.0.0.1".parse().unwrap(), false, &headers, &trusted);
+        assert_eq!(chain(&client, &HeaderMap::new()), None, "the peer is not the client");
     }
 
     #[test]

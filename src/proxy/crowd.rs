@@ -2,7 +2,7 @@
 
 use std::{
     collections::HashMap,
-    net::IpAddr,
+    net::{IpAddr, Ipv6Addr},
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicUsize, Ordering::Relaxed},
@@ -24,7 +24,7 @@ pub(super) struct Crowd {
     trusted: Vec<IpNet>,
 }
 
-/// What one address has open.
+/// What one address has open, or one /64 of IPv6.
 #[derive(Debug, Default)]
 struct Guest {
     connections: usize,
@@ -73,15 +73,25 @@ impl Crowd {
         let mut place = Place { crowd: Arc::clone(self), address: None, streams: None };
         if !is_trusted(peer, &self.trusted) {
             let mut by_address = self.by_address.lock().unwrap_or_else(PoisonError::into_inner);
-            let guest = by_address.entry(peer).or_default();
+            let address = whole(peer);
+            let guest = by_address.entry(address).or_default();
             if guest.connections >= self.most_per_address {
                 return None;
             }
             guest.connections += 1;
-            place.address = Some(peer);
+            place.address = Some(address);
             place.streams = Some(Arc::clone(&guest.streams));
         }
         Some(place)
+    }
+}
+
+/// What one client has: an IPv4 address, or the /64 that an IPv6 address stands in.
+fn whole(address: IpAddr) -> IpAddr {
+    const NETWORK: u128 = u128::MAX << 64;
+    match address {
+        IpAddr::V4(_) => address,
+        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & NETWORK).into(),
     }
 }
 
@@ -128,6 +138,23 @@ mod tests {
         drop((second, third, again));
         assert!(crowd.by_address.lock().unwrap().is_empty());
         assert_eq!(crowd.all.load(Relaxed), 0);
+    }
+
+    #[test]
+    fn a_network_of_ipv6_has_the_places_of_one_address() {
+        let crowd = Crowd::new(9, 2, vec!["2001:db8:0:9::1/128".parse().unwrap()]);
+        let admit = |address: &str| crowd.admit(address.parse().unwrap());
+        let first = admit("2001:db8::1").unwrap();
+        let second = admit("2001:db8::ffff:0:0:2").unwrap();
+        assert!(admit("2001:db8::3").is_none(), "whoever has one address of a /64 has all of them");
+        let next = admit("2001:db8:0:1::1").unwrap();
+        drop(first);
+        let again = admit("2001:db8::4").unwrap();
+        let mapped = [admit("::ffff:192.0.2.1").unwrap(), admit("::ffff:192.0.2.2").unwrap()];
+        let _others = [admit("192.0.2.1").unwrap(), admit("192.0.2.2").unwrap()];
+        assert!(admit("192.0.2.1").is_none(), "the same address in either form");
+        let proxy = admit("2001:db8:0:9::1").unwrap();
+        drop((second, next, again, mapped, proxy));
     }
 
     #[test]

@@ -24,6 +24,7 @@ use super::{
     upstream::{Lease, Unanswered, Upstream},
 };
 use crate::{
+    clock::Deadline,
     config::Public,
     pages::{Pages, Problem},
     telemetry::{Audit, Metrics},
@@ -81,8 +82,8 @@ impl Core {
                 if !parts.headers.contains_key(CONTENT_LENGTH) {
                     parts.headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
                 }
-                let limits = &self.public.limits;
-                let (body, progress) = UploadBody::client(incoming, limits.body_bytes, limits.body_pause);
+                let patience = self.upstream.target.first_byte_timeout;
+                let (body, progress) = UploadBody::client(incoming, &self.public.limits, patience);
                 (body, Some(progress))
             }
             OutgoingBody::Stream(_) => (UploadBody::Empty, None),
@@ -146,18 +147,15 @@ impl Core {
         request: Request<UploadBody>,
         progress: Option<&Progress>,
     ) -> Result<Response<Incoming>, Failed> {
-        let patience = self.upstream.target.first_byte_timeout;
+        let mut due = Deadline::within(self.upstream.target.first_byte_timeout);
         let mut answer = pin!(lease.send(request));
-        let mut seen = 0;
         loop {
-            if let Ok(answer) = timeout(patience, answer.as_mut()).await {
+            if let Ok(answer) = timeout(due.remaining(), answer.as_mut()).await {
                 return answer.map_err(|Unanswered { error, unsent }| Failed { error: error.into(), unsent });
             }
             // While a long body still goes up, no answer is due yet.
-            match progress {
-                Some(progress) if !progress.ended.get() && progress.pieces.get() > seen => {
-                    seen = progress.pieces.get();
-                }
+            match progress.and_then(Progress::due) {
+                Some(later) if !later.has_passed() => due = later,
                 _ => return Err(Failed { error: ForwardError::FirstByteTimeout, unsent: None }),
             }
         }

@@ -33,7 +33,7 @@ pub(crate) struct Rules {
     /// What legacy sources lock at, and the domains they are asked for.
     pub(super) lockouts: Vec<(Vec<String>, Lockout)>,
     pub(super) session: SessionSettings,
-    /// Those of `session`, shared by the requests that must not carry them.
+    /// The names of those of `session`, shared by the requests that must not carry them.
     pub(super) legacy_cookies: Arc<[String]>,
     pub(super) identity: IdentityHeaders,
     pub(super) force: Option<ForceTokens>,
@@ -51,7 +51,7 @@ impl Rules {
             guessing: config.guessing.clone(),
             lockouts: lockouts.collect(),
             session: config.session.clone(),
-            legacy_cookies: config.session.legacy_cookies.clone().into(),
+            legacy_cookies: config.session.legacy_cookies.iter().map(|cookie| cookie.name.clone()).collect(),
             identity: config.identity.clone(),
             force: config.rollout.force_key.as_ref().map(ForceTokens::new),
             mfa: mfa.collect(),
@@ -222,7 +222,8 @@ impl Gate {
 
     /// Expires the application's own session cookies, so that two people cannot be mixed.
     pub(super) fn expire_legacy(rules: &Rules) -> impl Iterator<Item = Option<HeaderValue>> {
-        rules.session.legacy_cookies.iter().map(|name| Cookies::expire_foreign(name))
+        let secure = Cookies::are_secure(&rules.public);
+        rules.session.legacy_cookies.iter().map(move |cookie| Cookies::expire_foreign(cookie, secure))
     }
 }
 

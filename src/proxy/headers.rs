@@ -6,7 +6,7 @@
 
 use http::{
     HeaderMap, HeaderName, HeaderValue, Version,
-    header::{CONNECTION, COOKIE, Entry, SET_COOKIE, VIA},
+    header::{CONNECTION, CONTENT_LENGTH, COOKIE, Entry, SET_COOKIE, TRANSFER_ENCODING, VIA},
 };
 
 use super::{Client, RequestId};
@@ -91,6 +91,10 @@ impl FieldRules {
 
     /// Removes what must not come down: connection-level fields and cookies that only we may set; adds `Via`.
     pub(crate) fn pass_response(&self, headers: &mut HeaderMap, version: Version) {
+        // Of two lengths the body was read by this one (RFC 9112 §6.3), and the other may be any number.
+        if headers.contains_key(TRANSFER_ENCODING) {
+            headers.remove(CONTENT_LENGTH);
+        }
         strip_hop_by_hop(headers);
         if headers.contains_key(SET_COOKIE) {
             strip_set_cookies(headers, &self.own_cookies);
@@ -197,10 +201,14 @@ pub(super) fn strip_set_cookies(headers: &mut HeaderMap, names: &[String]) {
     }
 }
 
-/// The name in `name=value; …`. A server may take a nameless cookie's value for a name, so that counts as one.
+/// The name in `name=value; …`, as the most generous server reads it: that may take a nameless cookie's value for a
+/// name, and what is no ASCII for blanks around it.
 fn cookie_name(pair: &[u8]) -> &[u8] {
     let end = pair.iter().position(|byte| matches!(byte, b'=' | b';')).unwrap_or(pair.len());
-    let name = pair.get(..end).unwrap_or(pair).trim_ascii();
+    let name = pair.get(..end).unwrap_or(pair);
+    let first = name.iter().position(u8::is_ascii_graphic).unwrap_or(name.len());
+    let last = name.iter().rposition(u8::is_ascii_graphic).map_or(first, |last| last + 1);
+    let name = name.get(first..last).unwrap_or_default();
     if name.is_empty() && pair.get(end) == Some(&b'=') {
         return cookie_name(pair.get(end + 1..).unwrap_or_default());
     }

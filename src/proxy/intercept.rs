@@ -103,7 +103,7 @@ impl Gate {
         let mut answer = send(core, outgoing, asking).await;
         if let (Some(visitor), Some(id)) = (&visitor, id) {
             // The application's own session would otherwise come back to life when ours ends.
-            strip_set_cookies(answer.headers_mut(), &rules.session.legacy_cookies);
+            strip_set_cookies(answer.headers_mut(), &rules.legacy_cookies);
             answer.body_mut().bind(|| self.visitors.tunnels.bind(id, &visitor.session));
         }
         if stale && let Some(cookie) = self.cookies.clear(&self.cookies.session) {
@@ -364,8 +364,8 @@ fn is_disguised(raw: &str, rules: &Rules) -> bool {
         || format!("{read}/").starts_with(&rules.public.prefix)
 }
 
-/// Whether a path that is not listed would be a sign-in's for an application that collapses doubled slashes and
-/// ignores path parameters or a trailing slash.
+/// Whether a path that is not listed would be a sign-in's for an application that collapses doubled slashes, ignores
+/// path parameters or a trailing slash, or does not tell capitals from small letters.
 fn is_loose_sign_in(path: &NormalPath, raw: &str, sign_in: &SignIn) -> bool {
     let read = most_lenient(raw);
     sign_in.routes.iter().any(|route| is_loosely(&route.path, &read))
@@ -373,7 +373,12 @@ fn is_loose_sign_in(path: &NormalPath, raw: &str, sign_in: &SignIn) -> bool {
 }
 
 fn is_loosely(listed: &RoutePath, read: &str) -> bool {
-    listed.0.trim_end_matches('/') == read.trim_end_matches('/')
+    folded(listed.0.trim_end_matches('/')).eq(folded(read.trim_end_matches('/')))
+}
+
+/// A path's letters without their case, by whichever of the two ways a router may compare them.
+fn folded(path: &str) -> impl Iterator<Item = char> {
+    path.chars().flat_map(char::to_uppercase).flat_map(char::to_lowercase)
 }
 
 /// All paths that are ours to look at.

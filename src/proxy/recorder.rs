@@ -182,7 +182,7 @@ impl End {
             Outcome::Forward(WhyForward::Ineligible(why)) => Some(why.as_str()),
             Outcome::Forward(WhyForward::Conflict(why)) => Some(why.as_str()),
             Outcome::Forward(WhyForward::StayOnLegacy(why)) => Some(why.as_str()),
-            Outcome::Rejected(Rejected(why)) => Some(why.as_str()),
+            Outcome::Rejected(Rejected { why, .. }) => Some(why.as_str()),
             Outcome::Forward(
                 WhyForward::LaneLegacy | WhyForward::Shadow | WhyForward::Later | WhyForward::StoreInDoubt,
             )

@@ -22,6 +22,7 @@ use super::{
     gate::{Gate, Rules},
     guessing::{Aims, Granted, Reading, tried_by, tried_by_application, tried_in_vain},
     hand_over::{Leaving, leaving},
+    headers::X_FORWARDED_FOR,
     recorder::End,
     request::Asking,
     signals::{self, Seen},
@@ -258,8 +259,8 @@ impl SignIn<'_> {
             Outcome::HandOver(over) => self.hand_over(*over, leaving, answer).await,
             Outcome::Forward(_) | Outcome::AskUpstream => self.pass_on(answer).await,
             // The class is for the log alone: the browser gets one answer for all (SEC-40).
-            Outcome::Rejected(_) => {
-                self.gate.evenly.hold(self.began, &*self.gate.clock).await;
+            Outcome::Rejected(rejected) => {
+                self.gate.evenly.hold(self.began, rejected.by.as_ref(), &*self.gate.clock).await;
                 AnswerBody::page(Pages::rejected(&self.route.rejected))
             }
             Outcome::Closed(closed) => AnswerBody::page(self.gate.pages.closed(closed, self.asked)),
@@ -422,7 +423,7 @@ impl SignIn<'_> {
             Signal::SetsCookie(name) => Some(name),
             _ => None,
         });
-        let mut named = set.chain(&self.rules.session.legacy_cookies).peekable();
+        let mut named = set.chain(&*self.rules.legacy_cookies).peekable();
         match named.peek() {
             Some(_) => named.any(|name| jar.has(name)),
             None => self.head.headers.contains_key(COOKIE),
@@ -433,9 +434,10 @@ impl SignIn<'_> {
         let cookies = who_am_i::cookies_after(&self.head.headers, answered, self.gate.clock.now());
         let mut request =
             Request::builder().method(Method::GET).uri(&who.path).header(ACCEPT, "application/json");
-        for name in [HOST, USER_AGENT] {
-            if let Some(value) = self.head.headers.get(&name) {
-                request = request.header(name, value);
+        // What says where the client is found by the same way as for the sign-in itself.
+        for name in [HOST, USER_AGENT, X_FORWARDED_FOR] {
+            for value in self.head.headers.get_all(&name) {
+                request = request.header(&name, value);
             }
         }
         let (head, ()) = request.header(COOKIE, cookies).body(()).ok()?.into_parts();

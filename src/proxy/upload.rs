@@ -15,7 +15,7 @@ use bytes::{Bytes, BytesMut};
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 
 use super::body::{BodyError, Pause};
-use crate::{clock::Deadline, pages::Problem};
+use crate::{clock::Deadline, config::Limits, pages::Problem};
 
 /// REL-30: after this long a request body must have come at `SLOWEST_BYTES_PER_SECOND` or more.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -67,16 +67,29 @@ pub(super) enum UploadBody {
 }
 
 /// How far an upload is, seen from the one who waits for the answer.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Progress {
-    pub(super) pieces: Cell<u64>,
-    pub(super) ended: Cell<bool>,
+    /// How long the application may take from the last piece on, which it may have waited for.
+    patience: Duration,
+    due: Cell<Option<Deadline>>,
+}
+
+impl Progress {
+    /// When the answer is due; `None` before anything moved.
+    pub(super) fn due(&self) -> Option<Deadline> {
+        self.due.get()
+    }
+
+    fn moved(&self) {
+        self.due.set(Some(Deadline::within(self.patience)));
+    }
 }
 
 impl UploadBody {
-    pub(super) fn client(body: Incoming, limit: u64, pause: Duration) -> (Self, Rc<Progress>) {
-        let progress = Rc::new(Progress::default());
-        let inflow = Box::new(Inflow::new(body, limit, pause));
+    /// What a client sends, within `limits`; its answer is due `patience` after the end.
+    pub(super) fn client(body: Incoming, limits: &Limits, patience: Duration) -> (Self, Rc<Progress>) {
+        let progress = Rc::new(Progress { patience, due: Cell::new(None) });
+        let inflow = Box::new(Inflow::new(body, limits.body_bytes, limits.body_pause));
         (Self::Client { inflow, progress: Rc::clone(&progress) }, progress)
     }
 }
@@ -92,10 +105,8 @@ impl Body for UploadBody {
         match self.get_mut() {
             Self::Client { inflow, progress } => {
                 let data = inflow.poll_data(cx);
-                match &data {
-                    Poll::Ready(Some(Ok(_))) => progress.pieces.set(progress.pieces.get() + 1),
-                    Poll::Ready(_) => progress.ended.set(true),
-                    Poll::Pending => {}
+                if data.is_ready() {
+                    progress.moved();
                 }
                 data.map(|data| data.map(|data| data.map(Frame::data)))
             }

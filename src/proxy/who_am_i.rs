@@ -1,9 +1,6 @@
 //! The application's own word on who just signed in: its who-am-I route, read by the configured pointers.
 
-use http::{
-    HeaderMap, HeaderValue,
-    header::{COOKIE, SET_COOKIE},
-};
+use http::{HeaderMap, header::SET_COOKIE};
 use serde_json::Value;
 
 use super::signals::is_alive;
@@ -11,6 +8,7 @@ use crate::{
     clock::Timestamp,
     config::{MfaDeclaration, Pointer, WhoAmI},
     identity::{AccountState, EmailClaim, LegacyId, LegacyRecord, LoginName, MfaState, PersonName},
+    session::cookie_pairs,
 };
 
 /// The largest answer that is read, in bytes.
@@ -19,14 +17,9 @@ pub(super) const BODY_MAX_BYTES: usize = 64 * 1024;
 /// The `Cookie` a browser would send next: what it sent, changed by what the answer sets (RFC 6265 §5.3, paths
 /// apart: a sign-in's cookies are for the whole application).
 pub(super) fn cookies_after(sent: &HeaderMap, answered: &HeaderMap, now: Timestamp) -> String {
-    let mut jar: Vec<(String, String)> = Vec::new();
     // A cookie that is no text is left out alone, not the whole line with the session in it.
-    let lines = sent.get_all(COOKIE).iter().map(HeaderValue::as_bytes);
-    let pairs = lines.flat_map(|line| line.split(|byte| *byte == b';'));
-    let texts = pairs.filter_map(|pair| std::str::from_utf8(pair).ok());
-    for (name, value) in texts.filter_map(|pair| pair.trim().split_once('=')) {
-        jar.push((name.to_owned(), value.to_owned()));
-    }
+    let mut jar: Vec<(String, String)> =
+        cookie_pairs(sent).map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
     let lines = answered.get_all(SET_COOKIE).iter();
     let lines = lines.filter_map(|line| std::str::from_utf8(line.as_bytes()).ok());
     for cookie in lines.filter_map(|line| cookie::Cookie::parse(line).ok()) {
@@ -105,6 +98,8 @@ fn second_factor(rules: &WhoAmI, declared: &MfaDeclaration, document: &Value) ->
 mod tests {
     use std::time::Duration;
 
+    use http::{HeaderValue, header::COOKIE};
+
     use super::*;
     use crate::identity::SourceName;
 
@@ -167,5 +162,13 @@ mod tests {
         sent.append(COOKIE, HeaderValue::from_bytes(b"latin=\xfc; x=y").unwrap());
         let next = cookies_after(&sent, &HeaderMap::new(), Timestamp::from_seconds(1));
         assert_eq!(next, "name=Jürgen; csrf=1; x=y");
+    }
+
+    #[test]
+    fn a_name_behind_a_blank_of_another_kind_does_not_become_the_sessions() {
+        let mut sent = HeaderMap::new();
+        sent.append(COOKIE, HeaderValue::from_bytes("\u{2000}sid=evil; a=1".as_bytes()).unwrap());
+        let next = cookies_after(&sent, &HeaderMap::new(), Timestamp::from_seconds(1));
+        assert_eq!(next, "\u{2000}sid=evil; a=1");
     }
 }

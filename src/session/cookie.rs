@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use http::{HeaderMap, HeaderValue, header::COOKIE};
 
-use crate::config::{Public, SessionSettings};
+use crate::config::{LegacyCookie, Public, SessionSettings};
 
 /// The names of our cookies, and whether this is a developer's own machine.
 #[derive(Clone, Debug)]
@@ -24,8 +24,7 @@ pub(crate) struct Cookies {
 
 impl Cookies {
     pub(crate) fn new(settings: &SessionSettings, public: &Public) -> Self {
-        // A developer's machine that speaks TLS has no need of weaker ones.
-        let secure = !public.development || public.tls.is_some();
+        let secure = Self::are_secure(public);
         let prefix = if secure { "__Host-" } else { "" };
         let name = |suffix: &str| format!("{prefix}{}{suffix}", settings.cookie);
         Self {
@@ -36,6 +35,12 @@ impl Cookies {
             force: name("-force"),
             secure,
         }
+    }
+
+    /// Whether cookies are for encrypted connections alone. A developer's machine that speaks TLS has no need of weaker
+    /// ones.
+    pub(crate) fn are_secure(public: &Public) -> bool {
+        !public.development || public.tls.is_some()
     }
 
     /// All names, for stripping them from what the upstream gets and sets.
@@ -58,9 +63,13 @@ impl Cookies {
         self.set(name, "", Some(Duration::ZERO))
     }
 
-    /// A `Set-Cookie` value that removes the application's cookie of this name at the usual path.
-    pub(crate) fn expire_foreign(name: &str) -> Option<HeaderValue> {
-        HeaderValue::from_str(&format!("{name}=; Path=/; Max-Age=0")).ok()
+    /// A `Set-Cookie` value that removes one of the application's. Names with `__Secure-` or `__Host-` browsers take
+    /// with `Secure` only, also for that.
+    pub(crate) fn expire_foreign(cookie: &LegacyCookie, secure: bool) -> Option<HeaderValue> {
+        let LegacyCookie { name, domain, path } = cookie;
+        let domain = domain.as_ref().map(|domain| format!("; Domain={domain}")).unwrap_or_default();
+        let secure = if secure { "; Secure" } else { "" };
+        HeaderValue::from_str(&format!("{name}=; Path={path}{domain}{secure}; Max-Age=0")).ok()
     }
 }
 
@@ -89,13 +98,19 @@ impl<'a> CookieJar<'a> {
     }
 
     fn values(&self, name: &str) -> impl Iterator<Item = &'a str> {
-        // By bytes: a cookie of the application's in any other script must not hide ours on the same line.
-        let lines = self.headers.get_all(COOKIE).into_iter().map(HeaderValue::as_bytes);
-        let pairs = lines.flat_map(|line| line.split(|byte| *byte == b';'));
-        let texts = pairs.filter_map(|pair| std::str::from_utf8(pair).ok());
-        let named = texts.filter_map(|pair| pair.trim().split_once('='));
-        named.filter(move |(found, _)| *found == name).map(|(_, value)| value)
+        cookie_pairs(self.headers).filter(move |(found, _)| *found == name).map(|(_, value)| value)
     }
+}
+
+/// The cookies of a request as they came, name and value. Only what a browser takes for a blank is one: it compares the
+/// prefix of a name without it, so a name with a blank of any other kind before it is one that no prefix protects, and
+/// another site of this domain may have set it (SEC-21).
+pub(crate) fn cookie_pairs(headers: &HeaderMap) -> impl Iterator<Item = (&str, &str)> {
+    // By bytes: a cookie of the application's in any other script must not hide ours on the same line.
+    let lines = headers.get_all(COOKIE).into_iter().map(HeaderValue::as_bytes);
+    let pairs = lines.flat_map(|line| line.split(|byte| *byte == b';'));
+    let texts = pairs.filter_map(|pair| std::str::from_utf8(pair).ok());
+    texts.filter_map(|pair| pair.trim_matches([' ', '\t']).split_once('='))
 }
 
 #[cfg(test)]
@@ -111,6 +126,16 @@ mod tests {
         assert_eq!(CookieJar::new(&headers).only("sid"), None);
         assert!(CookieJar::new(&headers).has("sid"));
         assert_eq!(CookieJar::new(&headers).only("si"), None);
+    }
+
+    #[test]
+    fn a_name_behind_a_blank_that_no_browser_knows_is_another_name() {
+        for blank in ["\u{a0}", "\u{85}", "\u{2000}", "\u{3000}", "\u{feff}"] {
+            let mut headers = HeaderMap::new();
+            let line = format!("a=1; {blank}__Host-sid=evil;\t__Host-sid=x");
+            headers.append(COOKIE, HeaderValue::from_bytes(line.as_bytes()).unwrap());
+            assert_eq!(CookieJar::new(&headers).only("__Host-sid"), Some("x"), "{blank:?}");
+        }
     }
 
     #[test]

@@ -106,6 +106,11 @@ impl Redis {
         })
     }
 
+    /// Takes new passwords, which the next connection is made with; the one in use stays.
+    pub(crate) fn take_passwords(&self, settings: &RedisStore) -> Result<(), LinkError> {
+        self.link.take_passwords(settings)
+    }
+
     /// Sets a clock by that of Redis.
     pub(crate) async fn set_clock(&self, clock: &StoreClock) -> Result<(), MetaError> {
         let (key, asked) = (self.key(ledger::ROWS), clock.monotonic());

@@ -153,6 +153,18 @@ fn welch(one: &Times, other: &Times, most: f64) -> f64 {
     (mean - other_mean) / (error + other_error).sqrt()
 }
 
+/// A form of the same length whoever it is: what is sent takes time, too.
+fn guess(public: SocketAddr, local: &str, domain: &str, right: bool) -> String {
+    let password = if right { PASSWORD.replace(' ', "+") } else { "another+horse+battery+staple".to_owned() };
+    let body = format!("email={local}%40{domain}&password={password}&next=%2F");
+    let body = format!("{body}&filler={}", "x".repeat(200 - body.len()));
+    format!(
+        "POST /login HTTP/1.1\r\nHost: {public}\r\nOrigin: http://{public}\r\n\
+         Content-Type: application/x-www-form-urlencoded\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    )
+}
+
 fn measure(
     scene: &Scene,
     domain: &str,
@@ -162,20 +174,8 @@ fn measure(
 ) -> BTreeMap<&'static str, Times> {
     let public = scene.public();
     let requests = |(name, local, right): &Kind| {
-        let requests = (0..tries).map(|number| {
-            let password =
-                if *right { PASSWORD.replace(' ', "+") } else { "another+horse+battery+staple".to_owned() };
-            // The same length whoever it is: what is sent takes time, too.
-            let email = format!("{local}{}%40{domain}", number % ACCOUNTS);
-            let body = format!("email={email}&password={password}&next=%2F");
-            let body = format!("{body}&filler={}", "x".repeat(200 - body.len()));
-            let request = format!(
-                "POST /login HTTP/1.1\r\nHost: {public}\r\nOrigin: http://{public}\r\n\
-                 Content-Type: application/x-www-form-urlencoded\r\nContent-Length: {}\r\n\r\n{body}",
-                body.len()
-            );
-            (*name, request)
-        });
+        let requests = (0..tries)
+            .map(|number| (*name, guess(public, &format!("{local}{}", number % ACCOUNTS), domain, *right)));
         requests.collect::<Vec<_>>()
     };
     let mut all: Vec<(&str, String)> = kinds.iter().flat_map(requests).collect();
@@ -258,4 +258,69 @@ fn who_is_there_shows_neither_in_an_answer_nor_in_its_time() {
         wrong.extend(judge(store, &times, is_long));
     }
     assert!(wrong.is_empty(), "who is there shows by the time (seed {seed}):\n{}", wrong.join("\n"));
+}
+
+/// A list of names of which one in fifty is somebody's, and these at a store that is far away: once the first of them
+/// was met, no time tells them from those that nobody has.
+#[test]
+fn the_few_that_a_distant_store_knows_do_not_stand_out() {
+    const FAR: u64 = 150;
+    const OKTA: &str = "    - name: okta
+      domains: [okta-people.example]
+      okta:
+        url: http://OKTA_ADDRESS
+        api_token: {env: OKTA_API_TOKEN}
+        email_verified_attribute: emailVerified
+      mfa: {field: factors}
+";
+    let scene = Scene::set(&Cast {
+        okta: okta(),
+        okta_settings: json!({ "lock_out_after": 1_000_000, "requests_per_window": 100_000_000 }),
+        ..Cast::default()
+    });
+    scene.okta.set_faults(&json!({ "kind": "slow", "path": "/api/v1/authn", "delay_ms": FAR }));
+    let okta = OKTA.replace("OKTA_ADDRESS", &scene.okta.address.to_string());
+    // Both are asked for every name, and one that nobody has is checked at the first.
+    let config = Draft::of(scene.configuration())
+        .put(&okta, "")
+        .put(
+            "      mfa: {field: mfa}\n",
+            &format!(
+                "      mfa: {{field: mfa}}\n{}",
+                okta.replace("      domains: [okta-people.example]\n", "")
+            ),
+        )
+        .put(
+            "  address: {tries",
+            "  account: {failures: 1000}\n  storm: {failures: 100000000}\n  address: {tries",
+        );
+    let _crossfade = Scene::start_as(&config.0, &[]);
+    let mut line = Line::to(scene.public());
+    let mut ask = |local: &str| {
+        let request = guess(scene.public(), local, "okta-people.example", false);
+        line.ask(request.as_bytes()).0.as_secs_f64() * 1000.0
+    };
+    let first = ask("ann0");
+    let (mut nobodys, mut somebodys) = (Vec::new(), Vec::new());
+    for number in 0..350 {
+        if number % 50 == 49 {
+            somebodys.push(ask(&format!("ann{}", number % ACCOUNTS)));
+        } else {
+            nobodys.push(ask(&format!("nobody{number}")));
+        }
+    }
+    nobodys.sort_unstable_by(f64::total_cmp);
+    somebodys.sort_unstable_by(f64::total_cmp);
+    let (nobody, somebody) = (Times(nobodys), Times(somebodys));
+    figures::note(&format!(
+        "the first of a distant store's {first:.1} ms, then medians {:.1} ms for {} of its people and {:.1} ms for {} \
+         names that nobody has, the quickest of these {:.1} ms",
+        somebody.median(),
+        somebody.0.len(),
+        nobody.median(),
+        nobody.0.len(),
+        nobody.0[0]
+    ));
+    assert!((somebody.median() - nobody.median()).abs() < 15.0);
+    assert!(nobody.0[0] >= 150.0, "one left earlier than a distant store can answer");
 }

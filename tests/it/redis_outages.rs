@@ -20,7 +20,7 @@ use crate::{
         ports,
         relay::{Manner, Relay},
         scene::{Cast, PASSWORD, Person, SECRETS, Scene},
-        scratch::copy_folder,
+        scratch::{Scratch, copy_folder},
         shapes::{
             self,
             servers::{self, Cluster, WATCHERS, Watched},
@@ -95,6 +95,68 @@ fn a_line_that_is_cut_or_silent_or_slow_changes_nobody() {
         assert!(watch.busy(0) > 0 && watch.busy(1) > 0, "no session noticed it");
         relay.behave(Manner::Passes);
     });
+}
+
+/// The password changes at Redis first and then here, and the other way round, while people sign in: nobody notices,
+/// connections of the old password go on, and the next one is made with whichever counts (REL-11).
+#[test]
+fn the_password_rotates_and_no_sign_in_fails() {
+    const NEW: [&str; 3] =
+        ["canary-redis-second-4Hd8Lw", "canary-redis-third-9Zb2Kp", "canary-redis-fourth-1Xc6"];
+    let redis = servers::single(shapes::program());
+    let crowd = people(6);
+    let folder = Scratch::new();
+    let file = folder.write("password", servers::PASSWORD);
+    let section = shapes::single(&redis);
+    assert!(section.contains("{env: REDIS_PASSWORD}"));
+    let section = section.replace("{env: REDIS_PASSWORD}", &format!("{{file: '{}'}}", file.display()));
+    let site = Site::start(&section, &crowd);
+    let there = |password: &str| {
+        let _: String = redis.ask(&["acl", "setuser", servers::USER, "resetpass", &format!(">{password}")]);
+        pass(Duration::from_millis(500));
+    };
+    let here = |password: &str| {
+        let reloads = site.processes.each_ref().map(reloads);
+        // Renamed over the old one, so that nobody reads half of it.
+        std::fs::rename(folder.write("next", password), &file).unwrap();
+        for (process, before) in site.processes.iter().zip(reloads) {
+            wait::until("the new password is read", || (self::reloads(process) > before).then_some(()));
+        }
+        pass(Duration::from_millis(500));
+    };
+    // Both have to connect anew.
+    let cut = || {
+        let cut: usize = redis.ask(&["client", "kill", "user", servers::USER]);
+        assert!(cut >= 2, "{cut} connections");
+    };
+    ride_out(&site, &crowd, Afterwards::Kept, "with new passwords, and cut off in the end", |watch| {
+        there(NEW[0]);
+        here(NEW[0]);
+        here(NEW[1]);
+        there(NEW[1]);
+        let failed = [0, 1].map(|at| (watch.turned_away(at), watch.busy(at)));
+        assert_eq!(failed, [(0, 0); 2], "sign-ins and sessions that were asked to wait");
+        cut();
+    });
+    let is_normal = |what: &str| {
+        cut();
+        wait::until(what, || site.is_normal(&crowd[0]).then_some(()));
+    };
+    here(NEW[2]);
+    is_normal("the password before is tried where the new one is not known");
+    there(NEW[2]);
+    is_normal("the new one counts, and the one before no more");
+    for process in &site.processes {
+        process.assert_never_said(&NEW);
+        assert!(!process.process.stderr().contains("needs a restart"));
+    }
+}
+
+/// How often a process took a changed configuration.
+fn reloads(process: &Crossfade) -> u64 {
+    let metrics = process.admin_visitor().get("/metrics").text();
+    let line = |line: &str| line.strip_prefix("crossfade_config_reloads_total{result=\"ok\"} ")?.parse().ok();
+    metrics.lines().find_map(line).unwrap_or(0)
 }
 
 /// One process hears nothing of Redis while the other one goes on with it.

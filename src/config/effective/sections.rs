@@ -7,9 +7,10 @@ use url::Url;
 use super::whole;
 use crate::{
     config::{
-        Answer, AssertionKey, ClientKind, FieldNames, HandOff, IdentityHeaders, Migration, OnExisting,
-        Pointer, Public, RedisShape, RolloutStart, RoutePath, Scalekit, Sentinels, SessionSettings, SignIn,
-        SignInRoute, Signal, Store, Telemetry, Tls, TlsVersion, Upstream, UserValue, WhoAmI,
+        Answer, AssertionKey, ClientKind, FieldNames, HandOff, IdentityHeaders, LegacyCookie, Migration,
+        OnExisting, Pointer, Public, RedisShape, RolloutStart, RoutePath, Scalekit, Sentinels,
+        SessionSettings, SignIn, SignInRoute, Signal, Store, Telemetry, Tls, TlsVersion, Upstream, UserValue,
+        WhoAmI,
         raw::{self, Percent, Size, Span},
     },
     rollout::{DialSource, RollbackMode, RuleSubject},
@@ -265,9 +266,21 @@ pub(super) fn session(session: &SessionSettings, raw: Option<&raw::Session>, bas
         refresh_after: session.refresh_after.map(Span),
         cookie: Some(session.cookie.clone()),
         device_lifetime: Some(Span(session.device_lifetime)),
-        legacy_cookies: Some(session.legacy_cookies.clone()),
+        legacy_cookies: Some(session.legacy_cookies.iter().map(legacy_cookie).collect()),
         after_sign_out: Some(session.after_sign_out.clone()),
     }
+}
+
+/// As short as it can be written.
+fn legacy_cookie(cookie: &LegacyCookie) -> raw::LegacyCookie {
+    if *cookie == LegacyCookie::named(&cookie.name) {
+        return raw::LegacyCookie::Name(cookie.name.clone());
+    }
+    raw::LegacyCookie::Kept(raw::KeptCookie {
+        name: Some(cookie.name.clone()),
+        domain: cookie.domain.clone(),
+        path: Some(cookie.path.clone()),
+    })
 }
 
 pub(super) fn identity(identity: &IdentityHeaders) -> raw::Identity {

@@ -64,7 +64,7 @@ pub(in crate::config) struct Limits {
     pub(in crate::config) body_bytes: Option<Size>,
     /// Client connections. Default 10000.
     pub(in crate::config) connections: Option<u32>,
-    /// Client connections from one address. Default 256.
+    /// Client connections from one address, or from one /64 of IPv6. Default 256.
     pub(in crate::config) connections_per_address: Option<u32>,
     /// Requests at the same time on one HTTP/2 connection. Default 100.
     pub(in crate::config) streams: Option<u32>,

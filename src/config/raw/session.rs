@@ -1,7 +1,12 @@
 //! Sections `session` and `identity`.
 
+use std::fmt;
+
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::{
+    Deserialize, Deserializer, Serialize,
+    de::{Error, MapAccess, Visitor, value::MapAccessDeserializer},
+};
 
 use super::{SecretRef, Span};
 
@@ -24,9 +29,58 @@ pub(in crate::config) struct Session {
     /// How long a browser is known as the device of a person who crossed. Default `180d`.
     pub(in crate::config) device_lifetime: Option<Span>,
     /// The application's own session cookies: expired at the hand-off, removed while ours lives. Default none.
-    pub(in crate::config) legacy_cookies: Option<Vec<String>>,
+    pub(in crate::config) legacy_cookies: Option<Vec<LegacyCookie>>,
     /// A path of the public origin to go to after sign-out. Default `/`.
     pub(in crate::config) after_sign_out: Option<String>,
+}
+
+/// A session cookie of the application's own: its name, or more where the application sets it with `Domain` or for
+/// another path than `/`. Without these a browser keeps it.
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
+#[serde(untagged)]
+pub(in crate::config) enum LegacyCookie {
+    /// The cookie's name.
+    Name(String),
+    /// The cookie's name, and where a browser keeps it.
+    Kept(KeptCookie),
+}
+
+/// A cookie as the application sets it.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(in crate::config) struct KeptCookie {
+    /// The cookie's name.
+    #[schemars(required, with = "String")]
+    pub(in crate::config) name: Option<String>,
+    /// Its `Domain`: the public host, or a domain above it. Default: none is set.
+    pub(in crate::config) domain: Option<String>,
+    /// Its `Path`. Default `/`.
+    pub(in crate::config) path: Option<String>,
+}
+
+/// By hand: of two forms that both do not fit nobody could say which one was meant, and where the fault is.
+impl<'de> Deserialize<'de> for LegacyCookie {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(Reading)
+    }
+}
+
+struct Reading;
+
+impl<'de> Visitor<'de> for Reading {
+    type Value = LegacyCookie;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a cookie's name, or {name: NAME, domain: DOMAIN, path: PATH}")
+    }
+
+    fn visit_str<E: Error>(self, name: &str) -> Result<LegacyCookie, E> {
+        Ok(LegacyCookie::Name(name.to_owned()))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<LegacyCookie, A::Error> {
+        KeptCookie::deserialize(MapAccessDeserializer::new(map)).map(LegacyCookie::Kept)
+    }
 }
 
 /// How the application learns who is there.

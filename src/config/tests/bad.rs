@@ -368,6 +368,31 @@ fn sessions_and_identities_keep_apart_what_is_ours() {
             "session.legacy_cookies[3]: must be a cookie's name",
         ],
     );
+    expect_changed(
+        "session:\n",
+        "session:\n  legacy_cookies: [{domain: example.com}, {name: a, domain: evil.example}, {name: c, domain: com}, \
+         {name: a, path: app}, {name: __Host-a, path: /app}, {name: b, domain: .example.com}, \
+         {name: b, domain: example.com, path: /}, {name: a, path: '/;x'}]\n",
+        &[
+            "session.legacy_cookies[0].name: is missing",
+            "session.legacy_cookies[1].domain: must be the host of public.url",
+            "session.legacy_cookies[2].domain: must be the host of public.url",
+            "session.legacy_cookies[3].path: must be the cookie's Path",
+            "session.legacy_cookies[4]: begins with __Host-",
+            "session.legacy_cookies[6]: is there twice",
+            "session.legacy_cookies[7].path: must be the cookie's Path",
+        ],
+    );
+    expect_changed(
+        "session:\n",
+        "session:\n  legacy_cookies: [{name: a, paths: /}]\n",
+        &["session.legacy_cookies[0].paths: unknown key: remove it, or use one of name, domain, path"],
+    );
+    expect_changed(
+        "session:\n",
+        "session:\n  legacy_cookies: [7]\n",
+        &["session.legacy_cookies[0]: must be a cookie's name, or {name: NAME"],
+    );
     expect_changed("[{env: KEY}]", "[{env: KEY}, {env: KEY}]", &["session.keys[1]: is the same key"]);
     expect_changed("[{env: KEY}]", "[]", &["session.keys: is empty"]);
     expect_changed(

@@ -6,7 +6,10 @@ use http::HeaderName;
 
 use super::Check;
 use crate::{
-    config::{AssertionKey, IdentityHeaders, SecretFile, SessionSettings, UserValue, problem::At, raw},
+    config::{
+        AssertionKey, IdentityHeaders, LegacyCookie, Public, SecretFile, SessionSettings, UserValue,
+        problem::At, raw,
+    },
     identity::Secret,
 };
 
@@ -28,7 +31,11 @@ const NEEDED: [&str; 10] = [
 ];
 
 impl Check<'_> {
-    pub(super) fn session(&mut self, raw: Option<raw::Session>) -> Option<SessionSettings> {
+    pub(super) fn session(
+        &mut self,
+        raw: Option<raw::Session>,
+        public: Option<&Public>,
+    ) -> Option<SessionSettings> {
         let at = At::section("session");
         let raw = raw.unwrap_or_default();
         let keys = self.keys(&at.key("keys"), raw.keys);
@@ -55,8 +62,9 @@ impl Check<'_> {
             self.span(&at.key("device_lifetime"), raw.device_lifetime, Duration::from_hours(180 * 24));
         let legacy_cookies = self.legacy_cookies(
             &at.key("legacy_cookies"),
-            &raw.legacy_cookies.unwrap_or_default(),
+            raw.legacy_cookies.unwrap_or_default(),
             cookie.as_deref(),
+            public.and_then(|public| public.url.host_str()),
         );
         let after_sign_out = raw.after_sign_out.unwrap_or_else(|| "/".into());
         let after_sign_out = self.local_path(&at.key("after_sign_out"), &after_sign_out);
@@ -92,23 +100,56 @@ impl Check<'_> {
     }
 
     /// Ours would be removed from every request if they were listed as the application's.
-    fn legacy_cookies(&mut self, at: &At, raw: &[String], ours: Option<&str>) -> Vec<String> {
-        let mut names = Vec::new();
-        for (n, text) in raw.iter().enumerate() {
-            let Some(name) = self.cookie_name(&at.index(n), text) else { continue };
+    fn legacy_cookies(
+        &mut self,
+        at: &At,
+        raw: Vec<raw::LegacyCookie>,
+        ours: Option<&str>,
+        host: Option<&str>,
+    ) -> Vec<LegacyCookie> {
+        let mut cookies = Vec::new();
+        for (n, cookie) in raw.into_iter().enumerate() {
+            let at = at.index(n);
+            let (name_at, kept) = match cookie {
+                raw::LegacyCookie::Name(name) => {
+                    (at.clone(), raw::KeptCookie { name: Some(name), ..raw::KeptCookie::default() })
+                }
+                raw::LegacyCookie::Kept(kept) => (at.key("name"), kept),
+            };
+            let Some(name) = self.required(&name_at, kept.name) else { continue };
+            let Some(name) = self.cookie_name(&name_at, &name) else { continue };
             let bare = name.strip_prefix("__Host-").unwrap_or(&name);
             let ending = ours.and_then(|ours| bare.strip_prefix(ours));
             if ending.is_some_and(|ending| OUR_ENDINGS.contains(&ending)) {
-                self.problem(
-                    &at.index(n),
-                    "is a cookie of Crossfade's own: rename session.cookie or remove it",
-                );
-            } else if names.contains(&name) {
-                self.problem(&at.index(n), "is there twice: remove one");
+                self.problem(&name_at, "is a cookie of Crossfade's own: rename session.cookie or remove it");
             }
-            names.push(name);
+            let domain = kept.domain.and_then(|domain| self.cookie_domain(&at.key("domain"), &domain, host));
+            let path = kept.path.unwrap_or_else(|| "/".into());
+            if !path.starts_with('/') || path.contains(';') || !path.bytes().all(|b| b.is_ascii_graphic()) {
+                self.problem(&at.key("path"), "must be the cookie's Path as it is set, such as /app");
+            }
+            if name.starts_with("__Host-") && (domain.is_some() || path != "/") {
+                self.problem(&at, "begins with __Host-: such a cookie has no domain, and its path is /");
+            }
+            let cookie = LegacyCookie { name, domain, path };
+            if cookies.contains(&cookie) {
+                self.problem(&at, "is there twice: remove one");
+            }
+            cookies.push(cookie);
         }
-        names
+        cookies
+    }
+
+    /// A domain for which the public host may set and remove cookies.
+    fn cookie_domain(&mut self, at: &At, text: &str, host: Option<&str>) -> Option<String> {
+        let domain = text.trim_start_matches('.').to_ascii_lowercase();
+        let host = host?;
+        let is_above = host.strip_suffix(&*domain).is_some_and(|rest| rest.ends_with('.'));
+        if host == domain || (is_above && domain.contains('.')) {
+            return Some(domain);
+        }
+        self.problem(at, "must be the host of public.url or a domain above it: browsers take no other one");
+        None
     }
 
     pub(super) fn identity(&mut self, raw: raw::Identity) -> Option<IdentityHeaders> {

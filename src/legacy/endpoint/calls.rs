@@ -1,5 +1,7 @@
 //! Calls to the endpoint, each sent once and below the configured address alone.
 
+use std::future::Future;
+
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use http::{HeaderName, HeaderValue, StatusCode, header};
 use reqwest::{Method, RequestBuilder};
@@ -8,14 +10,15 @@ use url::Url;
 
 use crate::{
     clock::Deadline,
-    config::{HttpAuth, HttpCheck, HttpMeaning, HttpSource, Pointer, Source, UrlTemplate},
+    config::{HttpAnswer, HttpAuth, HttpCheck, HttpMeaning, HttpSource, Pointer, Source, UrlTemplate},
     identity::SourceName,
     legacy::{
         client,
+        credential::Credential,
         failure::{TRANSIENT, failure, garbage, unanswered},
     },
     login::{ErrorClass, LegacyError},
-    net::{Answer, ApiClient, Dependencies, LEAST_WAIT, is_nested_too_deeply, retry_after_field},
+    net::{Answer, ApiClient, CallError, Dependencies, LEAST_WAIT, is_nested_too_deeply, retry_after_field},
 };
 
 /// The endpoint's addresses and how it is spoken to.
@@ -25,7 +28,7 @@ pub(super) struct Calls {
     list: Option<Pointer>,
     nobody: Vec<u16>,
     check: HttpCheck,
-    authorization: Option<(HeaderName, HeaderValue)>,
+    auth: Option<Credential>,
     client: ApiClient,
 }
 
@@ -42,7 +45,8 @@ impl Calls {
         settings: &HttpSource,
         dependencies: &Dependencies,
     ) -> Result<Self, String> {
-        let authorization = settings.auth.as_ref().map(authorization).transpose()?;
+        let field = settings.auth.as_ref().map(authorization).transpose()?;
+        let auth = field.map(|field| Credential::new(source, &settings.url, field, dependencies));
         let client = client("http", source, dependencies)?;
         Ok(Self {
             source: source.name.clone(),
@@ -50,7 +54,7 @@ impl Calls {
             list: settings.list.clone(),
             nobody: settings.nobody.clone(),
             check: settings.check.clone(),
-            authorization,
+            auth,
             client,
         })
     }
@@ -104,8 +108,11 @@ impl Calls {
         deadline: Deadline,
     ) -> Result<Option<Value>, LegacyError> {
         let Some(url) = template.fill(&self.base, value) else { return Ok(None) };
-        let answer = self.send(self.request(Method::GET, url), deadline).await?;
-        if self.nobody.contains(&answer.status.as_u16()) {
+        let request = || self.request(Method::GET, &url);
+        let is_nobody = |answer: &Answer| self.nobody.contains(&answer.status.as_u16());
+        let send = |request| self.client.send(request, deadline);
+        let answer = self.send(request, send, is_nobody).await?;
+        if is_nobody(&answer) {
             return if is_page(&answer) { Err(self.page(&answer)) } else { Ok(None) };
         }
         if answer.status != StatusCode::OK {
@@ -130,18 +137,13 @@ impl Calls {
         if let Some(member) = &self.check.name {
             body.insert(member.clone(), Value::from(name));
         }
-        let request = self.request(Method::POST, url).json(&Value::Object(body));
-        let answer = self.client.send_guess(request, deadline).await;
-        let answer = answer.map_err(|error| unanswered(&self.source, error))?;
+        let body = Value::Object(body);
+        let request = || self.request(Method::POST, &url).json(&body);
+        let has_meaning = |answer: &Answer| self.meaning(answer, json(answer).as_ref()).is_some();
+        let send = |request| self.client.send_guess(request, deadline);
+        let answer = self.send(request, send, has_meaning).await?;
         let document = json(&answer);
-        let status = answer.status.as_u16();
-        let fits = |wanted: &Option<(Pointer, Value)>| match (wanted, &document) {
-            (None, _) => true,
-            (Some((pointer, equals)), Some(document)) => document.pointer(&pointer.0) == Some(equals),
-            (Some(_), None) => false,
-        };
-        let mut answers = self.check.answers.iter();
-        match answers.find(|known| known.status.contains(&status) && fits(&known.json)) {
+        match self.meaning(&answer, document.as_ref()) {
             Some(known) if known.json.is_none() && !is_own_word(&answer, document.as_ref(), known.means) => {
                 Err(self.page(&answer))
             }
@@ -152,16 +154,37 @@ impl Calls {
         }
     }
 
-    fn request(&self, method: Method, url: Url) -> RequestBuilder {
-        let request = self.client.request(method, url).header(header::ACCEPT, "application/json");
-        match &self.authorization {
-            Some((name, value)) => request.header(name, value),
-            None => request,
-        }
+    /// The first answer to a check, of those configured, that this one is.
+    fn meaning(&self, answer: &Answer, document: Option<&Value>) -> Option<&HttpAnswer> {
+        let status = answer.status.as_u16();
+        let fits = |wanted: &Option<(Pointer, Value)>| match (wanted, document) {
+            (None, _) => true,
+            (Some((pointer, equals)), Some(document)) => document.pointer(&pointer.0) == Some(equals),
+            (Some(_), None) => false,
+        };
+        self.check.answers.iter().find(|known| known.status.contains(&status) && fits(&known.json))
     }
 
-    async fn send(&self, request: RequestBuilder, deadline: Deadline) -> Result<Answer, LegacyError> {
-        self.client.send(request, deadline).await.map_err(|error| unanswered(&self.source, error))
+    fn request(&self, method: Method, url: &Url) -> RequestBuilder {
+        self.client.request(method, url.clone()).header(header::ACCEPT, "application/json")
+    }
+
+    /// A 401 that the configuration gives no meaning is for us, and nothing was done.
+    async fn send<Sending>(
+        &self,
+        request: impl Fn() -> RequestBuilder,
+        send: impl Fn(RequestBuilder) -> Sending,
+        has_meaning: impl Fn(&Answer) -> bool,
+    ) -> Result<Answer, LegacyError>
+    where
+        Sending: Future<Output = Result<Answer, CallError>>,
+    {
+        let is_unknown = |answer: &Answer| answer.status == StatusCode::UNAUTHORIZED && !has_meaning(answer);
+        let answer = match &self.auth {
+            Some(auth) => auth.send(request, send, is_unknown).await,
+            None => send(request()).await,
+        };
+        answer.map_err(|error| unanswered(&self.source, error))
     }
 
     /// An answer with a status that has a meaning, and a body that is not the endpoint's.

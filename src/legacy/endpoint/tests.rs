@@ -522,3 +522,37 @@ async fn a_password_that_is_no_text_is_not_sent() {
     }
     assert_eq!(service.requests().await, json!({}));
 }
+
+/// REL-11, as for Okta. Where a 401 has a meaning, it has that one.
+#[tokio::test]
+async fn the_credential_before_is_tried_once_where_the_new_one_is_not_known() {
+    let service = service(ann(&json!({}))).await;
+    let (source, dependencies) = (source(SourceKind::Upstream), unwatched());
+    let with = |token: &str, change: &dyn Fn(&mut HttpSource)| {
+        let mut settings = settings(service.address);
+        settings.auth = Some(HttpAuth::Bearer(Secret::new(token.into())));
+        change(&mut settings);
+        Endpoint::new(&source, &settings, &dependencies).unwrap()
+    };
+    let _before = with(TOKEN, &|_| ());
+    let after = with("new-token", &|_| ());
+    let verdict = after.verify(&attempt("ann@example.org", "right horse"), soon()).await.unwrap();
+    assert!(matches!(verdict, Verdict::Verified(_)), "{verdict:?}");
+    let checks = async || {
+        let requests = service.requests().await;
+        let requests = requests.as_object().unwrap().iter();
+        let sent = requests.filter(|(request, _)| request.starts_with("POST "));
+        sent.map(|(_, count)| count.as_u64().unwrap()).sum::<u64>()
+    };
+    assert_eq!(checks().await, 1, "the person was found with the token that counts, and checked with it");
+    // Nothing is found before the check, and its 401 says that a guess was wrong.
+    let blind = with("newest-token", &|settings| settings.find = None);
+    let wrong = blind.verify(&attempt("ann@example.org", "right horse"), soon()).await.unwrap();
+    assert_eq!((wrong, checks().await), (WRONG, 2));
+    let told = with("newest-token", &|settings| {
+        settings.find = None;
+        checks_by_flag(settings);
+    });
+    drop(told.verify(&attempt("ann@example.org", "right horse"), soon()).await);
+    assert_eq!(checks().await, 4, "a 401 without a meaning is for us, and the guess was not looked at");
+}

@@ -1,6 +1,6 @@
 //! Calls to the organisation, each sent once and to the configured address alone.
 
-use std::net::IpAddr;
+use std::{future::Future, net::IpAddr};
 
 use http::{HeaderValue, header};
 use reqwest::{Method, RequestBuilder};
@@ -9,14 +9,17 @@ use url::Url;
 
 use super::{
     paging::next_link,
-    refusal::{Refusal, content},
+    refusal::{Refusal, content, is_unknown_token},
 };
 use crate::{
     clock::Deadline,
     identity::SourceName,
-    legacy::failure::{failure, garbage, unanswered},
+    legacy::{
+        credential::Credential,
+        failure::{failure, garbage, unanswered},
+    },
     login::{ClientFacts, ErrorClass, LegacyError},
-    net::{Answer, ApiClient},
+    net::{Answer, ApiClient, CallError},
 };
 
 /// A group list longer than this is not read to its end: 4,000 groups are nobody's roles.
@@ -28,7 +31,7 @@ pub(super) struct Api {
     pub(super) source: SourceName,
     pub(super) base: Url,
     /// `SSWS …`; none when no token is configured.
-    pub(super) authorization: Option<HeaderValue>,
+    pub(super) token: Option<Credential>,
     pub(super) client: ApiClient,
 }
 
@@ -41,12 +44,8 @@ impl Api {
         Ok(url)
     }
 
-    pub(super) fn request(&self, method: Method, url: Url) -> RequestBuilder {
-        let request = self.client.request(method, url).header(header::ACCEPT, "application/json");
-        match &self.authorization {
-            Some(token) => request.header(header::AUTHORIZATION, token),
-            None => request,
-        }
+    fn request(&self, method: Method, url: &Url) -> RequestBuilder {
+        self.client.request(method, url.clone()).header(header::ACCEPT, "application/json")
     }
 
     /// One password check; sent once, never again (SEC-42).
@@ -63,17 +62,20 @@ impl Api {
             "password": password,
             "options": { "multiOptionalFactorEnroll": false, "warnBeforePasswordExpired": false },
         });
-        let mut request = self.request(Method::POST, self.url(["api", "v1", "authn"])?).json(&body);
+        let url = self.url(["api", "v1", "authn"])?;
         // Okta's policies and its system log judge the person's own browser, not ours.
         let agent = client.user_agent.as_deref().and_then(|agent| HeaderValue::from_str(agent).ok());
-        if let Some(agent) = agent {
-            request = request.header(header::USER_AGENT, agent);
-        }
-        if let Some(address) = forwarded_for {
-            request = request.header("x-forwarded-for", address.to_canonical().to_string());
-        }
-        let answer = self.client.send_guess(request, deadline).await;
-        answer.map_err(|error| unanswered(&self.source, error))
+        let request = || {
+            let mut request = self.request(Method::POST, &url).json(&body);
+            if let Some(agent) = &agent {
+                request = request.header(header::USER_AGENT, agent);
+            }
+            if let Some(address) = forwarded_for {
+                request = request.header("x-forwarded-for", address.to_canonical().to_string());
+            }
+            request
+        };
+        self.send(request, |request| self.client.send_guess(request, deadline)).await
     }
 
     /// Reads one thing; `None` when Okta says that it is not there.
@@ -82,7 +84,7 @@ impl Api {
         url: Url,
         deadline: Deadline,
     ) -> Result<Option<T>, LegacyError> {
-        let answer = self.send(self.request(Method::GET, url), deadline).await?;
+        let answer = self.get(&url, deadline).await?;
         match content(&answer) {
             Ok(thing) => Ok(Some(thing)),
             Err(Refusal::NotFound) => Ok(None),
@@ -100,7 +102,7 @@ impl Api {
         url.query_pairs_mut().append_pair("limit", PAGE_SIZE);
         let mut all = Vec::new();
         for _ in 0..MOST_PAGES {
-            let answer = self.send(self.request(Method::GET, url.clone()), deadline).await?;
+            let answer = self.get(&url, deadline).await?;
             let page: Vec<T> = match content(&answer) {
                 Ok(page) => page,
                 Err(Refusal::NotFound) => return Ok(None),
@@ -127,12 +129,24 @@ impl Api {
         })
     }
 
-    pub(super) async fn send(
+    pub(super) async fn get(&self, url: &Url, deadline: Deadline) -> Result<Answer, LegacyError> {
+        let request = || self.request(Method::GET, url);
+        self.send(request, |request| self.client.send(request, deadline)).await
+    }
+
+    async fn send<Sending>(
         &self,
-        request: RequestBuilder,
-        deadline: Deadline,
-    ) -> Result<Answer, LegacyError> {
-        self.client.send(request, deadline).await.map_err(|error| unanswered(&self.source, error))
+        request: impl Fn() -> RequestBuilder,
+        send: impl Fn(RequestBuilder) -> Sending,
+    ) -> Result<Answer, LegacyError>
+    where
+        Sending: Future<Output = Result<Answer, CallError>>,
+    {
+        let answer = match &self.token {
+            Some(token) => token.send(request, send, is_unknown_token).await,
+            None => send(request()).await,
+        };
+        answer.map_err(|error| unanswered(&self.source, error))
     }
 
     /// A refusal of a call that carried no guess.

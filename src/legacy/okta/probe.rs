@@ -2,7 +2,6 @@
 
 use async_trait::async_trait;
 use http::HeaderMap;
-use reqwest::Method;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use url::Url;
@@ -73,7 +72,7 @@ impl Okta {
     /// The first user of the organisation, by the token; tells what the answer says of its limits.
     async fn somebody(&self, notes: &Notes, deadline: Deadline) -> Result<Option<Somebody>, LegacyError> {
         let url = self.first(["api", "v1", "users"])?;
-        let answer = self.api.send(self.api.request(Method::GET, url), deadline).await?;
+        let answer = self.api.get(&url, deadline).await?;
         let users: Vec<Somebody> = content(&answer).map_err(|refusal| self.api.as_error(refusal))?;
         notes.ok("token", TOKEN, "it may read users");
         tell_limits(&answer.headers, notes);
@@ -151,7 +150,7 @@ impl Okta {
     async fn schema(&self, deadline: Deadline) -> Result<Properties, String> {
         let asked = async {
             let url = self.api.url(["api", "v1", "meta", "schemas", "user", "default"])?;
-            self.api.send(self.api.request(Method::GET, url), deadline).await
+            self.api.get(&url, deadline).await
         };
         let answer = asked.await.map_err(|_| "gave no answer".to_owned())?;
         let schema: Value = content(&answer).map_err(|refusal| match refusal {

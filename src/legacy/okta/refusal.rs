@@ -92,6 +92,12 @@ pub(super) fn refusal(answer: &Answer) -> Refusal {
     }
 }
 
+/// Whether the organisation does not know our token. It looks at that first: no password was judged then.
+pub(super) fn is_unknown_token(answer: &Answer) -> bool {
+    let code = || serde_json::from_slice::<ErrorBody>(&answer.body).ok().map(|body| body.code);
+    answer.status == http::StatusCode::UNAUTHORIZED && code().as_deref() == Some("E0000011")
+}
+
 /// Status and code; a code that does not look like Okta's is not repeated.
 fn coded(status: u16, code: &str) -> String {
     let own = code.len() <= 12 && code.bytes().all(|b| b.is_ascii_alphanumeric());

@@ -499,3 +499,36 @@ async fn no_error_holds_a_secret() {
         }
     }
 }
+
+/// REL-11: the new token may not count there yet. A refused token's guess was never looked at: that is no second one.
+#[tokio::test]
+async fn the_token_before_is_tried_once_where_the_new_one_is_not_known() {
+    let org = org(ann(&json!({}))).await;
+    let (source, dependencies) = (source(SourceKind::Upstream), unwatched());
+    let with = |token: &str, url: &str| {
+        let settings = OktaSource {
+            url: url.parse().unwrap(),
+            api_token: Secret::new(token.into()),
+            trusted_gateway: false,
+            email_verified_attribute: None,
+            organization_attribute: None,
+        };
+        Okta::new(&source, &settings, &dependencies).unwrap()
+    };
+    let (here, new) = (format!("http://{}", org.address), "00new-okta-token");
+    let _before = with(TOKEN, &here);
+    let after = with(new, &here);
+    let verdict = after.verify(&attempt("ann@example.org", "right horse"), soon()).await;
+    assert_eq!(verified(verdict).id.as_str(), "00u1");
+    let asked = async || org.journal().await.to_string().matches("/api/v1/authn").count();
+    assert_eq!(asked().await, 2, "the first with the new token, which was refused");
+    let wrong = after.verify(&attempt("ann@example.org", "wrong"), soon()).await.unwrap();
+    assert_eq!((wrong, asked().await), (Verdict::Rejected(Rejection::WrongPassword), 3), "a no is a no");
+    // Another organisation has no business with the token of this one.
+    let elsewhere = with(new, &here.replace("127.0.0.1", "localhost"));
+    let moved = with(new, &here);
+    for store in [elsewhere, moved] {
+        let error = store.verify(&attempt("ann@example.org", "right horse"), soon()).await.unwrap_err();
+        assert_eq!(error.class, ErrorClass::Misconfigured);
+    }
+}

@@ -1,7 +1,9 @@
 //! Calls to the service, each sent once and below the configured address alone.
 
+use std::future::Future;
+
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use http::{HeaderValue, header};
+use http::{HeaderValue, StatusCode, header};
 use percent_encoding::percent_decode_str;
 use reqwest::{Method, RequestBuilder};
 use serde::{Deserialize, de::DeserializeOwned};
@@ -18,10 +20,11 @@ use crate::{
     identity::{LegacyId, SourceName},
     legacy::{
         client,
+        credential::Credential,
         failure::{failure, garbage, unanswered},
     },
     login::{ErrorClass, LegacyError},
-    net::{Answer, ApiClient, Dependencies},
+    net::{Answer, ApiClient, CallError, Dependencies},
 };
 
 /// A list longer than this is not read to its end: 2,000 groups are nobody's roles.
@@ -36,7 +39,7 @@ pub(super) struct Api {
     /// What stands before `/applications` in it, and before `/accounts` in an account's.
     root: Url,
     account_store: Option<AccountStore>,
-    authorization: HeaderValue,
+    key: Credential,
     client: ApiClient,
 }
 
@@ -66,13 +69,15 @@ impl Api {
         let mut authorization = HeaderValue::from_str(&format!("Basic {}", STANDARD.encode(key)))
             .map_err(|_| "api_key_secret: cannot be sent".to_owned())?;
         authorization.set_sensitive(true);
+        let key =
+            Credential::new(source, &settings.url, (header::AUTHORIZATION, authorization), dependencies);
         let client = client("stormpath", source, dependencies)?;
         Ok(Self {
             source: source.name.clone(),
             application: settings.url.clone(),
             root,
             account_store: settings.account_store.clone(),
-            authorization,
+            key,
             client,
         })
     }
@@ -128,11 +133,8 @@ impl Api {
         id.ok_or_else(|| garbage(&self.source, "an account's id is not usable as a key"))
     }
 
-    fn request(&self, method: Method, url: Url) -> RequestBuilder {
-        self.client
-            .request(method, url)
-            .header(header::ACCEPT, "application/json")
-            .header(header::AUTHORIZATION, &self.authorization)
+    fn request(&self, method: Method, url: &Url) -> RequestBuilder {
+        self.client.request(method, url.clone()).header(header::ACCEPT, "application/json")
     }
 
     /// One password check; sent once, never again (SEC-42).
@@ -150,8 +152,8 @@ impl Api {
             Some(AccountStore::NameKey(key)) => body["accountStore"] = json!({ "nameKey": key }),
             None => {}
         }
-        let answer = self.client.send_guess(self.request(Method::POST, url).json(&body), deadline).await;
-        let answer = answer.map_err(|error| unanswered(&self.source, error))?;
+        let request = || self.request(Method::POST, &url).json(&body);
+        let answer = self.send(request, |request| self.client.send_guess(request, deadline)).await?;
         Ok(content::<Attempted>(&answer).map(|attempted| attempted.account))
     }
 
@@ -161,7 +163,8 @@ impl Api {
         url: Url,
         deadline: Deadline,
     ) -> Result<Option<T>, LegacyError> {
-        let answer = self.send(self.request(Method::GET, url), deadline).await?;
+        let request = || self.request(Method::GET, &url);
+        let answer = self.send(request, |request| self.client.send(request, deadline)).await?;
         match content(&answer) {
             Ok(thing) => Ok(Some(thing)),
             Err(Refusal::NotFound) => Ok(None),
@@ -192,8 +195,18 @@ impl Api {
         Err(failure(&self.source, ErrorClass::Permanent, format!("a list has more than {MOST_PAGES} pages")))
     }
 
-    async fn send(&self, request: RequestBuilder, deadline: Deadline) -> Result<Answer, LegacyError> {
-        self.client.send(request, deadline).await.map_err(|error| unanswered(&self.source, error))
+    async fn send<Sending>(
+        &self,
+        request: impl Fn() -> RequestBuilder,
+        send: impl Fn(RequestBuilder) -> Sending,
+    ) -> Result<Answer, LegacyError>
+    where
+        Sending: Future<Output = Result<Answer, CallError>>,
+    {
+        // No guess is ever answered so: a wrong password is a 400.
+        let is_unknown = |answer: &Answer| answer.status == StatusCode::UNAUTHORIZED;
+        let answer = self.key.send(request, send, is_unknown).await;
+        answer.map_err(|error| unanswered(&self.source, error))
     }
 
     /// A refusal of a call that carried no guess, or one that is no word about the guess.

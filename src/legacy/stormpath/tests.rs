@@ -426,3 +426,29 @@ async fn what_cannot_be_sent_is_not() {
     }
     assert_eq!(service.requests().await, json!({}));
 }
+
+/// REL-11, as for Okta.
+#[tokio::test]
+async fn the_key_before_is_tried_once_where_the_new_one_is_not_known() {
+    let service = service(ann(&json!({}))).await;
+    let (source, dependencies) = (source(SourceKind::Upstream), unwatched());
+    let with = |secret: &str| {
+        let settings = StormpathSource {
+            url: format!("http://{}/v1/applications/1simulatedApplication", service.address).parse().unwrap(),
+            api_key_id: Secret::new("2SIMULATEDKEYID".into()),
+            api_key_secret: Secret::new(secret.into()),
+            account_store: None,
+            organization_field: None,
+        };
+        Stormpath::new(&source, &settings, &dependencies).unwrap()
+    };
+    let _before = with(SECRET);
+    let after = with("new-stormpath-secret");
+    let verdict = after.verify(&attempt("ann@example.org", "right: horse"), soon()).await.unwrap();
+    assert!(matches!(verdict, Verdict::Verified(_)), "{verdict:?}");
+    let attempts = "POST /v1/applications/1simulatedApplication/loginAttempts";
+    assert_eq!(service.requests().await[attempts], 2, "the first with the new key, which was refused");
+    let wrong = after.verify(&attempt("ann@example.org", "wrong"), soon()).await.unwrap();
+    assert_eq!(wrong, Verdict::Rejected(Rejection::WrongPassword));
+    assert_eq!(service.requests().await[attempts], 3, "a no is a no");
+}

@@ -126,7 +126,7 @@ async fn a_guess_that_one_store_judged_is_not_free_because_another_is_away() {
     };
     let counted = async |stores: Vec<Scripted>| {
         let chain = Chain::new(stores.into_iter().map(|store| Arc::new(store) as _).collect());
-        chain.verify(&attempt, soon()).await.unwrap_err().counted
+        chain.verify(&attempt, soon()).await.err().unwrap().counted
     };
     assert_eq!(counted(vec![blind("first", &[]), down("second")]).await, Counted::Yes);
     assert_eq!(counted(vec![down("first")]).await, Counted::Perhaps, "as it says");
@@ -137,6 +137,11 @@ async fn a_guess_that_one_store_judged_is_not_free_because_another_is_away() {
 
 /// The verdict on ann's guess, and how often each store saw it.
 async fn guess(stores: Vec<Scripted>, password: &str) -> (Result<Verdict, ()>, Vec<usize>) {
+    let (judged, tried) = judged(stores, password).await;
+    (judged.map(|judged| judged.verdict), tried)
+}
+
+async fn judged(stores: Vec<Scripted>, password: &str) -> (Result<Judged, ()>, Vec<usize>) {
     let stores: Vec<Arc<Scripted>> = stores.into_iter().map(Arc::new).collect();
     let chain = Chain::new(stores.iter().map(|store| Arc::clone(store) as _).collect());
     let attempt = Attempt {
@@ -144,8 +149,8 @@ async fn guess(stores: Vec<Scripted>, password: &str) -> (Result<Verdict, ()>, V
         password: Arc::new(Password::unchecked(password.as_bytes().to_vec())),
         client: ClientFacts { address: [127, 0, 0, 1].into(), user_agent: None },
     };
-    let verdict = chain.verify(&attempt, soon()).await.map_err(|_| ());
-    (verdict, stores.iter().map(|store| *store.tried.lock().unwrap()).collect())
+    let judged = chain.verify(&attempt, soon()).await.map_err(|_| ());
+    (judged, stores.iter().map(|store| *store.tried.lock().unwrap()).collect())
 }
 
 fn ann() -> LoginName {
@@ -217,6 +222,24 @@ async fn a_store_that_cannot_be_looked_up_is_tried_in_its_turn() {
     // Its no is the last word: nobody else sees that password.
     assert_eq!(guess(vec![blind("a", &["ann"]), store("b", &["ann"])], "wrong").await, (NO, vec![1, 0]));
     assert_eq!(guess(vec![blind("a", &[]), blind("b", &[])], "right").await, (UNKNOWN, vec![1, 1]));
+}
+
+#[tokio::test]
+async fn who_judged_last_is_told() {
+    for (stores, by) in [
+        (vec![store("a", &["ann"])], Some("a")),
+        (vec![store("a", &["bob"]), store("b", &["ann"])], Some("b")),
+        // The check that a name costs which nobody has.
+        (vec![store("a", &[]), store("b", &["bob"])], Some("a")),
+        (vec![blind("a", &[]), store("b", &["ann"])], Some("b")),
+        (vec![blind("a", &[]), store("b", &["bob"])], Some("a")),
+        (vec![blind("a", &[]), blind("b", &[])], Some("b")),
+        (vec![store("a", &["ann"]), store("b", &["ann"])], None),
+        (vec![application()], None),
+    ] {
+        let (judged, _) = judged(stores, "wrong").await;
+        assert_eq!(judged.unwrap().by.as_ref().map(SourceName::as_str), by);
+    }
 }
 
 #[tokio::test]

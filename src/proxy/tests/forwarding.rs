@@ -116,6 +116,24 @@ fn an_answer_comes_back_as_it_would_directly() {
 }
 
 #[test]
+fn an_answer_of_two_lengths_is_as_long_as_its_chunks() {
+    for length in [0, 3, 5, 500] {
+        let answer = format!(
+            "HTTP/1.1 200 OK\r\nContent-Length: {length}\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n"
+        );
+        let application = answers(answer.leak());
+        let running = Running::before(application.address);
+        let mut client = running.connect();
+        for _ in 0..2 {
+            client.send(format!("GET / HTTP/1.1\r\nHost: {HOST}\r\n\r\n"));
+            let reply = client.reply();
+            assert_eq!((reply.status, reply.text()), (200, "hello"), "{length}");
+            assert_eq!(reply.all("content-length"), Vec::<&str>::new(), "{length}");
+        }
+    }
+}
+
+#[test]
 fn our_own_host_goes_up_when_the_client_s_is_not_preserved() {
     let application = Application::mirror();
     let running = Running::with(application.address, |_, upstream| upstream.preserve_host = false);

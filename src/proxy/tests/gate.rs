@@ -16,7 +16,7 @@ use url::Url;
 use super::support::{Application, Event, HOST, Reply, Running, cookies, has, public, upstream};
 use crate::{
     clock::{Deadline, SystemClock},
-    config::{Config, Environment, HandOff, Public, RoutePath, Upstream, parse},
+    config::{Config, Environment, HandOff, LegacyCookie, Public, RoutePath, SignInRoute, Upstream, parse},
     identity::{LegacyId, PersonKey, Secret, SourceName, SubjectKey},
     login::{
         Alias, Chain, CountKeys, Journeys, Ledger as _, Origin, Remembering, Settings, UserId,
@@ -255,6 +255,22 @@ pub(super) fn application(who_am_i: &'static str) -> Application {
 pub(super) const NOBODY: &str = "HTTP/1.1 401 Unauthorized\r\nContent-Length: 2\r\n\r\n{}";
 const ANN: &str =
     "HTTP/1.1 200 OK\r\nContent-Length: 38\r\n\r\n{\"id\":\"ann\",\"email\":\"ann@example.com\"}";
+
+#[test]
+fn who_am_i_comes_from_the_person_behind_the_proxies() {
+    let application = application(ANN);
+    let world = World::at(application.address, &config("cutover: 0%, migrate: 100%", ""), |public, _| {
+        public.trusted_proxies = vec!["127.0.0.0/8".parse().unwrap()];
+    });
+    let forwarded = "a=b\r\nX-Forwarded-For: 203.0.113.9, 198.51.100.7\r\nX-Forwarded-For: 127.0.0.9";
+    assert_eq!(world.sign_in("l=ann%40example.com&p=right", forwarded).status, 302);
+    let seen = application.received();
+    for request in ["POST /login ", "GET /me "] {
+        let head = seen.split(request).nth(1).unwrap().split("\r\n\r\n").next().unwrap().to_ascii_lowercase();
+        let lines: Vec<&str> = head.lines().filter(|line| line.starts_with("x-forwarded-for")).collect();
+        assert_eq!(lines, ["x-forwarded-for: 198.51.100.7, 127.0.0.9, 127.0.0.1"], "{request}");
+    }
+}
 
 #[test]
 fn a_success_in_which_who_am_i_names_nobody_is_no_proof() {
@@ -502,7 +518,7 @@ fn the_applications_own_session_is_not_set_while_ours_lives() {
         }
     });
     let mut config = config("cutover: 0%", "");
-    config.session.legacy_cookies = vec!["sid".into(), "old".into()];
+    config.session.legacy_cookies = vec![LegacyCookie::named("sid"), LegacyCookie::named("old")];
     let world = World::before(&application, &config);
     let (cookie, _) = world.session();
     let ask = |cookie: &str| {
@@ -510,6 +526,45 @@ fn the_applications_own_session_is_not_set_while_ours_lives() {
     };
     assert_eq!(ask(&cookie).all("set-cookie"), ["a=1", "b=2; note=sid"]);
     assert_eq!(ask("a=b").all("set-cookie"), LINES, "whoever has no session of ours has the application's");
+}
+
+#[test]
+fn the_applications_own_session_is_expired_as_it_was_set() {
+    let application = application(NOBODY);
+    let kept = |name: &str, domain: Option<&str>, path: &str| LegacyCookie {
+        name: name.into(),
+        domain: domain.map(str::to_owned),
+        path: path.into(),
+    };
+    let mut config = config("cutover: 100%", "");
+    config.session.legacy_cookies = vec![
+        LegacyCookie::named("__Secure-sid"),
+        kept("sid", Some("example.test"), "/"),
+        kept("sid", None, "/app"),
+    ];
+    let world = World::before(&application, &config);
+    let expired = |reply: &Reply| -> Vec<String> {
+        reply.all("set-cookie").into_iter().filter(|line| line.contains("sid=;")).map(str::to_owned).collect()
+    };
+    let all = [
+        "__Secure-sid=; Path=/; Secure; Max-Age=0",
+        "sid=; Path=/; Domain=example.test; Secure; Max-Age=0",
+        "sid=; Path=/app; Secure; Max-Age=0",
+    ];
+    let handed_over = world.sign_in("l=ann%40example.com&p=right", "__Secure-sid=1");
+    assert!(handed_over.all("location")[0].contains("scalekit"), "{handed_over:?}");
+    assert_eq!(expired(&handed_over), all);
+    let (cookie, _) = world.session();
+    for path in ["/logout", "/.crossfade/logout"] {
+        let out = format!("GET {path} HTTP/1.1\r\nHost: {HOST}\r\nCookie: {cookie}; __Secure-sid=1\r\n\r\n");
+        assert_eq!(expired(&world.running.ask(&out)), all, "{path}");
+    }
+    let (cookie, _) = world.session();
+    let page = format!("GET /x HTTP/1.1\r\nHost: {HOST}\r\nCookie: {cookie}; __Secure-sid=1; sid=2\r\n\r\n");
+    world.running.ask(&page);
+    let seen = application.received();
+    let page = seen.split("GET /x ").nth(1).unwrap();
+    assert!(!page.contains("sid="), "{page}");
 }
 
 #[test]
@@ -523,6 +578,12 @@ fn a_sign_in_by_a_loose_spelling_is_refused() {
         ("POST", "//login//;x/", 400),
         ("POST", "/log%69n/", 400),
         ("PUT", "/login/", 400),
+        // Routers that do not tell capitals from small letters.
+        ("POST", "/LOGIN", 400),
+        ("POST", "/Login/", 400),
+        ("POST", "/%4Cogin", 400),
+        ("POST", "/x/../LOGIN", 400),
+        ("GET", "/LOGIN", 302),
         ("GET", "//login", 302),
         ("GET", "/login/", 302),
         ("HEAD", "/login;x=1", 302),
@@ -539,9 +600,22 @@ fn a_sign_in_by_a_loose_spelling_is_refused() {
     }
     let mut config = config("cutover: 0%", "");
     config.sign_in.logout_routes.push(RoutePath("/login/".into()));
+    // Two routes of one application, which tells them apart.
+    let other = SignInRoute {
+        name: "other".into(),
+        path: RoutePath("/LOGIN".into()),
+        ..config.sign_in.routes[0].clone()
+    };
+    config.sign_in.routes.push(other);
     let world = World::before(&application, &config);
-    let listed = format!("POST /login/ HTTP/1.1\r\nHost: {HOST}\r\nContent-Length: 0\r\n\r\n");
-    assert_eq!(world.running.ask(&listed).status, 302);
+    for (path, status) in
+        [("/login/", 302), ("/login", 302), ("/LOGIN", 302), ("/Login", 400), ("/LOGIN/", 400)]
+    {
+        let listed = format!(
+            "POST {path} HTTP/1.1\r\nHost: {HOST}\r\nOrigin: https://{HOST}\r\nContent-Length: 0\r\n\r\n"
+        );
+        assert_eq!(world.running.ask(&listed).status, status, "{path}");
+    }
 }
 
 #[test]

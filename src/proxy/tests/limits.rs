@@ -299,6 +299,37 @@ fn an_application_that_is_away_is_502_a_silent_one_504() {
 }
 
 #[test]
+fn an_upload_uses_up_nothing_of_the_applications_time() {
+    let application = Application::run(|guest| {
+        let request = guest.request().unwrap();
+        if request.contains("answer=late") {
+            // Within its own time, and beyond one that began with the upload.
+            park_timeout(Duration::from_millis(500));
+            guest.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+        }
+        guest.read_to_end();
+    });
+    let running = Running::with(application.address, |_, upstream| {
+        upstream.first_byte_timeout = Duration::from_millis(800);
+    });
+    for (framing, first, last) in [
+        ("Transfer-Encoding: chunked", "5\r\nhello\r\n", "5\r\nworld\r\n0\r\n\r\n"),
+        ("Content-Length: 10", "hello", "world"),
+    ] {
+        for (answer, status) in [("late", 200), ("never", 504)] {
+            let mut client = running.connect();
+            client
+                .send(format!("POST /?answer={answer} HTTP/1.1\r\nHost: {HOST}\r\n{framing}\r\n\r\n{first}"));
+            park_timeout(Duration::from_millis(700));
+            client.send(last);
+            let soon = Deadline::within(Duration::from_millis(1500));
+            assert_eq!(client.reply().status, status, "{framing}, {answer}");
+            assert!(!soon.has_passed(), "{framing}, {answer}: not one time more than the application's own");
+        }
+    }
+}
+
+#[test]
 fn an_answer_that_stops_coming_is_cut() {
     let application = Application::run(|guest| {
         guest.request();

@@ -1,5 +1,8 @@
 //! The connection to Redis: one, shared by all operations, made anew after whatever may have spoiled it.
 //!
+//! Passwords may change while it runs (REL-11): the connection in use goes on, and the next one is made with the new
+//! ones, or with those before where a server does not know them.
+//!
 //! A failed attempt to connect fails those who wait for it, and the next operation tries again: there is no pause in
 //! which a Redis that is back would not be used. A cluster is different: its connection stays in use for the nodes that
 //! work while another one is made, which learns who serves the rest.
@@ -15,23 +18,52 @@ use futures_util::{
     FutureExt as _,
     future::{BoxFuture, Either, Shared, select},
 };
-use redis::{ErrorKind, RedisError, ServerErrorKind};
+use redis::{ErrorKind, RedisError, RedisResult, ServerErrorKind};
 
 use super::{
     Failure,
     connection::Connection,
     reach::{LinkError, Reach, Reached},
 };
-use crate::config::RedisStore;
+use crate::{
+    config::RedisStore,
+    identity::Secret,
+    net::{Rotating, Taken},
+};
 
 /// An attempt to connect, or what came of it; it goes on while anybody waits for it.
 type Connecting = Shared<BoxFuture<'static, Result<Reached, RedisError>>>;
 
 pub(super) struct Link {
-    reach: Arc<Reach>,
+    ways: Arc<Rotating<Way>>,
+    /// As they were at the start.
+    settings: RedisStore,
+    /// Whether one connection leads to several servers, of which those that work are used while others do not.
+    is_many: bool,
     /// For one operation, with the wait for a connection.
     timeout: Duration,
     current: Mutex<Current>,
+}
+
+/// The way to Redis with certain passwords.
+#[derive(Clone)]
+struct Way {
+    reach: Arc<Reach>,
+    passwords: [Option<Secret>; 2],
+}
+
+impl Way {
+    fn new(settings: &RedisStore) -> Result<Self, LinkError> {
+        let passwords = settings.passwords().map(|password| password.cloned());
+        Ok(Self { reach: Arc::new(Reach::new(settings)?), passwords })
+    }
+}
+
+/// All else of the ways of one link is the same.
+impl PartialEq for Way {
+    fn eq(&self, other: &Self) -> bool {
+        self.passwords == other.passwords
+    }
 }
 
 struct Current {
@@ -44,9 +76,26 @@ struct Current {
 
 impl Link {
     pub(super) fn new(settings: &RedisStore) -> Result<Self, LinkError> {
-        let reach = Arc::new(Reach::new(settings)?);
-        let current = Current { connecting: connect(Arc::clone(&reach)), number: 0, next: None };
-        Ok(Self { reach, timeout: settings.timeout, current: Mutex::new(current) })
+        let way = Way::new(settings)?;
+        let is_many = way.reach.is_many();
+        let ways = Arc::new(Rotating::new(way));
+        let current = Current { connecting: connect(Arc::clone(&ways)), number: 0, next: None };
+        Ok(Self {
+            ways,
+            settings: settings.clone(),
+            is_many,
+            timeout: settings.timeout,
+            current: Mutex::new(current),
+        })
+    }
+
+    /// Takes new passwords for the next connection. Those of another Redis, which only a restart leads to, are none of
+    /// this one's.
+    pub(super) fn take_passwords(&self, new: &RedisStore) -> Result<(), LinkError> {
+        if self.settings.is_like(new) {
+            self.ways.replace(Way::new(new)?);
+        }
+        Ok(())
     }
 
     /// Runs an operation within its time.
@@ -104,10 +153,12 @@ impl Link {
         if let Some(next) = next {
             // Whatever comes of it is seen by the next operation.
             let _ = next.await;
-        } else if let Some(Ok(Reached { primary: Some(primary), .. })) = connecting.peek()
-            && self.reach.is_elsewhere(primary).await
-        {
-            self.renew(number);
+        } else if let Some(Ok(Reached { primary: Some(primary), .. })) = connecting.peek() {
+            let named = self.ways.send(|way| async move { way.reach.primary().await }, taken).await;
+            // Where the Sentinels cannot be asked, nothing speaks against the one in use.
+            if named.is_ok_and(|named| named != *primary) {
+                self.renew(number);
+            }
         }
     }
 
@@ -134,8 +185,8 @@ impl Link {
         if current.number != number || current.next.is_some() {
             return;
         }
-        let connecting = connect(Arc::clone(&self.reach));
-        if self.reach.is_many() && matches!(current.connecting.peek(), Some(Ok(_))) {
+        let connecting = connect(Arc::clone(&self.ways));
+        if self.is_many && matches!(current.connecting.peek(), Some(Ok(_))) {
             current.next = Some(connecting);
         } else {
             *current = Current { connecting, number: number + 1, next: None };
@@ -143,8 +194,24 @@ impl Link {
     }
 }
 
-fn connect(reach: Arc<Reach>) -> Connecting {
-    async move { reach.connect().await }.boxed().shared()
+fn connect(ways: Arc<Rotating<Way>>) -> Connecting {
+    async move { ways.send(|way| async move { way.reach.connect().await }, taken).await }.boxed().shared()
+}
+
+/// What came of a way says of its passwords.
+fn taken<T>(result: &RedisResult<T>) -> Taken {
+    match result {
+        Ok(_) => Taken::Yes,
+        Err(error) if is_unknown(error) => Taken::No,
+        Err(_) => Taken::Unknown,
+    }
+}
+
+/// Whether a server does not let us in. A cluster tells the last of its nodes' errors, as a text.
+fn is_unknown(error: &RedisError) -> bool {
+    error.kind() == ErrorKind::AuthenticationFailed
+        || matches!(error.code(), Some("WRONGPASS" | "NOAUTH"))
+        || error.detail().is_some_and(|detail| detail.to_ascii_lowercase().contains("authentication failed"))
 }
 
 /// Moves an attempt on while something else is waited for.

@@ -101,15 +101,9 @@ impl Reach {
         client.get_multiplexed_async_connection_with_config(&config).await.map(Connection::One)
     }
 
-    /// Whether the Sentinels name another primary than this one. Where they cannot be asked, nothing speaks against
-    /// it.
-    pub(super) async fn is_elsewhere(&self, primary: &RedisAddress) -> bool {
-        self.primary().await.is_ok_and(|named| named != *primary)
-    }
-
     /// Where the primary is. All Sentinels are asked: one that was cut off may still name the old one, and the highest
     /// epoch is the latest word.
-    async fn primary(&self) -> RedisResult<RedisAddress> {
+    pub(super) async fn primary(&self) -> RedisResult<RedisAddress> {
         let Shape::Sentinel { sentinels, master, .. } = &self.shape else {
             return Err((ErrorKind::Client, "only Sentinels name a primary").into());
         };

@@ -68,6 +68,11 @@ impl Watch {
         self.seen[at][Seen::Busy as usize].load(Ordering::Relaxed)
     }
 
+    /// How often somebody who signed in was asked to come back later.
+    pub(super) fn turned_away(&self, at: usize) -> usize {
+        self.tried[at][Tried::Busy as usize].load(Ordering::Relaxed)
+    }
+
     pub(super) fn handed_over(&self, at: usize) -> usize {
         self.tried[at][Tried::HandedOver as usize].load(Ordering::Relaxed)
     }

@@ -106,7 +106,7 @@ async fn whom_the_stores_do_not_know_the_application_may() {
     let upstream = || Arc::new(FakeStore { is_upstream: true, ..FakeStore::default() });
     let world = with_stores(cutover(), [upstream()]);
     assert_eq!(world.sign_in("eve@example.com", "right").await, Outcome::AskUpstream);
-    let wrong = Outcome::Rejected(Rejected(Rejection::WrongPassword));
+    let wrong = rejected(Rejection::WrongPassword);
     assert_eq!(world.sign_in("ann@example.com", "wrong").await, wrong, "a no is final");
     assert!(is_hand_over(&world.sign_in("ann@example.com", "right").await));
     // One that holds no records does not hide that the others know nobody, or somebody.
