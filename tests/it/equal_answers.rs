@@ -274,6 +274,7 @@ fn the_few_that_a_distant_store_knows_do_not_stand_out() {
       mfa: {field: factors}
 ";
     let scene = Scene::set(&Cast {
+        more_lines: export(),
         okta: okta(),
         okta_settings: json!({ "lock_out_after": 1_000_000, "requests_per_window": 100_000_000 }),
         ..Cast::default()
