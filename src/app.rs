@@ -16,3 +16,4 @@ mod witness;
 pub(crate) use copy::{Cause, Copied, CopyFailed, Progress, copy};
 pub(crate) use doctor::{Group, examine};
 pub(crate) use lifecycle::Instance;
+pub(crate) use reload::NotTaken;
