@@ -51,10 +51,8 @@ pub(super) fn show(state: &Value) -> String {
         rows.push(("operators named", named));
     }
     let rules = format!("{} deny rules, {} allow rules", file["deny_rules"], file["allow_rules"]);
-    rows.push((
-        "file",
-        format!("cutover {}, migrate {}, {rules}", text(&file["cutover"]), text(&file["migrate"])),
-    ));
+    let said = ["cutover", "migrate", "rollback"].map(|name| format!("{name} {}", text(&file[name])));
+    rows.push(("file", format!("{}, {rules}", said.join(", "))));
     if state["differs"] == true {
         let other = match in_force["from"].as_str() {
             Some("store") => "the file says something else and is not in force",
@@ -170,7 +168,7 @@ paused           yes: nobody new crosses or is created
 in force         the store's record, version 7
 changed          2026-11-29T08:00:00.000Z by ops: wave\u{fffd}[2J two
 operators named  1 pinned, 2 held
-file             cutover 5%, migrate 5%, 0 deny rules, 2 allow rules
+file             cutover 5%, migrate 5%, rollback keep, 0 deny rules, 2 allow rules
                  the file says something else and is not in force
 store            does not answer; the last known value counts
 people known     200
