@@ -74,6 +74,7 @@ pub(super) fn show(state: &Value) -> String {
         let (flag, why) = (text(&trouble["flag"]), text(&trouble["why"]));
         rows.push(("flagd", format!("{flag}: {why}; the last good value counts")));
     }
+    rows.extend(explain::store_doubt(state));
     rows.extend(still_new(state));
     rows.extend(people(&state["people"]));
     table(&rows)
@@ -177,6 +178,11 @@ set aside        5, whose sign-ins take the legacy lane
 real share       36.5% of the people known take the new lane
 the others       25.29% of them take the new lane";
         assert_eq!(show(&state), expected);
+        let mut doubted = state.clone();
+        doubted["store_doubt"] = "rolled_back".into();
+        let line =
+            "store            in doubt (rolled_back), so nobody is created: see crossfade store status\n";
+        assert!(show(&doubted).contains(line), "{}", show(&doubted));
         let mut unreadable = state;
         unreadable["unreadable"] = json!({"version": 9, "why": "cannot be read: only its version is there"});
         let shown = show(&unreadable);
