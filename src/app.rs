@@ -7,12 +7,17 @@ mod belongings;
 mod build;
 mod copy;
 mod doctor;
+mod doubt;
 mod lifecycle;
 mod observed;
 mod pledge;
 mod reload;
+mod store_failed;
 mod witness;
 
-pub(crate) use copy::{Cause, Copied, CopyFailed, Progress, copy};
+pub(crate) use copy::{Copied, Progress, copy};
 pub(crate) use doctor::{Group, examine};
+pub(crate) use doubt::{Doubted, doubt};
 pub(crate) use lifecycle::Instance;
+pub(crate) use reload::NotTaken;
+pub(crate) use store_failed::{Cause, StoreFailed};

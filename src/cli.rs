@@ -99,3 +99,27 @@ pub fn run(args: std::env::ArgsOs) -> ExitCode {
 fn install_crypto() {
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::{Command as Spec, CommandFactory as _};
+
+    use super::CommandLine;
+
+    /// Commands below this one, and itself where there are none, whose help shows no example of them.
+    fn without_example(command: &Spec, path: &str) -> Vec<String> {
+        let mut below = command.get_subcommands().filter(|command| command.get_name() != "help").peekable();
+        if below.peek().is_some() {
+            let name = |command: &Spec| format!("{path} {}", command.get_name());
+            return below.flat_map(|command| without_example(command, &name(command))).collect();
+        }
+        let help = command.clone().render_long_help().to_string();
+        let shows = help.split_once("\nExample").is_some_and(|(_, examples)| examples.contains(path));
+        if shows { Vec::new() } else { vec![path.to_owned()] }
+    }
+
+    #[test]
+    fn the_help_of_every_command_shows_an_example_of_it() {
+        assert_eq!(without_example(&CommandLine::command(), "crossfade"), Vec::<String>::new());
+    }
+}

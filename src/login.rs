@@ -20,7 +20,7 @@ mod row;
 mod settings;
 
 pub(crate) use chain::Chain;
-pub(crate) use epoch::{Doubt, Epoch, EpochStore, Put, StoreStanding, Trust, TrustSettings};
+pub(crate) use epoch::{Doubt, Epoch, EpochStore, Put, StoreStanding, Trust, TrustSettings, put_in_doubt};
 pub(crate) use flags::{Damaged, Flags, FlagsError, Replaced, StoredFlags, Why};
 pub(crate) use guessing::{
     Allowance, Budget, Count, CountKey, CountKeys, Failures, Guess, Limit, Limited, NotForgotten, Settled,

@@ -133,9 +133,13 @@ impl Dial {
         Self { cutover, migrate, rollback, rules, paused: false }
     }
 
-    /// The migrate percent in effect: never below the cutover percent.
+    /// The migrate percent in effect: never below the cutover percent, and after going back to legacy not above it:
+    /// nobody is created who does not take the new lane (REL-10).
     pub(crate) fn migrate(&self) -> BasisPoints {
-        self.migrate.max(self.cutover)
+        match self.rollback {
+            RollbackMode::Keep => self.migrate.max(self.cutover),
+            RollbackMode::Legacy => self.cutover,
+        }
     }
 
     /// Whether a person of this bucket is created in Scalekit when they sign in, whatever their lane.
@@ -172,5 +176,15 @@ mod tests {
     fn the_migrate_percent_is_never_below_the_cutover_percent() {
         let dial = Dial::new(BasisPoints(500), BasisPoints(100), RollbackMode::Keep, Rules::default());
         assert_eq!(dial.migrate(), BasisPoints(500));
+    }
+
+    #[test]
+    fn after_going_back_to_legacy_the_migrate_percent_creates_nobody() {
+        let back = |cutover| {
+            Dial::new(BasisPoints(cutover), BasisPoints::ALL, RollbackMode::Legacy, Rules::default())
+        };
+        assert_eq!(back(0).migrate(), BasisPoints::NONE);
+        assert!(!back(0).migrates(Bucket::test(0)));
+        assert_eq!(back(500).migrate(), BasisPoints(500), "of those whom the dial takes over all the same");
     }
 }

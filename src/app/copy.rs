@@ -5,18 +5,16 @@
 //! place again, and sessions are forgotten first, because some may have ended in the file since. Start reading at
 //! [`copy`].
 
-mod failure;
 mod mark;
 
 use std::path::Path;
 
 use uuid::Uuid;
 
-pub(crate) use failure::{Cause, CopyFailed};
 pub(super) use mark::{fix, refuse_unfinished, unfinished};
 
 use self::mark::{MARK, Mark, NAME, Stage};
-use super::{build::STORED_KEY, pledge};
+use super::{Cause, StoreFailed, build::STORED_KEY, pledge};
 use crate::{
     config::{AssertionKey, Config, RedisStore, Store},
     login::{Doubt, Ledger as _},
@@ -88,28 +86,31 @@ struct Copy<'a, Tell> {
     tell: Tell,
 }
 
+const STOP_IT: &str = "stop the crossfade that serves it and leave it stopped: whoever moved while it is copied would \
+                       be missing";
+
 /// Copies the file `from` into the Redis of a configuration. `tell` hears after each part how far it is.
 pub(crate) async fn copy(
     from: &Path,
     config: &Config,
     tell: impl FnMut(Progress),
-) -> Result<Copied, CopyFailed> {
+) -> Result<Copied, StoreFailed> {
     let Store::Redis(settings) = &config.store else {
         let what = "store: the configuration names an embedded store, and the copy goes into a Redis";
-        return Err(CopyFailed::new(
+        return Err(StoreFailed::new(
             Cause::Input,
             what,
             "put store.redis in its place, as it will be served",
         ));
     };
-    let source = Embedded::existing(from).map_err(|error| CopyFailed::of_file(&error))?;
+    let source = Embedded::existing(from).map_err(|error| StoreFailed::of_file(&error, STOP_IT, "--from"))?;
     let patient = RedisStore { timeout: PATIENCE.max(settings.timeout), ..(**settings).clone() };
     let connected = async {
-        let target = Redis::new(&patient, "copy").map_err(|error| CopyFailed::of_redis(settings, &error))?;
+        let target = Redis::new(&patient, "copy").map_err(|error| StoreFailed::of_redis(settings, &error))?;
         let reached = target.connect(settings.connect_timeout).await;
-        reached.map_err(|unreached| CopyFailed {
+        reached.map_err(|unreached| StoreFailed {
             fix: format!("{}; then give the same command again: it goes on", unreached.fix),
-            ..CopyFailed::of_redis(settings, &unreached)
+            ..StoreFailed::of_redis(settings, &unreached)
         })?;
         Ok(target)
     };
@@ -121,24 +122,24 @@ pub(crate) async fn copy(
 /// Errors of either side, with its place.
 macro_rules! of {
     (file $copy:ident: $asked:expr) => {
-        $asked.await.map_err(|error| CopyFailed::of_reading($copy.from, &error))?
+        $asked.await.map_err(|error| StoreFailed::of_reading($copy.from, &error))?
     };
     (redis $copy:ident: $asked:expr) => {
-        $asked.await.map_err(|error| CopyFailed::of_redis($copy.settings, &error))?
+        $asked.await.map_err(|error| StoreFailed::of_redis($copy.settings, &error))?
     };
 }
 
 impl<Tell: FnMut(Progress)> Copy<'_, Tell> {
     /// Refuses a configuration under which the copied store would not start.
-    async fn suits(&self, config: &Config) -> Result<(), CopyFailed> {
+    async fn suits(&self, config: &Config) -> Result<(), StoreFailed> {
         let totals = of!(file self: self.source.totals());
         let pledge = of!(file self: self.source.meta(pledge::META)).filter(|_| totals.people > 0);
         if let Some(pledge) = pledge {
             let breach = pledge::breach(&pledge, config);
-            let breach = breach.map_err(|error| CopyFailed::of_reading(self.from, &error))?;
+            let breach = breach.map_err(|error| StoreFailed::of_reading(self.from, &error))?;
             if let Some(breach) = breach {
                 let what = format!("{}: {}", breach.place, breach.seen);
-                return Err(CopyFailed::new(Cause::Input, what, breach.fix));
+                return Err(StoreFailed::new(Cause::Input, what, breach.fix));
             }
         }
         let key = of!(file self: self.source.meta(STORED_KEY));
@@ -146,16 +147,16 @@ impl<Tell: FnMut(Progress)> Copy<'_, Tell> {
             return Ok(());
         };
         let ring = KeyRing::new(&config.session.keys);
-        let ring = ring.map_err(|error| CopyFailed::new(Cause::Input, error, "see session.keys"))?;
+        let ring = ring.map_err(|error| StoreFailed::new(Cause::Input, error, "see session.keys"))?;
         let sealed = String::from_utf8_lossy(&key);
         if ring.open(Purpose::SigningKey, &sealed).is_none() {
             let what = "session.keys: what the file holds was sealed with a key that is not among them";
-            return Err(CopyFailed::new(Cause::Input, what, "use the keys that the file was served with"));
+            return Err(StoreFailed::new(Cause::Input, what, "use the keys that the file was served with"));
         }
         Ok(())
     }
 
-    async fn run(&mut self) -> Result<Copied, CopyFailed> {
+    async fn run(&mut self) -> Result<Copied, StoreFailed> {
         let totals = of!(file self: self.source.totals());
         let epoch = of!(file self: self.source.kept_epoch());
         let record = of!(file self: self.source.flag_record());
@@ -205,7 +206,7 @@ impl<Tell: FnMut(Progress)> Copy<'_, Tell> {
 
     /// Marks the target as being filled, or finds the mark of an earlier run. On an untouched one nothing is written
     /// before it was looked at, and it is looked at again under the mark: a process may have begun to use it meanwhile.
-    async fn begin(&self, mark: &Mark) -> Result<Begun, CopyFailed> {
+    async fn begin(&self, mark: &Mark) -> Result<Begun, StoreFailed> {
         let there = of!(redis self: self.target.meta(MARK));
         let earlier = there.as_deref().map(Mark::read);
         match earlier {
@@ -243,7 +244,7 @@ impl<Tell: FnMut(Progress)> Copy<'_, Tell> {
     }
 
     /// Whether nobody uses the target and nothing is in it.
-    async fn is_free(&self) -> Result<(), CopyFailed> {
+    async fn is_free(&self) -> Result<(), StoreFailed> {
         if !of!(redis self: self.target.is_untouched(&[pledge::META, STORED_KEY])) {
             let people = of!(redis self: self.target.people());
             return Err(self.refused(&format!("it holds another ledger ({people} people)"), OTHER_LEDGER));
@@ -251,7 +252,7 @@ impl<Tell: FnMut(Progress)> Copy<'_, Tell> {
         self.is_unused().await
     }
 
-    async fn is_unused(&self) -> Result<(), CopyFailed> {
+    async fn is_unused(&self) -> Result<(), StoreFailed> {
         match of!(redis self: self.target.in_use_by()) {
             0 => Ok(()),
             processes => Err(self.refused(
@@ -261,12 +262,12 @@ impl<Tell: FnMut(Progress)> Copy<'_, Tell> {
         }
     }
 
-    fn refused(&self, what: &str, fix: &str) -> CopyFailed {
+    fn refused(&self, what: &str, fix: &str) -> StoreFailed {
         let place = format!("store.{}: {}", self.settings.key(), self.settings.urls().join(", "));
-        CopyFailed::new(Cause::State, format!("{place}: {what}"), fix)
+        StoreFailed::new(Cause::State, format!("{place}: {what}"), fix)
     }
 
-    async fn set_mark(&self, mark: &Mark) -> Result<(), CopyFailed> {
+    async fn set_mark(&self, mark: &Mark) -> Result<(), StoreFailed> {
         of!(redis self: self.target.put_value(MARK, &written(mark)?));
         Ok(())
     }
@@ -275,7 +276,7 @@ impl<Tell: FnMut(Progress)> Copy<'_, Tell> {
         (self.tell)(Progress { step, done, of });
     }
 
-    async fn people(&mut self, totals: Totals) -> Result<(), CopyFailed> {
+    async fn people(&mut self, totals: Totals) -> Result<(), StoreFailed> {
         let (mut after, mut done) = (None, 0);
         loop {
             let page = of!(file self: self.source.rows_after(after, PAGE));
@@ -289,7 +290,7 @@ impl<Tell: FnMut(Progress)> Copy<'_, Tell> {
         }
     }
 
-    async fn sessions(&mut self, totals: Totals, copied: &mut Copied) -> Result<(), CopyFailed> {
+    async fn sessions(&mut self, totals: Totals, copied: &mut Copied) -> Result<(), StoreFailed> {
         let mut after = None;
         loop {
             let page = of!(file self: self.source.sessions_after(after, PAGE));
@@ -304,7 +305,7 @@ impl<Tell: FnMut(Progress)> Copy<'_, Tell> {
         }
     }
 
-    async fn flows(&mut self, totals: Totals, copied: &mut Copied) -> Result<(), CopyFailed> {
+    async fn flows(&mut self, totals: Totals, copied: &mut Copied) -> Result<(), StoreFailed> {
         let mut after = None;
         loop {
             let page = of!(file self: self.source.flows_after(after, PAGE));
@@ -320,7 +321,7 @@ impl<Tell: FnMut(Progress)> Copy<'_, Tell> {
     }
 
     /// Reads everybody back and compares, and counts what is there.
-    async fn check(&mut self, totals: Totals, copied: &Copied) -> Result<(), CopyFailed> {
+    async fn check(&mut self, totals: Totals, copied: &Copied) -> Result<(), StoreFailed> {
         let (mut after, mut done) = (None, 0);
         loop {
             let page = of!(file self: self.source.rows_after(after, PAGE));
@@ -366,9 +367,9 @@ const OTHER_LEDGER: &str =
 
 const AGAIN: &str = "give the same command again; if that does not help, empty the Redis first";
 
-fn written(mark: &Mark) -> Result<Vec<u8>, CopyFailed> {
+fn written(mark: &Mark) -> Result<Vec<u8>, StoreFailed> {
     serde_json::to_vec(mark).map_err(|error| {
-        CopyFailed::new(Cause::State, error, "name the file by a path that can be written down")
+        StoreFailed::new(Cause::State, error, "name the file by a path that can be written down")
     })
 }
 

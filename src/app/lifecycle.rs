@@ -7,7 +7,10 @@ use arc_swap::ArcSwap;
 use tokio::{net::TcpListener, runtime::Handle, sync::watch, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
-use super::build::{self, Parts};
+use super::{
+    build::{self, Parts},
+    reload::Began,
+};
 use crate::{
     admin::{self, AdminState, Api, Awaits, Control, Readiness},
     clock::{SharedClock, SystemClock},
@@ -50,6 +53,7 @@ fn clock(failpoint: Option<&str>) -> (SharedClock, Option<&str>) {
 /// One running instance.
 pub(crate) struct Instance {
     pub(super) config: ArcSwap<Config>,
+    pub(super) began: Began,
     pub(super) parts: Parts,
     pub(super) plane: Plane,
     tracker: Tracker,
@@ -65,6 +69,7 @@ impl Instance {
     /// a step at which to stop, or `clock:SECONDS` by which the machine's clock is taken to be wrong.
     pub(crate) async fn start(config: Config, failpoint: Option<&str>) -> anyhow::Result<Self> {
         let (clock, failpoint) = clock(failpoint);
+        let began = Began::with(&config);
         let tracker = Tracker::new(Handle::current());
         let metrics = Metrics::new();
         net::allow_open_files(open_files(&config));
@@ -115,7 +120,7 @@ impl Instance {
         parts.gate.watch_tunnels();
         ready.send_replace(Readiness::Ready);
         let config = ArcSwap::from_pointee(config);
-        Ok(Self { config, parts, plane, tracker, ready, admin, api, admin_task, admin_stop })
+        Ok(Self { config, began, parts, plane, tracker, ready, admin, api, admin_task, admin_stop })
     }
 
     /// Where people's browsers connect.

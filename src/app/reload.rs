@@ -1,14 +1,17 @@
 //! A changed configuration: what can be swapped is swapped whole, the rest says that it needs a restart.
 
-use std::sync::Arc;
+use std::{error::Error, path::PathBuf, sync::Arc};
 
 use anyhow::{Context as _, bail};
+use aws_lc_rs::digest;
 
 use super::{Instance, belongings::Own, build, pledge};
 use crate::{
     config::{self, AssertionKey, Config, IdentityHeaders},
+    login::LedgerError,
     proxy::Rules,
     session::KeyRing,
+    store::MetaError,
 };
 
 /// A section as text, to tell whether it changed.
@@ -24,8 +27,14 @@ const NEEDS_RESTART: [(&str, Print); 10] = [
         format!("{public:?}")
     }),
     ("admin (all but tokens)", |config| format!("{:?} {:?}", config.admin.listen, config.admin.wrong_tokens)),
-    ("upstream", |config| format!("{:?}", config.upstream)),
-    ("store (all but the passwords)", |config| format!("{:?}", config.store)),
+    ("upstream", |config| format!("{:?}{}", config.upstream, content(config.upstream.ca_file.as_ref()))),
+    ("store (all but the passwords)", |config| {
+        let ca_file = match &config.store {
+            config::Store::Redis(redis) => redis.ca_file.as_ref(),
+            config::Store::Embedded { .. } => None,
+        };
+        format!("{:?}{}", config.store, content(ca_file))
+    }),
     ("identity (all but assertion_key)", |config| {
         let assertion_key = AssertionKey::Stored;
         format!("{:?}", IdentityHeaders { assertion_key, ..config.identity.clone() })
@@ -51,14 +60,70 @@ const NEEDS_RESTART: [(&str, Print); 10] = [
     }),
 ];
 
+/// What a file that is read at the start only holds now: its path does not tell that it was replaced.
+fn content(file: Option<&PathBuf>) -> String {
+    let Some(file) = file else { return String::new() };
+    match std::fs::read(file) {
+        Ok(content) => format!("{:?}", digest::digest(&digest::SHA256, &content)),
+        Err(error) => error.to_string(),
+    }
+}
+
+/// Digests of the settings that this process began with, which stay in force whatever is loaded: they hold secrets.
+pub(super) struct Began([digest::Digest; NEEDS_RESTART.len()]);
+
+impl Began {
+    pub(super) fn with(config: &Config) -> Self {
+        Self(NEEDS_RESTART.map(|(_, print)| digest::digest(&digest::SHA256, print(config).as_bytes())))
+    }
+
+    /// The sections in which another configuration says something else.
+    fn differing(&self, config: &Config) -> Vec<&'static str> {
+        let other = Self::with(config);
+        let sections = NEEDS_RESTART.into_iter().zip(self.0.iter().zip(other.0.iter()));
+        let differing = sections.filter(|(_, (began, now))| began.as_ref() != now.as_ref());
+        differing.map(|((section, _), _)| section).collect()
+    }
+}
+
+/// Why a configuration is not in force.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum NotTaken {
+    /// It cannot be used here, and the old one stays.
+    #[error("the changed configuration is refused")]
+    Refused(#[source] anyhow::Error),
+    /// The store cannot be asked for now. What does not need it is in force, and the rest has to be tried again.
+    #[error("the store cannot be asked")]
+    NotYet(#[source] anyhow::Error),
+}
+
+impl NotTaken {
+    fn of(error: anyhow::Error) -> Self {
+        let is_of_store =
+            |cause: &(dyn Error + 'static)| cause.is::<MetaError>() || cause.is::<LedgerError>();
+        if error.chain().any(is_of_store) { Self::NotYet(error) } else { Self::Refused(error) }
+    }
+}
+
 impl Instance {
-    /// Takes a new configuration into force, or refuses it whole (but for the certificates) and leaves the old one.
-    pub(crate) async fn reload(&self, new: Config) -> anyhow::Result<()> {
-        // Also when the rest is refused below: it was checked and depends on nothing else, and a certificate that
-        // waits for somebody to mend another setting may expire meanwhile.
+    /// Takes a new configuration into force, or refuses it whole (but for certificates and tokens) and leaves the old
+    /// one. May be called again with the same one.
+    pub(crate) async fn reload(&self, new: &Arc<Config>) -> Result<(), NotTaken> {
+        // Also when the rest is refused below: they were checked and depend on nothing else. A certificate that waits
+        // for somebody to mend another setting may expire meanwhile, and a token that leaked goes on to be used.
         if let Some(tls) = &new.public.tls {
             self.plane.renew(tls);
         }
+        self.api.take_tokens(&new.admin);
+        let taken = self.take(new).await.map_err(NotTaken::of);
+        if let Err(NotTaken::NotYet(_)) = taken {
+            // Who turns the dial by the file may be in a hurry, and an outage is when that is so.
+            self.parts.dialing.reload_dial(new);
+        }
+        taken
+    }
+
+    async fn take(&self, new: &Arc<Config>) -> anyhow::Result<()> {
         let old = self.config.load_full();
         if new.rollout.salt.fingerprint() != old.rollout.salt.fingerprint() {
             bail!(
@@ -75,29 +140,25 @@ impl Instance {
             }
         }
         let parts = &self.parts;
+        // Files of people may be large, and are not read again and again while the store is away.
+        parts.store.meta.meta(pledge::META).await.context("the store cannot be read")?;
         let chain = build::chain(&new.legacy, &parts.hashes, &parts.observer, &parts.dependencies).await?;
         // A source that comes back after a reload without it is still bound to its external ids.
-        let pledge = pledge::keep(&self.parts.store, &new).await?;
+        let pledge = pledge::keep(&parts.store, new).await?;
         #[cfg(feature = "openfeature")]
         let flagd = crate::jobs::Flagd::of(&new.rollout, &parts.dependencies)?;
-        let sealed = self.rotate(&new).await?;
-        self.parts.belongings.replace(Own::new(pledge, sealed));
+        let sealed = self.rotate(new).await?;
+        parts.belongings.replace(Own::new(pledge, sealed));
         #[cfg(feature = "openfeature")]
         parts.dialing.heed(flagd).await;
-        for (section, print) in NEEDS_RESTART {
-            if print(&old) != print(&new) {
-                tracing::warn!(
-                    config.section = section,
-                    "a changed setting needs a restart and is not in force"
-                );
-            }
+        for section in self.began.differing(new) {
+            tracing::warn!(config.section = section, "a changed setting needs a restart and is not in force");
         }
-        let gate = &self.parts.gate;
+        let gate = &parts.gate;
         gate.journeys.chain.store(Arc::new(chain));
-        self.parts.dialing.reload(&new);
-        gate.rules.store(Arc::new(Rules::of(&new).keeping(&gate.rules.load())));
-        self.api.take_tokens(&new.admin);
-        self.config.store(Arc::new(new));
+        parts.dialing.reload(new);
+        gate.rules.store(Arc::new(Rules::of(new).keeping(&gate.rules.load())));
+        self.config.store(Arc::clone(new));
         Ok(())
     }
 
@@ -137,7 +198,11 @@ mod tests {
     };
 
     fn config(sources: &str, store: &Path) -> Config {
-        let text = format!(
+        read(&text(sources, store))
+    }
+
+    fn text(sources: &str, store: &Path) -> String {
+        format!(
             "
 public: {{url: 'https://app.example.com', allowed_hosts: [app.example.com], listen: '127.0.0.1:0'}}
 admin: {{listen: '127.0.0.1:0'}}
@@ -154,9 +219,12 @@ store: {{embedded: {{path: '{}'}}}}
 telemetry: {{subject_key: {{env: KEY}}}}
 ",
             store.display()
-        );
+        )
+    }
+
+    fn read(text: &str) -> Config {
         let environment = Environment::new([("KEY".to_owned(), "k".repeat(32))]);
-        parse(&text, Path::new("/base"), &environment).unwrap_or_else(|problems| panic!("{problems}")).config
+        parse(text, Path::new("/base"), &environment).unwrap_or_else(|problems| panic!("{problems}")).config
     }
 
     #[tokio::test(flavor = "multi_thread")]
@@ -168,10 +236,31 @@ telemetry: {{subject_key: {{env: KEY}}}}
         let now = Timestamp::from_seconds(1_800_000_000);
         let row = Row::fresh(key, Bucket::test(1), ExternalId::received("crm-7".into()), now);
         instance.parts.store.ledger.claim(&row, std::time::Duration::from_secs(1), now).await.unwrap();
-        instance.reload(config("{name: other, upstream: {}, external_id: 'o-{id}'}", &file)).await.unwrap();
-        let changed = instance.reload(config(&crm.replace("crm-", "new-"), &file)).await;
-        assert!(changed.unwrap_err().to_string().contains("external_id"));
-        assert!(instance.reload(config(crm, &file)).await.is_ok());
+        let reload = async |sources: &str| instance.reload(&Arc::new(config(sources, &file))).await;
+        reload("{name: other, upstream: {}, external_id: 'o-{id}'}").await.unwrap();
+        let changed = reload(&crm.replace("crm-", "new-")).await;
+        let Err(NotTaken::Refused(why)) = changed else { panic!("{changed:?}") };
+        assert!(why.to_string().contains("external_id"));
+        assert!(reload(crm).await.is_ok());
+        std::fs::remove_file(&file).unwrap();
+    }
+
+    #[test]
+    fn what_needs_a_restart_is_judged_by_what_the_process_began_with() {
+        let file = std::env::temp_dir().join(format!("crossfade-ca-{}.pem", uuid::Uuid::now_v7()));
+        std::fs::write(&file, "one").unwrap();
+        let upstream = format!("{{url: 'https://inside.example.com', ca_file: '{}'}}", file.display());
+        let first = text("{name: crm, upstream: {}}", Path::new("state.redb"))
+            .replace("{url: 'https://inside.example.com'}", &upstream);
+        let began = Began::with(&read(&first));
+        let other = read(&first.replace("keys: [{env: KEY}]", "keys: [{env: KEY}], idle: 7m"));
+        for _ in 0..2 {
+            assert_eq!(began.differing(&other), ["session.cookie, session.idle, session.absolute"]);
+        }
+        assert_eq!(began.differing(&read(&first)), [""; 0], "as it was: nothing waits for a restart");
+        // A rotated file of authorities is not in force, whatever its name.
+        std::fs::write(&file, "two").unwrap();
+        assert_eq!(began.differing(&read(&first)), ["upstream"]);
         std::fs::remove_file(&file).unwrap();
     }
 }

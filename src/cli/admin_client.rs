@@ -22,6 +22,9 @@ use crate::{
 /// The variable that holds the token where no file is named.
 const TOKEN_VARIABLE: &str = "CROSSFADE_ADMIN_TOKEN";
 
+/// The code of a refusal by which the instance itself does not know whether a change was made.
+const OUTCOME_UNKNOWN: &str = "outcome_unknown";
+
 /// All one command may take; a change is stored before it is answered.
 const TIMEOUT: Duration = Duration::from_secs(15);
 
@@ -72,6 +75,8 @@ pub(super) enum AdminFailure {
     BadInput(String),
     /// Nobody answered.
     NotReachable(String),
+    /// A change was sent, and its answer was lost: it may be made.
+    Unknown { why: String, look: &'static str },
     /// The instance refused; `body` is its whole answer, which may tell the state that stands.
     Refused { status: u16, code: String, message: String, fix: Option<String>, body: Value },
 }
@@ -88,6 +93,11 @@ impl AdminFailure {
                 output::note(&format!("error: {why}"));
                 Exit::NotReachable
             }
+            Self::Unknown { why, look } => {
+                output::note(&format!("error: {why}; the change may have been made"));
+                output::note(&format!("  fix: look before you give the command again: {look}"));
+                Exit::Failed
+            }
             Self::Refused { status, code, message, fix, .. } => {
                 output::note(&format!("error: {message} ({status} {code})"));
                 if let Some(fix) = fix {
@@ -95,7 +105,7 @@ impl AdminFailure {
                 }
                 match status {
                     400 | 422 => Exit::BadInput,
-                    503 => Exit::NotReachable,
+                    503 if code != OUTCOME_UNKNOWN => Exit::NotReachable,
                     _ => Exit::Failed,
                 }
             }
@@ -129,27 +139,51 @@ impl AdminClient {
 
     /// Reads what stands at a path of the API, such as `rollout`.
     pub(super) fn get(&self, path: &str) -> Result<Value, AdminFailure> {
-        self.ask(Method::GET, path, None)
+        self.read(self.ask(Method::GET, path, None)?)
     }
 
-    /// Sends a body and gives the answer's.
+    /// Asks what has to be asked with a body, and changes nothing.
+    pub(super) fn look_up(&self, path: &str, body: &Value) -> Result<Value, AdminFailure> {
+        self.read(self.ask(Method::POST, path, Some(body))?)
+    }
+
+    /// Sends a change and gives the answer's body.
     pub(super) fn send(&self, method: Method, path: &str, body: &Value) -> Result<Value, AdminFailure> {
-        self.ask(method, path, Some(body))
+        let sent = self.ask(method, path, Some(body))?;
+        match self.what_was_lost(&sent) {
+            Some(why) => Err(AdminFailure::Unknown { why, look: how_to_look_at(path) }),
+            None => self.read(sent),
+        }
     }
 
-    fn ask(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Value, AdminFailure> {
+    fn ask(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Sent, AdminFailure> {
         let url = self.base.join(&format!("api/v1/{path}"));
         let url = url.map_err(|_| AdminFailure::BadInput(format!("no such place in the API: {path}")))?;
         let mut request = self.client.request(method, url).bearer_auth(self.token.expose());
         if let Some(body) = body {
             request = request.json(body);
         }
-        let sent = self.runtime.block_on(self.client.send(request, Deadline::within(TIMEOUT)));
-        self.read(sent)
+        Ok(self.runtime.block_on(self.client.send(request, Deadline::within(TIMEOUT))))
     }
 
-    fn read(&self, sent: Result<Answer, CallError>) -> Result<Value, AdminFailure> {
-        let at = self.base.as_str().trim_end_matches('/');
+    fn at(&self) -> &str {
+        self.base.as_str().trim_end_matches('/')
+    }
+
+    /// Why nobody knows what became of a change: it was sent, and no answer of the instance came back. What stands
+    /// between may answer in its place.
+    fn what_was_lost(&self, sent: &Sent) -> Option<String> {
+        match sent {
+            Err(error) if error.may_have_happened() => Some(format!("{}: {}", self.at(), error.problem())),
+            Ok(answer) if answer.status.is_server_error() && refusal(&answer.body).is_none() => {
+                Some(format!("{}: an answer {} that is not crossfade's", self.at(), answer.status.as_u16()))
+            }
+            _ => None,
+        }
+    }
+
+    fn read(&self, sent: Sent) -> Result<Value, AdminFailure> {
+        let at = self.at();
         let answer = sent.map_err(|error| {
             AdminFailure::NotReachable(format!(
                 "{at}: {}; is this the admin listener (`admin.listen`) of a running instance?",
@@ -157,14 +191,13 @@ impl AdminClient {
             ))
         })?;
         let status = answer.status.as_u16();
-        let body: Option<Value> = serde_json::from_slice(&answer.body).ok();
-        match body {
-            Some(body) if answer.status.is_success() => Ok(body),
-            Some(body) if body["error"]["message"].is_string() => {
-                let text = |name: &str| body["error"][name].as_str().map(str::to_owned);
-                let (code, message) = (text("code").unwrap_or_default(), text("message").unwrap_or_default());
-                Err(AdminFailure::Refused { status, code, message, fix: text("fix"), body })
-            }
+        if let Some(body) = refusal(&answer.body).filter(|_| !answer.status.is_success()) {
+            let text = |name: &str| body["error"][name].as_str().map(str::to_owned);
+            let (code, message) = (text("code").unwrap_or_default(), text("message").unwrap_or_default());
+            return Err(AdminFailure::Refused { status, code, message, fix: text("fix"), body });
+        }
+        match serde_json::from_slice(&answer.body) {
+            Ok(body) if answer.status.is_success() => Ok(body),
             _ if status == 404 => Err(AdminFailure::Refused {
                 status,
                 code: "no_api".into(),
@@ -179,6 +212,23 @@ impl AdminClient {
                 "{at}: what answers there is no crossfade ({status})"
             ))),
         }
+    }
+}
+
+/// What came back, or why nothing did.
+type Sent = Result<Answer, CallError>;
+
+/// An instance's refusal.
+fn refusal(body: &[u8]) -> Option<Value> {
+    serde_json::from_slice(body).ok().filter(|body: &Value| body["error"]["message"].is_string())
+}
+
+/// The command that tells whether a change was made.
+fn how_to_look_at(path: &str) -> &'static str {
+    match path.split('/').next() {
+        Some("rollout") => "crossfade rollout status",
+        Some("store") => "crossfade store status",
+        _ => "crossfade users show",
     }
 }
 
@@ -220,6 +270,11 @@ fn token(args: &AdminArgs) -> Result<Secret, AdminFailure> {
 
 #[cfg(test)]
 mod tests {
+    use std::{
+        io::{Read as _, Write as _},
+        net::TcpListener,
+    };
+
     use super::*;
 
     #[test]
@@ -236,15 +291,63 @@ mod tests {
         }
     }
 
-    #[test]
-    fn a_refusal_says_what_the_instance_said_and_how_to_mend_it() {
-        let args = AdminArgs { admin: ":1".into(), token_file: None, json: false };
-        let client = AdminClient {
-            base: place(&args.admin).unwrap(),
+    fn client_of(admin: &str) -> AdminClient {
+        AdminClient {
+            base: place(admin).unwrap(),
             token: Secret::new("t".into()),
             client: client().unwrap(),
-            runtime: tokio::runtime::Builder::new_current_thread().build().unwrap(),
+            runtime: tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap(),
+        }
+    }
+
+    /// Reads one request and answers so, or closes.
+    fn once(answer: &'static str) -> String {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let place = listener.local_addr().unwrap().to_string();
+        std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            let mut request = Vec::new();
+            while !request.ends_with(b"{}") {
+                let mut some = [0; 1024];
+                let read = stream.read(&mut some).unwrap();
+                request.extend_from_slice(&some[..read]);
+            }
+            stream.write_all(answer.as_bytes()).unwrap();
+        });
+        place
+    }
+
+    #[test]
+    fn a_change_whose_answer_was_lost_is_not_told_as_one_that_was_not_sent() {
+        let change = |admin: &str| {
+            let sent = client_of(admin).send(Method::POST, "rollout/pause", &serde_json::json!({}));
+            sent.unwrap_err()
         };
+        let gateway = "HTTP/1.1 502 Bad Gateway\r\ncontent-length: 3\r\n\r\nbad";
+        for answer in ["", "HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\n{", gateway] {
+            let failure = change(&once(answer));
+            assert!(
+                matches!(failure, AdminFailure::Unknown { look: "crossfade rollout status", .. }),
+                "{answer}: {failure:?}"
+            );
+            assert_eq!(failure.told(), Exit::Failed);
+        }
+        // Nobody was there, or nothing was to change.
+        assert_eq!(change("127.0.0.1:1").told(), Exit::NotReachable);
+        let looked = client_of(&once("")).look_up("rollout/explain", &serde_json::json!({}));
+        assert_eq!(looked.unwrap_err().told(), Exit::NotReachable);
+        let unknown = r#"{"error": {"code": "outcome_unknown", "message": "lost"}}"#;
+        let unknown = Answer {
+            status: http::StatusCode::SERVICE_UNAVAILABLE,
+            headers: http::HeaderMap::new(),
+            body: unknown.into(),
+        };
+        assert_eq!(client_of(":1").read(Ok(unknown)).unwrap_err().told(), Exit::Failed);
+    }
+
+    #[test]
+    fn a_refusal_says_what_the_instance_said_and_how_to_mend_it() {
+        let client = client_of(":1");
         let answer = |status: u16, body: &str| Answer {
             status: status.try_into().unwrap(),
             headers: http::HeaderMap::new(),

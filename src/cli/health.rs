@@ -16,6 +16,9 @@ use crate::clock::Deadline;
 
 /// Ask a running instance for its health: exits with 0 when it is well, 1 when not, 3 when it does not answer.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  crossfade health
+  crossfade health --live --admin 127.0.0.1:9090 --timeout 2")]
 pub(super) struct Args {
     /// The admin listener, as URL or address
     #[arg(long, value_name = "URL|ADDR", env = "CROSSFADE_ADMIN_URL", default_value = "127.0.0.1:9090")]

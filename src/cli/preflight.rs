@@ -23,6 +23,10 @@ use crate::{bulk, hash};
 /// Nothing is written and nobody is asked. Exits with 0 when the file was read, whatever was found in it, and with
 /// 2 when it could not be read to its end.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  crossfade preflight export.csv
+  crossfade preflight users.json --format jsonl --email-field profile.email --id-field id
+  crossfade preflight export.jsonl --json | jq -c 'select(.summary)'")]
 pub(super) struct Args {
     /// JSON lines (.jsonl, .ndjson, .json) or CSV with a header row (.csv)
     file: PathBuf,

@@ -1,17 +1,26 @@
 //! `crossfade serve`: the proxy.
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
-use anyhow::Context as _;
 use serde_json::json;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::{Exit, output};
 use crate::{
-    app::Instance,
-    config::{self, Environment, Loaded, Problems, Watch},
+    app::{Instance, NotTaken},
+    config::{self, Config, Environment, Loaded, Problems, Watch},
     telemetry::{AddressPolicy, Audit, logs},
 };
+
+/// How often the process looks whether all of it still runs.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// After so many of these looks a configuration that waits for the store is tried again.
+const LOOKS_TO_TRY_AGAIN: u32 = 2;
 
 /// Run the proxy in front of an application
 ///
@@ -71,14 +80,22 @@ async fn serve(path: &Path, environment: Environment, loaded: Loaded) -> anyhow:
     };
     let audit = Audit::new(AddressPolicy::Network);
     output::line(&json!({"public": instance.public(), "admin": instance.admin()}).to_string());
-    let mut look = tokio::time::interval(std::time::Duration::from_secs(1));
+    let mut look = tokio::time::interval(LOOK);
+    let mut reloads = Reloads { instance: &instance, audit, waiting: None };
+    let mut looks: u32 = 0;
     loop {
         tokio::select! {
             _ = terminate.recv() => break,
             _ = interrupt.recv() => break,
             // Dropped and begun again without loss when another arm wins.
-            changed = watch.next() => Box::pin(reload(&instance, changed, audit)).await,
-            _ = look.tick() => anyhow::ensure!(instance.is_whole(), "a thread of the data plane died"),
+            changed = watch.next() => Box::pin(reloads.take(changed)).await,
+            _ = look.tick() => {
+                anyhow::ensure!(instance.is_whole(), "a thread of the data plane died");
+                looks = looks.wrapping_add(1);
+                if looks.is_multiple_of(LOOKS_TO_TRY_AGAIN) {
+                    Box::pin(reloads.try_again()).await;
+                }
+            }
         }
     }
     tracing::info!("stopping: unready, then drained");
@@ -89,30 +106,70 @@ async fn serve(path: &Path, environment: Environment, loaded: Loaded) -> anyhow:
     }
 }
 
-async fn reload(instance: &Instance, changed: Result<Loaded, Problems>, audit: Audit) {
-    let metrics = instance.metrics();
-    let loaded = match changed {
-        Ok(loaded) => loaded,
-        Err(problems) => {
-            for problem in &problems.0 {
-                tracing::error!(config.problem = %problem, "the changed configuration is refused");
+/// Takes changed configurations into force, and those that have to wait for the store as soon as it is there.
+struct Reloads<'a> {
+    instance: &'a Instance,
+    audit: Audit,
+    /// The last valid one, where a part of it is not in force yet.
+    waiting: Option<Arc<Config>>,
+}
+
+impl Reloads<'_> {
+    async fn take(&mut self, changed: Result<Loaded, Problems>) {
+        let loaded = match changed {
+            Ok(loaded) => loaded,
+            // One that waits goes on to wait: had the store been there, it would be in force.
+            Err(problems) => {
+                for problem in &problems.0 {
+                    tracing::error!(config.problem = %problem, "the changed configuration is refused");
+                }
+                return self.refused(problems.0.len());
             }
-            audit.config_refused(problems.0.len());
-            return metrics.config_refused();
+        };
+        for warning in &loaded.warnings {
+            tracing::warn!(config.warning = %warning, "the configuration has a weak point");
         }
-    };
-    for warning in &loaded.warnings {
-        tracing::warn!(config.warning = %warning, "the configuration has a weak point");
+        self.waiting = None;
+        self.reload(Arc::new(loaded.config)).await;
     }
-    match instance.reload(loaded.config).await.context("the changed configuration is refused") {
-        Ok(()) => {
-            audit.config_reloaded();
-            metrics.config_reloaded();
+
+    async fn try_again(&mut self) {
+        if let Some(waiting) = self.waiting.clone() {
+            self.reload(waiting).await;
         }
-        Err(error) => {
-            tracing::error!(error = %format!("{error:#}"), "the old configuration stays");
-            audit.config_refused(1);
-            metrics.config_refused();
+    }
+
+    async fn reload(&mut self, new: Arc<Config>) {
+        let waited = self.waiting.take().is_some();
+        match self.instance.reload(&new).await {
+            Ok(()) => {
+                self.audit.config_reloaded();
+                self.instance.metrics().config_reloaded();
+            }
+            Err(NotTaken::NotYet(why)) => {
+                self.waiting = Some(new);
+                // Said once, not with every try.
+                if !waited {
+                    tracing::warn!(
+                        error = %format!("{why:#}"),
+                        "the store cannot be asked: of the changed configuration certificates, admin tokens and the \
+                         file's dial are in force, and the rest is tried again until it can"
+                    );
+                    self.instance.metrics().config_waits();
+                }
+            }
+            Err(NotTaken::Refused(why)) => {
+                tracing::error!(
+                    error = %format!("the changed configuration is refused: {why:#}"),
+                    "the old configuration stays"
+                );
+                self.refused(1);
+            }
         }
+    }
+
+    fn refused(&self, problems: usize) {
+        self.audit.config_refused(problems);
+        self.instance.metrics().config_refused();
     }
 }

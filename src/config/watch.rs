@@ -25,6 +25,7 @@ use super::{
     Environment, Loaded, Problems,
     load::{Seen, examine, folder},
 };
+use crate::clock::Deadline;
 
 /// A file is written in several steps: wait for this much quiet …
 const QUIET: Duration = Duration::from_millis(100);
@@ -45,6 +46,12 @@ pub(crate) struct Watch {
     /// Something may have changed that was not looked at yet. Kept here, so that a caller may drop `next`.
     due: bool,
     asked: bool,
+    /// How many waits for quiet there were before this look.
+    waits: usize,
+    /// How often to look without being told, and when that is next: kept here as well, or a caller that drops `next`
+    /// again and again would never see it come.
+    every: Duration,
+    next_look: Deadline,
 }
 
 /// Why nothing can be watched.
@@ -80,6 +87,9 @@ impl Watch {
             // What happened between the load and now is found by one look.
             due: true,
             asked: false,
+            waits: 0,
+            every: REGULAR,
+            next_look: Deadline::within(REGULAR),
         };
         watch.follow(&[]);
         Ok(watch)
@@ -94,6 +104,7 @@ impl Watch {
             }
             self.settle().await;
             self.due = false;
+            self.next_look = Deadline::within(self.every);
             // Small local files, rarely: not worth another thread.
             let found = examine(&self.path, &self.environment);
             // A folder that was not watched while it was read may have changed meanwhile: look once more.
@@ -111,17 +122,20 @@ impl Watch {
         tokio::select! {
             () = self.told.notified() => {}
             received = self.hangups.recv() => self.asked |= received.is_some(),
-            () = tokio::time::sleep(REGULAR) => {}
+            () = tokio::time::sleep(self.next_look.remaining()) => {}
         }
         self.due = true;
     }
 
-    async fn settle(&self) {
-        for _ in 0..MOST_WAITS {
+    async fn settle(&mut self) {
+        // Those that a caller dropped count, too.
+        while self.waits < MOST_WAITS {
+            self.waits += 1;
             if tokio::time::timeout(QUIET, self.told.notified()).await.is_err() {
-                return;
+                break;
             }
         }
+        self.waits = 0;
     }
 
     /// Watches the folders of the configuration and of everything it names, and no others. Whether there are new
@@ -226,6 +240,30 @@ mod tests {
             fs::rename(folder.path("..data_tmp"), folder.path("..data")).unwrap();
             assert_eq!(next_cutover(&mut watch).await, percent);
         }
+    }
+
+    /// A link in the middle of a path is in no folder that is watched.
+    #[tokio::test]
+    async fn what_no_event_tells_is_found_also_by_a_caller_that_drops_every_wait() {
+        let folder = Scratch::new();
+        folder.write("v1/config.yaml", MINIMAL);
+        folder.write("v2/config.yaml", &with_cutover("5%"));
+        symlink("v1", folder.path("current")).unwrap();
+        let mut watch = watch(&folder.path("current/config.yaml"));
+        watch.every = QUIET * 5;
+        // What is due at the start is looked at, and nothing changed.
+        assert!(tokio::time::timeout(QUIET * 3, watch.next()).await.is_err());
+        symlink("v2", folder.path("next")).unwrap();
+        fs::rename(folder.path("next"), folder.path("current")).unwrap();
+        let found = async {
+            loop {
+                if let Ok(found) = tokio::time::timeout(QUIET * 2, watch.next()).await {
+                    return found.unwrap().config.rollout.dial.cutover.to_string();
+                }
+            }
+        };
+        let found = tokio::time::timeout(DEADLINE, found).await;
+        assert_eq!(found.as_deref(), Ok("5%"));
     }
 
     #[tokio::test]

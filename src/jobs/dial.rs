@@ -55,6 +55,21 @@ struct Known {
     unsettled: Vec<Unsettled>,
 }
 
+impl Known {
+    /// Whether what says how the dial stands was read at the last look.
+    fn is_followed(&self) -> bool {
+        match self.standing.source {
+            DialSource::Store => self.store_answers,
+            DialSource::File => true,
+            DialSource::Flagd => self.flag_troubles.is_empty(),
+        }
+    }
+
+    fn tell(&self, metrics: &Metrics) {
+        metrics.dial_stands(&self.standing.dial(), self.standing.version(), self.is_followed());
+    }
+}
+
 /// Which feature flags are not followed now, and why.
 pub(crate) type FlagTroubles = Vec<(&'static str, &'static str)>;
 
@@ -95,21 +110,22 @@ impl Dialing {
         metrics: Metrics,
     ) -> Self {
         let standing = Standing::of_file(config.rollout.dial.clone(), config.rollout.source);
-        metrics.dial_stands(&standing.dial());
         let clock = journeys.clock.clone();
+        let known = Known {
+            standing,
+            store_answers: true,
+            unreadable: None,
+            flag_troubles: Vec::new(),
+            unsettled: Vec::new(),
+        };
+        known.tell(&metrics);
         Self {
             flags,
             journeys,
             clock,
             audit,
             metrics,
-            known: Mutex::new(Known {
-                standing,
-                store_answers: true,
-                unreadable: None,
-                flag_troubles: Vec::new(),
-                unsettled: Vec::new(),
-            }),
+            known: Mutex::new(known),
             #[cfg(feature = "openfeature")]
             flagd: arc_swap::ArcSwapOption::empty(),
         }
@@ -192,11 +208,13 @@ impl Dialing {
     }
 
     fn take_or_forget(&self, stored: Option<FlagState>) {
-        match stored {
-            Some(stored) => self.take(stored, "turned at another replica"),
+        let Some(stored) = stored else {
             // Only where the record does not count: elsewhere a lost record is written back.
-            None => self.known().standing.record = None,
-        }
+            let mut known = self.known();
+            known.standing.record = None;
+            return known.tell(&self.metrics);
+        };
+        self.take(stored, "turned at another replica");
     }
 
     /// Lets a record count, unless a newer one does already.
@@ -209,7 +227,7 @@ impl Dialing {
         let (version, who) = (record.version, record.changed_by.clone());
         let old = known.standing.dial();
         known.standing.record = Some(record);
-        let new = self.put_in_force(&known.standing);
+        let new = self.put_in_force(&known);
         info!(
             rollout.version = version,
             rollout.who = who,
@@ -225,6 +243,18 @@ impl Dialing {
     /// Takes a changed configuration into force. The file gives the rules, and the dial where it is the source; it
     /// does not undo what was set through the API.
     pub(crate) fn reload(&self, config: &Config) {
+        self.take_file(config, Settings::of(config));
+    }
+
+    /// Takes no more of a changed configuration than what it says of the dial, while the rest has to wait. Feature
+    /// flags wait with it: they may have to be asked for elsewhere.
+    pub(crate) fn reload_dial(&self, config: &Config) {
+        if config.rollout.source != DialSource::Flagd {
+            self.take_file(config, Settings::clone(&self.journeys.settings.load()));
+        }
+    }
+
+    fn take_file(&self, config: &Config, settings: Settings) {
         let mut known = self.known();
         let old = known.standing.dial();
         let before = (known.standing.file.clone(), known.standing.source);
@@ -235,9 +265,8 @@ impl Dialing {
             known.flag_troubles.clear();
         }
         let new = known.standing.dial();
-        let settings = Settings { dial: new.clone(), ..Settings::of(config) };
-        self.journeys.settings.store(Arc::new(settings));
-        self.metrics.dial_stands(&new);
+        self.journeys.settings.store(Arc::new(Settings { dial: new.clone(), ..settings }));
+        known.tell(&self.metrics);
         if old != new {
             self.audit.rollout_changed("configuration", &old, &new);
         }
@@ -247,10 +276,10 @@ impl Dialing {
     }
 
     /// Swaps the dial of the sign-ins that begin from now on.
-    fn put_in_force(&self, standing: &Standing) -> Dial {
-        let dial = standing.dial();
+    fn put_in_force(&self, known: &Known) -> Dial {
+        let dial = known.standing.dial();
         self.journeys.settings.rcu(|settings| Settings { dial: dial.clone(), ..Settings::clone(settings) });
-        self.metrics.dial_stands(&dial);
+        known.tell(&self.metrics);
         dial
     }
 
@@ -260,6 +289,7 @@ impl Dialing {
             let mut known = self.known();
             let before = (known.store_answers, known.unreadable);
             (known.store_answers, known.unreadable) = (answers, unreadable);
+            known.tell(&self.metrics);
             before
         };
         match error {

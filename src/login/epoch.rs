@@ -4,6 +4,8 @@
 //! the last one it saw. An epoch that is gone, another one, or one whose beat went back means that the store may have
 //! lost people, and then nobody is created until an operator has confirmed the store. Start reading at [`judge`].
 
+mod told;
+
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
@@ -11,6 +13,7 @@ use std::{
 
 use async_trait::async_trait;
 
+pub(crate) use self::told::put_in_doubt;
 use super::{Asker, LedgerError, look_ups::LookUps};
 use crate::clock::{SharedClock, Timestamp};
 
@@ -30,11 +33,19 @@ pub(crate) enum Doubt {
     PeopleAtScalekit,
     /// The store is new, and Scalekit could not be asked yet whether it should be.
     NotAskedYet,
+    /// An operator knows what no process can see: it was brought back while none ran.
+    ByOperator,
 }
 
 impl Doubt {
-    const ALL: [Self; 5] =
-        [Self::Emptied, Self::Replaced, Self::RolledBack, Self::PeopleAtScalekit, Self::NotAskedYet];
+    const ALL: [Self; 6] = [
+        Self::Emptied,
+        Self::Replaced,
+        Self::RolledBack,
+        Self::PeopleAtScalekit,
+        Self::NotAskedYet,
+        Self::ByOperator,
+    ];
 
     /// The reason in logs, metrics and the store.
     pub(crate) const fn as_str(self) -> &'static str {
@@ -44,6 +55,7 @@ impl Doubt {
             Self::RolledBack => "rolled_back",
             Self::PeopleAtScalekit => "people_at_scalekit",
             Self::NotAskedYet => "not_asked_yet",
+            Self::ByOperator => "by_operator",
         }
     }
 

@@ -48,11 +48,12 @@ pub(crate) struct NamedPerson {
 /// One turn of the dial.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Change {
-    /// Turns the percentages. `None` leaves `migrate` as it is; the rollback mode goes back to `keep` unless told.
+    /// Turns the percentages. `None` leaves things as they are; after going back to legacy whoever goes forward has to
+    /// say what becomes of those who crossed.
     Set {
         cutover: BasisPoints,
         migrate: Option<BasisPoints>,
-        rollback: RollbackMode,
+        rollback: Option<RollbackMode>,
     },
     /// Nobody crosses or is created for now; whoever crossed stays.
     Pause,
@@ -89,6 +90,8 @@ impl Change {
 pub(crate) enum ChangeRefused {
     #[error("the record names {PEOPLE_MAX} people already")]
     TooManyPeople,
+    #[error("the dial went back to legacy, and going forward has to say what becomes of those who crossed")]
+    WentBack,
 }
 
 impl FlagState {
@@ -129,9 +132,10 @@ impl FlagState {
         Dial { paused: self.paused, ..Dial::new(self.cutover, self.migrate, self.rollback, rules) }
     }
 
-    /// Whether the record says what the file's dial says.
+    /// Whether the record says what the file's dial says, of what a file can say: pauses, pins and holds are only here.
     fn says_the_same(&self, file: &Dial) -> bool {
-        self.dial(&file.rules) == *file
+        let dial = self.dial(&file.rules);
+        (dial.cutover, dial.migrate(), dial.rollback) == (file.cutover, file.migrate(), file.rollback)
     }
 
     /// Where an operator put the person who has these names: a hold comes before a pin.
@@ -147,9 +151,13 @@ impl FlagState {
         self.people.retain(|known| !names.contains(&known.person));
         match change {
             Change::Set { cutover, migrate, rollback } => {
+                let goes_forward = cutover.max(migrate.unwrap_or_default()) > BasisPoints::NONE;
+                if goes_forward && rollback.is_none() && self.rollback == RollbackMode::Legacy {
+                    return Err(ChangeRefused::WentBack);
+                }
                 self.cutover = cutover;
                 self.migrate = migrate.unwrap_or(self.migrate);
-                self.rollback = rollback;
+                self.rollback = rollback.unwrap_or(self.rollback);
             }
             Change::Pause => self.paused = true,
             Change::Resume => self.paused = false,

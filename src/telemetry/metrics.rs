@@ -15,7 +15,7 @@ use prometheus_client::{
 use super::lane_name;
 use crate::{
     clock::Timestamp,
-    rollout::{BasisPoints, Decision, Dial},
+    rollout::{BasisPoints, Decision, Dial, RollbackMode},
 };
 
 /// What [`Metrics::encode`] writes.
@@ -63,6 +63,10 @@ struct Catalogue {
     session_refreshes: Family<OutcomeLabel, Counter>,
     cutover: Gauge<f64, std::sync::atomic::AtomicU64>,
     migrate: Gauge<f64, std::sync::atomic::AtomicU64>,
+    paused: Gauge,
+    rollback_legacy: Gauge,
+    dial_version: Gauge,
+    dial_followed: Gauge,
     flag_looks: Family<FlagLabels, Counter>,
     config_reloads: Family<ResultLabel, Counter>,
     handshake_failures: Family<KindLabel, Counter>,
@@ -215,12 +219,40 @@ impl Metrics {
             ),
             cutover: add_unit(
                 list,
-                ("rollout_cutover", "Share of people whose sign-ins take the new lane", ratio.clone()),
+                (
+                    "rollout_cutover",
+                    "The dial's cutover percent, which a pause leaves as it is",
+                    ratio.clone(),
+                ),
                 Gauge::default(),
             ),
             migrate: add_unit(
                 list,
-                ("rollout_migrate", "Share of people who are created when they sign in", ratio),
+                ("rollout_migrate", "The dial's migrate percent, which a pause leaves as it is", ratio),
+                Gauge::default(),
+            ),
+            paused: add(
+                list,
+                "rollout_paused",
+                "1 while nobody new crosses or is created, whatever the percents say",
+                Gauge::default(),
+            ),
+            rollback_legacy: add(
+                list,
+                "rollout_rollback_legacy",
+                "1 while those who crossed are sent back to legacy",
+                Gauge::default(),
+            ),
+            dial_version: add(
+                list,
+                "rollout_version",
+                "The version of the dial's record that this replica knows; 0 without one",
+                Gauge::default(),
+            ),
+            dial_followed: add(
+                list,
+                "rollout_followed",
+                "1 while what says how the dial stands can be read; else its last good values count",
                 Gauge::default(),
             ),
             flag_looks: add(
@@ -415,11 +447,15 @@ impl Metrics {
         self.0.session_refreshes.get_or_create(&OutcomeLabel { outcome }).inc();
     }
 
-    /// The dial stands here now.
-    pub(crate) fn dial_stands(&self, dial: &Dial) {
+    /// The dial stands here now, by a record of this version where there is one.
+    pub(crate) fn dial_stands(&self, dial: &Dial, version: u64, is_followed: bool) {
         let share = |points: BasisPoints| f64::from(points.get()) / f64::from(BasisPoints::ALL.get());
         self.0.cutover.set(share(dial.cutover));
         self.0.migrate.set(share(dial.migrate()));
+        self.0.paused.set(i64::from(dial.paused));
+        self.0.rollback_legacy.set(i64::from(dial.rollback == RollbackMode::Legacy));
+        self.0.dial_version.set(i64::try_from(version).unwrap_or(i64::MAX));
+        self.0.dial_followed.set(i64::from(is_followed));
     }
 
     /// A feature flag of the dial was looked at: its value was `taken` or `refused`, it is `absent`, or the look `failed`.
@@ -449,6 +485,11 @@ impl Metrics {
     /// A changed configuration is in force.
     pub(crate) fn config_reloaded(&self) {
         self.0.config_reloads.get_or_create(&ResultLabel { result: "ok" }).inc();
+    }
+
+    /// A part of a changed configuration waits for the store.
+    pub(crate) fn config_waits(&self) {
+        self.0.config_reloads.get_or_create(&ResultLabel { result: "waits" }).inc();
     }
 
     /// A changed configuration was refused.
@@ -498,7 +539,7 @@ fn add_unit<M: Metric + Clone>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::rollout::{Lane, Reason, RollbackMode, Rules};
+    use crate::rollout::{Lane, Reason, Rules};
 
     /// Metrics in which everything has happened once.
     fn eventful() -> Metrics {
@@ -530,7 +571,8 @@ mod tests {
         metrics.sessions_ended("removed", 2);
         metrics.session_refreshed("renewed");
         let half = BasisPoints::new(5000).unwrap();
-        metrics.dial_stands(&Dial::new(BasisPoints::NONE, half, RollbackMode::Keep, Rules::default()));
+        let dial = Dial::new(BasisPoints::NONE, half, RollbackMode::Keep, Rules::default());
+        metrics.dial_stands(&dial, 7, true);
         metrics.flag_looked_at("cutover", "taken");
         metrics.config_reloaded();
         metrics.config_refused();
@@ -573,7 +615,11 @@ mod tests {
         crossfade_request_retries counter
         crossfade_rollout_cutover_ratio gauge
         crossfade_rollout_flag_looks counter
+        crossfade_rollout_followed gauge
         crossfade_rollout_migrate_ratio gauge
+        crossfade_rollout_paused gauge
+        crossfade_rollout_rollback_legacy gauge
+        crossfade_rollout_version gauge
         crossfade_scalekit_call_duration_seconds histogram
         crossfade_scalekit_calls counter
         crossfade_session_refreshes counter

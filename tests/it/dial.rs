@@ -2,6 +2,7 @@
 
 #[cfg(feature = "openfeature")]
 mod flags;
+mod reloads;
 mod rolled_back;
 mod there_and_back;
 
@@ -169,7 +170,7 @@ fn a_set_and_a_rollback_are_seen_by_all_replicas_within_two_seconds_under_load()
             for round in 0..rounds {
                 let at = &trio.replicas[round % trio.replicas.len()];
                 for (method, path, mut body, lane) in [
-                    (Method::PUT, "rollout", json!({ "cutover": "100%" }), "new"),
+                    (Method::PUT, "rollout", json!({ "cutover": "100%", "rollback": "keep" }), "new"),
                     (Method::POST, "rollout/rollback", json!({ "mode": "legacy" }), "legacy"),
                 ] {
                     body["version"] = status(at)["version"].clone();
@@ -220,6 +221,8 @@ fn a_lost_store_changes_no_percentage() {
     trio.redis.process.kill();
     trio.all_within(now(), |replica| status(replica)["store_answers"] == false);
     for replica in &trio.replicas {
+        let metrics = replica.admin_visitor().get("/metrics").text();
+        assert!(metrics.contains("crossfade_rollout_followed 0\n"), "{metrics}");
         let state = status(replica);
         assert_eq!((&state["in_force"]["cutover"], &state["version"]), (&json!("25%"), &json!(1)));
         let (exit, _, said) = rollout(replica, &["set", "50%"]);
@@ -320,6 +323,10 @@ fn the_commands_turn_the_dial_say_who_was_faster_and_why_somebody_takes_a_lane()
 
     turned(&one, &["pause"]);
     assert_eq!(explained(&one, "ann@example.com"), ("legacy".into(), "paused".into()));
+    let metrics = one.admin_visitor().get("/metrics").text();
+    for gauge in ["cutover_ratio 1.0", "paused 1", "rollback_legacy 0", "version 2", "followed 1"] {
+        assert!(metrics.contains(&format!("crossfade_rollout_{gauge}\n")), "{gauge}: {metrics}");
+    }
     let signed_in = scene.sign_in(&one.visitor(), "ann@example.com", PASSWORD);
     assert!(Scene::is_in_the_application(&signed_in), "{}", signed_in.text());
     assert_eq!(scene.users_with("ann@example.com").len(), 0, "nobody is created meanwhile");
@@ -328,6 +335,8 @@ fn the_commands_turn_the_dial_say_who_was_faster_and_why_somebody_takes_a_lane()
     assert!(why.contains("lane          new") && why.contains("within_cutover: bucket "), "{why}");
     turned(&one, &["rollback", "--mode", "legacy"]);
     assert_eq!(explained(&one, "ann@example.com"), ("legacy".into(), "beyond_cutover".into()));
+    let metrics = one.admin_visitor().get("/metrics").text();
+    assert!(metrics.contains("crossfade_rollout_rollback_legacy 1\n"), "{metrics}");
 
     // One person, whatever the dial says; going back to legacy would create nobody for it.
     turned(&one, &["rollback", "--mode", "keep"]);

@@ -6,7 +6,7 @@ use std::{collections::BTreeSet, fs};
 use serde_json::{Value, json};
 
 use crate::support::{
-    crossfade::Crossfade,
+    crossfade::{Crossfade, crossfade_with},
     draft::{elsewhere, in_place_of_the_file},
     http::{Answer, Visitor},
     redis::{self, Redis},
@@ -36,10 +36,14 @@ fn with_operator(configuration: &str) -> String {
 }
 
 fn call(at: &Crossfade, method: &str, path: &str) -> Answer {
+    call_with(at, method, path, &json!({}))
+}
+
+fn call_with(at: &Crossfade, method: &str, path: &str, body: &Value) -> Answer {
     let visitor = at.admin_visitor();
     let method = reqwest::Method::from_bytes(method.as_bytes()).unwrap();
     let request = visitor.request(method.clone(), path).bearer_auth(TOKEN);
-    let request = if method == reqwest::Method::GET { request } else { request.json(&json!({})) };
+    let request = if method == reqwest::Method::GET { request } else { request.json(body) };
     visitor.send(request)
 }
 
@@ -87,6 +91,13 @@ fn holds_in_doubt(scene: &Scene, at: &Crossfade, moved: &Person, unmoved: &Perso
     let answer = scene.sign_in(&at.visitor(), &unmoved.email, PASSWORD);
     assert!(Scene::is_in_the_application(&answer), "{}: {}", answer.status, answer.text());
     assert!(scene.users_with(&unmoved.email).is_empty(), "nobody is created");
+    let doubt = &store(at)["doubt"];
+    let about = json!({ "name": unmoved.email });
+    let explained = call_with(at, "POST", "/api/v1/rollout/explain", &about).json();
+    assert_eq!((&explained["lane"], &explained["creates"]), (&json!("new"), &json!(false)), "{explained}");
+    for told in [explained, call(at, "GET", "/api/v1/rollout").json()] {
+        assert_eq!(&told["store_doubt"], doubt);
+    }
 }
 
 fn nobody_is_doubled(scene: &Scene, people: &[&Person]) {
@@ -255,4 +266,117 @@ fn a_store_that_is_lost_with_its_folder_is_no_first_installation() {
     assert_eq!(call(&crossfade, "POST", "/api/v1/store/confirm").json()["in_doubt"], false);
     moves(&scene, &crossfade, &ben);
     nobody_is_doubled(&scene, &[&ann, &ben]);
+}
+
+/// `crossfade store doubt`: exit code and both streams.
+fn doubt(configuration: &str) -> (Option<i32>, String, String) {
+    let scratch = Scratch::new();
+    let config = scratch.write("crossfade.yaml", configuration);
+    let environment = [("REDIS_PASSWORD", redis::PASSWORD), ("OPERATOR_TOKEN", TOKEN)];
+    let arguments = ["store", "doubt", "--config", config.to_str().unwrap(), "--json"];
+    crossfade_with(&arguments, &[&SECRETS[..], &environment].concat())
+}
+
+/// What it says where it succeeds: whether the store was in doubt before, and how many people are in it.
+fn doubted(configuration: &str) -> (bool, u64) {
+    let (exit, out, said) = doubt(configuration);
+    assert_eq!(exit, Some(0), "{said}");
+    let told: Value = serde_json::from_str(&out).unwrap();
+    assert_eq!(told["doubt"], "by_operator");
+    (told["was_so"].as_bool().unwrap(), told["people"].as_u64().unwrap())
+}
+
+fn remove(at: &Crossfade, person: &Person) {
+    let about = json!({ "person": { "name": person.email } });
+    let removed = call_with(at, "POST", "/api/v1/people/tombstone", &about);
+    assert_eq!(removed.status, 200, "{}", removed.text());
+}
+
+fn stays(scene: &Scene, at: &Crossfade, person: &Person) {
+    let answer = scene.sign_in(&at.visitor(), &person.email, PASSWORD);
+    assert!(Scene::is_in_the_application(&answer), "{}: {}", answer.status, answer.text());
+    assert!(scene.users_with(&person.email).is_empty(), "{} is brought back", person.id);
+}
+
+/// Nobody is left who remembers: an operator says it before the replicas start.
+#[test]
+fn an_old_copy_that_no_replica_saw_come_brings_nobody_back_after_an_operators_word() {
+    let [ann, ben, cleo, dora] = ["ann", "ben", "cleo", "dora"].map(Person::new);
+    let scene = Scene::set(&cast(&[ann.clone(), ben.clone(), cleo.clone(), dora.clone()]));
+    let mut redis = Redis::start();
+    let environment = [("REDIS_PASSWORD", redis::PASSWORD), ("OPERATOR_TOKEN", TOKEN)];
+    let first = on(&redis, &scene);
+    let second = elsewhere(scene.public(), &first);
+    let (mut one, mut two) = (Scene::start_as(&first, &environment), Scene::start_as(&second, &environment));
+    moves(&scene, &one, &cleo);
+    let old = Scratch::new();
+    copy_folder(redis.folder(), old.path());
+    remove(&one, &ann);
+
+    one.kill();
+    two.kill();
+    redis.process.kill();
+    fs::remove_dir_all(redis.folder()).unwrap();
+    fs::create_dir_all(redis.folder()).unwrap();
+    copy_folder(old.path(), redis.folder());
+    redis.start_again();
+    assert_eq!(doubted(&first), (false, 1));
+    assert_eq!(doubted(&second), (true, 1), "it is the store that is in doubt");
+
+    one.start_again();
+    two.start_again();
+    for process in [&one, &two] {
+        doubts(process, "by_operator");
+        holds_in_doubt(&scene, process, &cleo, &ben);
+        stays(&scene, process, &ann);
+    }
+    // By the log of the removals, and then everybody else goes on.
+    remove(&two, &ann);
+    assert_eq!(call(&two, "POST", "/api/v1/store/confirm").json()["in_doubt"], false);
+    wait::until("the confirmation is seen", || (store(&one)["in_doubt"] == false).then_some(()));
+    moves(&scene, &one, &ben);
+    stays(&scene, &one, &ann);
+
+    // While they run, too.
+    assert!(!doubted(&first).0);
+    for process in [&one, &two] {
+        doubts(process, "by_operator");
+        holds_in_doubt(&scene, process, &cleo, &dora);
+    }
+    assert_eq!(call(&one, "POST", "/api/v1/store/confirm").json()["in_doubt"], false);
+    wait::until("the confirmation is seen", || (store(&two)["in_doubt"] == false).then_some(()));
+    moves(&scene, &two, &dora);
+    nobody_is_doubled(&scene, &[&ben, &cleo, &dora]);
+
+    redis.process.kill();
+    let (exit, out, said) = doubt(&first);
+    assert!(exit == Some(3) && out.is_empty() && said.contains("\n  fix: "), "{exit:?}: {said}");
+    assert!(!said.contains(redis::PASSWORD), "{said}");
+}
+
+/// The file that was brought back with what was kept beside it.
+#[test]
+fn a_file_is_doubted_while_nobody_uses_it() {
+    let [ann, ben] = ["ann", "ben"].map(Person::new);
+    let scene = Scene::set(&cast(&[ann.clone(), ben.clone()]));
+    let configuration = with_operator(scene.configuration());
+    let mut crossfade = Scene::start_as(&configuration, &[("OPERATOR_TOKEN", TOKEN)]);
+    moves(&scene, &crossfade, &ann);
+    let (exit, out, said) = doubt(&configuration);
+    assert!(exit == Some(1) && out.is_empty(), "{exit:?}: {out}{said}");
+    assert!(said.contains("in use") && said.contains("\n  fix: stop the crossfade"), "{said}");
+
+    crossfade.kill();
+    assert_eq!(doubted(&configuration), (false, 1));
+    assert_eq!(doubted(&configuration), (true, 1));
+    crossfade.start_again();
+    doubts(&crossfade, "by_operator");
+    holds_in_doubt(&scene, &crossfade, &ann, &ben);
+    assert_eq!(call(&crossfade, "POST", "/api/v1/store/confirm").json()["in_doubt"], false);
+    moves(&scene, &crossfade, &ben);
+    nobody_is_doubled(&scene, &[&ann, &ben]);
+
+    crossfade.kill();
+    fs::remove_file(scene.store_file()).unwrap();
+    assert_eq!(doubt(&configuration).0, Some(2), "there is none to doubt");
 }

@@ -20,7 +20,7 @@ use crate::{
     identity::Subject,
     jobs::{Over, Stands, Turn, TurnRefused},
     login::Why,
-    rollout::{Change, RollbackMode},
+    rollout::{Change, ChangeRefused, RollbackMode},
     telemetry::with_causes,
 };
 
@@ -29,7 +29,8 @@ pub(super) fn operations() -> Vec<Operation> {
         operation.may_answer(
             StatusCode::CONFLICT,
             "Turned since that version (`stale_version`), or the store's record cannot be read (`unreadable_record`: \
-             send `overwrite_unreadable` to lose it); both come with how it stands. Or the file or feature flags rule",
+             send `overwrite_unreadable` to lose it); both come with how it stands. Or the file or feature flags rule. \
+             Or it went back to legacy, and going forward has to say `rollback` (`went_back`)",
         )
         .may_answer(
             StatusCode::SERVICE_UNAVAILABLE,
@@ -100,7 +101,8 @@ struct Set {
     cutover: Percent,
     /// Share of people who are created in Scalekit when they sign in; left out, it stays as it is.
     migrate: Option<Percent>,
-    /// What becomes of people who crossed; left out, they are kept.
+    /// What becomes of people who crossed; left out, it stays as it is. After a rollback to legacy a percentage above 0
+    /// has to say it.
     rollback: Option<Mode>,
     /// Why, for whoever looks next.
     #[schemars(length(max = 200))]
@@ -133,7 +135,7 @@ async fn set(call: Call<Set>) -> Result<Rollout, Problem> {
     let change = Change::Set {
         cutover: cutover.0,
         migrate: migrate.map(|migrate| migrate.0),
-        rollback: rollback.map_or(RollbackMode::Keep, RollbackMode::from),
+        rollback: rollback.map(RollbackMode::from),
     };
     let input = Asked { version, reason, overwrite_unreadable };
     turn(Call { input, api: call.api, control: call.control, caller: call.caller }, change).await
@@ -176,8 +178,14 @@ fn told(refused: TurnRefused, named: u64) -> Problem {
             let problem = Problem::conflict("stale_version", stale(&stands, named));
             problem.fix("look at how it stands now and name that version").with_current(&current(&stands))
         }
-        TurnRefused::Change(refused) => Problem::conflict("too_many_people", refused.to_string())
-            .fix("let some of them go, or write rules by domain or organization into the file"),
+        TurnRefused::Change(refused) => match refused {
+            ChangeRefused::TooManyPeople => Problem::conflict("too_many_people", refused.to_string())
+                .fix("let some of them go, or write rules by domain or organization into the file"),
+            ChangeRefused::WentBack => Problem::conflict("went_back", refused.to_string()).fix(
+                "send \"rollback\": \"keep\", and they take the new lane again, or \"legacy\" (crossfade rollout set … \
+                 --rollback keep)",
+            ),
+        },
         TurnRefused::Unreadable(stands) => {
             let fix = "upgrade this replica, or turn the dial at one that runs the newer release";
             let lose = format!(

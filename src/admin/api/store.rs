@@ -16,7 +16,7 @@ use crate::login::{Doubt, StoreStanding};
 struct Store {
     /// While it is in doubt, people are linked but not created.
     in_doubt: bool,
-    /// Why: `emptied`, `replaced`, `rolled_back`, `people_at_scalekit`, `not_asked_yet`.
+    /// Why: `emptied`, `replaced`, `rolled_back`, `people_at_scalekit`, `not_asked_yet`, `by_operator`.
     doubt: Option<&'static str>,
     /// The name of its epoch; nothing before it has one.
     epoch: Option<String>,
@@ -43,7 +43,7 @@ impl From<StoreStanding> for Store {
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Confirm {
-    /// Why, for the audit file; at most 200 characters.
+    /// Why, for the audit event in the log; at most 200 characters.
     #[serde(default)]
     #[schemars(length(max = 200))]
     reason: Option<String>,

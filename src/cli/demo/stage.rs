@@ -3,6 +3,7 @@
 use std::{
     net::{Ipv4Addr, SocketAddr, TcpListener},
     path::PathBuf,
+    sync::Arc,
 };
 
 use anyhow::{Context as _, ensure};
@@ -130,7 +131,7 @@ impl Stage {
         let text = configuration(&self.ports, cutover, migrate);
         let loaded = config::parse(&text, &self.folder, &self.environment)
             .map_err(|problems| anyhow::anyhow!("{problems}"))?;
-        Box::pin(self.instance.reload(loaded.config)).await
+        Ok(Box::pin(self.instance.reload(&Arc::new(loaded.config))).await?)
     }
 
     /// Breaks a stand-in: `down`, `status=503`, `lost`, …

@@ -1,6 +1,5 @@
 //! `crossfade rollout explain`: why one person takes a lane.
 
-use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::cli::{
@@ -28,7 +27,7 @@ pub(super) struct Args {
 
 pub(super) fn run(args: &Args) -> Result<Exit, AdminFailure> {
     let asked = json!({ "name": args.name });
-    args.admin.answer(|client| client.send(Method::POST, "rollout/explain", &asked), show)
+    args.admin.answer(|client| client.look_up("rollout/explain", &asked), show)
 }
 
 fn show(explained: &Value) -> String {
@@ -43,6 +42,7 @@ fn show(explained: &Value) -> String {
         "creates",
         if explained["creates"] == true { "yes, if the person can be moved" } else { "no" }.into(),
     ));
+    rows.extend(store_doubt(explained));
     if row.is_object() {
         let why = row["why"].as_str().map(|why| format!(" ({why})")).unwrap_or_default();
         let key = format!("{}:{}", text(&row["source"]), text(&row["id"]));
@@ -70,6 +70,14 @@ pub(in crate::cli) fn decided(explained: &Value) -> Vec<(&'static str, String)> 
         rows.push(("rule", rule(&explained["rule"])));
     }
     rows
+}
+
+/// Why nobody is created, whatever the dial says.
+pub(super) fn store_doubt(told: &Value) -> Option<(&'static str, String)> {
+    told["store_doubt"].as_str().map(|_| {
+        let why = text(&told["store_doubt"]);
+        ("store", format!("in doubt ({why}), so nobody is created: see crossfade store status"))
+    })
 }
 
 /// A rule that names people, and who made it.
@@ -104,6 +112,7 @@ crossed       no
 dial version  3";
         assert_eq!(show(&explained), expected);
         explained["row"] = json!({ "crossed": true });
+        explained["store_doubt"] = "emptied".into();
         explained["rule"].as_object_mut().unwrap().remove("value");
         explained.as_object_mut().unwrap().retain(|name, _| name != "bucket" && name != "bucket_from");
         let expected = "\
@@ -111,6 +120,7 @@ lane          legacy
 reason        deny_rule: a rule names the person
 rule          person, named by an operator
 creates       no
+store         in doubt (emptied), so nobody is created: see crossfade store status
 person        known; only an operator's token shows their key
 crossed       yes
 dial version  3";

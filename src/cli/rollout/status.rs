@@ -51,10 +51,8 @@ pub(super) fn show(state: &Value) -> String {
         rows.push(("operators named", named));
     }
     let rules = format!("{} deny rules, {} allow rules", file["deny_rules"], file["allow_rules"]);
-    rows.push((
-        "file",
-        format!("cutover {}, migrate {}, {rules}", text(&file["cutover"]), text(&file["migrate"])),
-    ));
+    let said = ["cutover", "migrate", "rollback"].map(|name| format!("{name} {}", text(&file[name])));
+    rows.push(("file", format!("{}, {rules}", said.join(", "))));
     if state["differs"] == true {
         let other = match in_force["from"].as_str() {
             Some("store") => "the file says something else and is not in force",
@@ -76,6 +74,7 @@ pub(super) fn show(state: &Value) -> String {
         let (flag, why) = (text(&trouble["flag"]), text(&trouble["why"]));
         rows.push(("flagd", format!("{flag}: {why}; the last good value counts")));
     }
+    rows.extend(explain::store_doubt(state));
     rows.extend(still_new(state));
     rows.extend(people(&state["people"]));
     table(&rows)
@@ -170,7 +169,7 @@ paused           yes: nobody new crosses or is created
 in force         the store's record, version 7
 changed          2026-11-29T08:00:00.000Z by ops: wave\u{fffd}[2J two
 operators named  1 pinned, 2 held
-file             cutover 5%, migrate 5%, 0 deny rules, 2 allow rules
+file             cutover 5%, migrate 5%, rollback keep, 0 deny rules, 2 allow rules
                  the file says something else and is not in force
 store            does not answer; the last known value counts
 people known     200
@@ -179,6 +178,11 @@ set aside        5, whose sign-ins take the legacy lane
 real share       36.5% of the people known take the new lane
 the others       25.29% of them take the new lane";
         assert_eq!(show(&state), expected);
+        let mut doubted = state.clone();
+        doubted["store_doubt"] = "rolled_back".into();
+        let line =
+            "store            in doubt (rolled_back), so nobody is created: see crossfade store status\n";
+        assert!(show(&doubted).contains(line), "{}", show(&doubted));
         let mut unreadable = state;
         unreadable["unreadable"] = json!({"version": 9, "why": "cannot be read: only its version is there"});
         let shown = show(&unreadable);

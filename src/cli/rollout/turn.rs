@@ -35,11 +35,13 @@ struct Common {
 /// Turn the dial to a percentage
 ///
 /// Seen by all replicas within two seconds. Raising it never moves anyone back; lowering it keeps those who crossed,
-/// unless `--rollback legacy` says otherwise.
+/// unless `--rollback legacy` says otherwise. What is not named stays as it is. After a rollback to legacy, going
+/// forward has to say what becomes of those who crossed.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   crossfade rollout set 5% --reason 'first wave'
   crossfade rollout set 12.5% --migrate 100%
+  crossfade rollout set 5% --rollback keep          # forward again after a rollback to legacy
   crossfade rollout set 50% --if-version 7")]
 pub(super) struct Set {
     /// Share of people whose sign-ins take the new lane
@@ -48,9 +50,9 @@ pub(super) struct Set {
     /// Share of people who are created in Scalekit when they sign in; without it, it stays as it is
     #[arg(long, value_name = "PERCENT", value_parser = percent)]
     migrate: Option<BasisPoints>,
-    /// What becomes of people who crossed
-    #[arg(long, value_name = "MODE", default_value = "keep")]
-    rollback: Mode,
+    /// What becomes of people who crossed; without it, it stays as it is
+    #[arg(long, value_name = "MODE")]
+    rollback: Option<Mode>,
     #[command(flatten)]
     common: Common,
 }
@@ -112,7 +114,7 @@ pub(super) fn set(args: &Set) -> Result<Exit, AdminFailure> {
     let body = json!({
         "cutover": args.cutover.to_string(),
         "migrate": args.migrate.map(|migrate| migrate.to_string()),
-        "rollback": args.rollback.as_str(),
+        "rollback": args.rollback.map(Mode::as_str),
     });
     // What somebody else has set meanwhile is for the operator to judge: sent once.
     turn(&args.common, &Method::PUT, PLACE, &body, 1)
@@ -192,9 +194,10 @@ fn say_what_was(before: Option<&Value>) {
     if let Some(before) = before.map(|before| &before["in_force"]) {
         let paused = if before["paused"] == true { ", paused" } else { "" };
         output::note(&format!(
-            "it was cutover {}, migrate {}{paused}",
+            "it was cutover {}, migrate {}, rollback {}{paused}",
             text(&before["cutover"]),
-            text(&before["migrate"])
+            text(&before["migrate"]),
+            text(&before["rollback"]),
         ));
     }
 }

@@ -6,9 +6,8 @@ use serde_json::json;
 
 use super::{Exit, output, progress::Told};
 use crate::{
-    app::{self, Cause, Copied, CopyFailed},
+    app::{self, Copied},
     clock::SystemClock,
-    config,
     login::Doubt,
 };
 
@@ -40,19 +39,11 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
-    let loaded = match config::load(&args.config, &config::environment()) {
-        Ok(loaded) => loaded,
-        Err(problems) => {
-            output::note(&format!("{}: the configuration cannot be used:", args.config.display()));
-            output::note(&problems.to_string());
-            return Ok(Exit::BadInput);
-        }
-    };
-    super::super::install_crypto();
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let Some(config) = super::configuration(&args.config) else { return Ok(Exit::BadInput) };
+    let runtime = super::runtime()?;
     let (clock, mut told) = (SystemClock::shared(), Told::new());
     let begun = clock.monotonic();
-    let copied = runtime.block_on(app::copy(&args.from, &loaded.config, |progress| told.tell(progress)));
+    let copied = runtime.block_on(app::copy(&args.from, &config, |progress| told.tell(progress)));
     let took = clock.monotonic().saturating_sub(begun).as_secs_f64();
     told.end();
     Ok(match copied {
@@ -60,18 +51,8 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
             output::line(&if args.json { summary(&copied, took) } else { words(&copied, took) });
             Exit::Done
         }
-        Err(failed) => refused(&failed),
+        Err(failed) => super::refused(&failed),
     })
-}
-
-fn refused(failed: &CopyFailed) -> Exit {
-    output::note(&format!("error: {failed}"));
-    output::note(&format!("  fix: {}", failed.fix));
-    match failed.cause {
-        Cause::Input => Exit::BadInput,
-        Cause::State => Exit::Failed,
-        Cause::Unreachable => Exit::NotReachable,
-    }
 }
 
 fn summary(copied: &Copied, took: f64) -> String {

@@ -16,7 +16,8 @@ const PLACE: &str = "store";
 /// Show whether the store is believed to have everybody
 ///
 /// A store that was lost, replaced or brought back from an old copy is in doubt: people who exist in Scalekit get in,
-/// and nobody is created until an operator confirms the store.
+/// and nobody is created until an operator confirms the store. Where it was brought back while no crossfade ran, nobody
+/// notices: that is what `store doubt` is for.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   crossfade store status --admin 127.0.0.1:9090 --token-file /run/secrets/viewer
@@ -29,13 +30,16 @@ pub(super) struct Status {
 /// Take the store as it is, so that people are created again
 ///
 /// Bring a backup back first if there is one. Whoever was created before and is not in the store is found again in
-/// Scalekit; whoever was removed and is not in it any more could come back, so look at the audit file.
+/// Scalekit. Whoever was removed since, and is not removed in it any more, could come back: the log of the replicas has
+/// each removal as an audit event (`admin_changed`, `admin.what` tombstone). Its `login.subject` stands in the list of
+/// people, too, for whoever has a row; remove them again before you confirm.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
+  crossfade users list --subject 0123456789abcdef --all    # whose removal that was
   crossfade store confirm --reason 'no backup, Redis was set up anew'
   crossfade store confirm --yes --json")]
 pub(super) struct Confirm {
-    /// Why, for the audit file
+    /// Why, for the audit event in the log
     #[arg(long, value_name = "TEXT")]
     reason: Option<String>,
     /// Do not ask
@@ -92,6 +96,7 @@ fn reason(store: &Value) -> Option<String> {
         "rolled_back" => "it is an older copy of itself",
         "people_at_scalekit" => "it is new, and Scalekit has people who may have come from here",
         "not_asked_yet" => "it is new, and Scalekit could not be asked yet whether it should be",
+        "by_operator" => "an operator said that it may have lost people (crossfade store doubt)",
         _ => return None,
     };
     Some(why.to_owned())

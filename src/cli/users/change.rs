@@ -121,7 +121,7 @@ fn name(args: &Named, rule: &str, so: &str) -> Result<Exit, AdminFailure> {
             Ok(answer) => {
                 let who = text(&Value::from(args.name.as_str()));
                 let asked = json!({ "name": args.name });
-                let explained = client.send(Method::POST, "rollout/explain", &asked);
+                let explained = client.look_up("rollout/explain", &asked);
                 args.admin.print(&answer, |answer| {
                     let done = format!("{who} {so} (dial version {})", answer["version"]);
                     // It is done also where nobody can say any more what it comes to.

@@ -18,12 +18,16 @@ use crate::{
 /// For how long those who are rare are looked for, without `--all`.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// How many the API gives at a time.
+const MOST: usize = 500;
+
 /// List people and where they stand, in the order of their keys
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   crossfade users list --state conflict
   crossfade users list --source crm --crossed --all
   crossfade users list --named
+  crossfade users list --subject 0123456789abcdef --all
   crossfade users list --updated-since 2026-01-31T00:00:00Z --json | jq -r '.people[].subject'")]
 pub(super) struct Args {
     /// Only those who stand there
@@ -34,9 +38,13 @@ pub(super) struct Args {
     source: Option<String>,
     #[command(flatten)]
     side: Side,
+    /// Only whom logs and audit events call so (`login.subject`); everybody is looked through for them
+    #[arg(long, value_name = "SUBJECT")]
+    subject: Option<String>,
     /// By name, whom an operator pinned to the new lane or holds in legacy (`users pin`, `users hold`)
     #[arg(long, conflicts_with_all = [
-        "state", "source", "crossed", "not_crossed", "updated_since", "updated_before", "limit", "cursor", "all",
+        "state", "source", "crossed", "not_crossed", "subject", "updated_since", "updated_before", "limit", "cursor",
+        "all",
     ])]
     named: bool,
     /// Only those whose row was changed at this time or later
@@ -98,7 +106,9 @@ pub(super) fn run(args: &Args) -> Result<Exit, AdminFailure> {
     let client = AdminClient::new(&args.admin)?;
     let unreadable = RefCell::new(Vec::new());
     let ask = |cursor: Option<&str>, limit| {
-        let part = client.get(&args.path(cursor, limit))?;
+        let limit = if args.subject.is_some() { MOST } else { limit };
+        let mut part = client.get(&args.path(cursor, limit))?;
+        keep(&mut part, args.subject.as_deref());
         unreadable.borrow_mut().extend(part["unreadable"].as_array().cloned().unwrap_or_default());
         Ok(part)
     };
@@ -127,6 +137,13 @@ pub(super) fn run(args: &Args) -> Result<Exit, AdminFailure> {
         output::note(&format!("there may be more: --cursor {cursor}, or --all"));
     }
     Ok(Exit::Done)
+}
+
+/// Leaves in a part whom logs call so.
+fn keep(part: &mut Value, subject: Option<&str>) {
+    if let (Some(subject), Some(people)) = (subject, part["people"].as_array_mut()) {
+        people.retain(|person| person["subject"] == subject);
+    }
 }
 
 /// How many are wanted, and from where on.
@@ -194,6 +211,17 @@ mod tests {
         let number: u32 = cursor.map_or(0, |cursor| cursor.parse().unwrap());
         let people = if number % 3 == 2 { json!([{ "key": number }]) } else { json!([]) };
         json!({ "people": people, "next": (number + 1).to_string() })
+    }
+
+    #[test]
+    fn one_subject_is_picked_out_of_a_part() {
+        let all = json!({ "people": [{ "subject": "a" }, { "subject": "b" }], "next": "1" });
+        let kept = |subject: Option<&str>| {
+            let mut part = all.clone();
+            keep(&mut part, subject);
+            part["people"].as_array().unwrap().len()
+        };
+        assert_eq!((kept(None), kept(Some("b")), kept(Some("c"))), (2, 1, 0));
     }
 
     #[test]

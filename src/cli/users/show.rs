@@ -1,6 +1,5 @@
 //! `crossfade users show`.
 
-use reqwest::Method;
 use serde_json::Value;
 use url::form_urlencoded::Serializer;
 
@@ -34,7 +33,7 @@ pub(super) fn run(args: &Args) -> Result<Exit, AdminFailure> {
                 query.append_pair("source", source).append_pair("id", id);
                 client.get(&format!("person?{}", query.finish()))
             }
-            None => client.send(Method::POST, "people/find", &args.who.body()?),
+            None => client.look_up("people/find", &args.who.body()?),
         },
         written,
     )

@@ -92,8 +92,9 @@ impl Dialing {
         let old = known.standing.dial();
         known.standing.flagged = flagged;
         let new = known.standing.dial();
+        known.tell(&self.metrics);
         if known.standing.source == DialSource::Flagd && old != new {
-            self.put_in_force(&known.standing);
+            self.put_in_force(&known);
             self.audit.rollout_changed("flagd", &old, &new);
         }
         answers && flagged.says_something()

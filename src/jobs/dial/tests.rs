@@ -13,7 +13,7 @@ use crate::{
         Chain, Remembering, StoredFlags,
         tests::{FakeDirectory, MemoryEpoch, MemoryLedger, OnDuplicate, Silent, trust},
     },
-    rollout::{BasisPoints, Change, Lane, Reason, RollbackMode},
+    rollout::{BasisPoints, Change, Lane, Reason},
     telemetry::{
         AddressPolicy,
         logs::{Format, tests::logged},
@@ -157,11 +157,7 @@ fn from(version: u64, by: &str) -> Turn<'_> {
 }
 
 fn set(percent: &str) -> Change {
-    Change::Set {
-        cutover: BasisPoints::parse_percent(percent).unwrap(),
-        migrate: None,
-        rollback: RollbackMode::Keep,
-    }
+    Change::Set { cutover: BasisPoints::parse_percent(percent).unwrap(), migrate: None, rollback: None }
 }
 
 impl Dialing {

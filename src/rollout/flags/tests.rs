@@ -33,7 +33,11 @@ impl Standing {
 }
 
 fn set(cutover: u16) -> Change {
-    Change::Set { cutover: points(cutover), migrate: None, rollback: RollbackMode::Keep }
+    Change::Set { cutover: points(cutover), migrate: None, rollback: None }
+}
+
+fn forward(cutover: u16) -> Change {
+    Change::Set { cutover: points(cutover), migrate: None, rollback: Some(RollbackMode::Keep) }
 }
 
 fn name(person: &str, lane: Lane) -> Change {
@@ -93,9 +97,33 @@ fn each_change_changes_what_it_names_and_nothing_else() {
         let reason = Some("because".to_owned());
         assert_eq!(after, FlagState { version: 2, reason, ..expected }, "{change:?}");
     }
-    // Going forward ends a rollback unless told otherwise.
-    let back = start.turned(Change::Rollback(RollbackMode::Legacy));
-    assert_eq!(back.turned(set(100)).dial().rollback, RollbackMode::Keep);
+}
+
+#[test]
+fn going_back_to_legacy_ends_only_where_somebody_says_so() {
+    let back = standing(500).turned(Change::Rollback(RollbackMode::Legacy));
+    let stayed = back.clone().turned(set(0)).dial();
+    assert_eq!(decide(&stayed, &facts(Known::Crossed, 0)).reason, Reason::RollbackMode);
+    let migrates = Change::Set { cutover: points(0), migrate: Some(points(1)), rollback: None };
+    for forward in [set(100), migrates] {
+        assert_eq!(back.after(forward, 1, "ops", None, NOW), Err(ChangeRefused::WentBack));
+    }
+    let again = back.clone().turned(forward(100)).dial();
+    assert_eq!(decide(&again, &facts(Known::Crossed, 9999)).lane, Lane::New);
+    let further = Change::Set { cutover: points(100), migrate: None, rollback: Some(RollbackMode::Legacy) };
+    assert_eq!(back.turned(further).dial().rollback, RollbackMode::Legacy);
+}
+
+#[test]
+fn file_and_record_differ_only_in_what_both_can_say() {
+    let start = standing(500).turned(set(500));
+    assert!(!start.disagrees());
+    for change in [name("bob", Lane::New), name("bob", Lane::Legacy), Change::Pause] {
+        assert!(!start.clone().turned(change.clone()).disagrees(), "{change:?}");
+    }
+    assert!(start.clone().turned(set(501)).disagrees());
+    let legacy = Change::Set { cutover: points(500), migrate: None, rollback: Some(RollbackMode::Legacy) };
+    assert!(start.turned(legacy).disagrees());
 }
 
 #[test]
@@ -264,7 +292,7 @@ proptest! {
         let facts = facts(known, bucket);
         let before = start.dial();
         let to = to.max(before.cutover.get());
-        let after = start.turned(set(to)).dial();
+        let after = start.turned(forward(to)).dial();
         prop_assert!(decide(&before, &facts).lane == Lane::Legacy || decide(&after, &facts).lane == Lane::New);
         prop_assert!(!before.migrates(facts.bucket) || after.migrates(facts.bucket));
     }

@@ -103,7 +103,8 @@ fn the_last_good_values_stay_whatever_flagd_says_or_does_not() {
         [(CUTOVER, json!(25)), (MIGRATE, json!(50)), (ROLLBACK, json!("legacy")), (PAUSED, json!(true))];
     let mut flagd = Flagd::start(&good);
     let (_scene, mut one, _) = by_flags(&flagd);
-    let last_good = dial("25%", "50%", "legacy", true);
+    // Going back to legacy leaves of the migrate percent what takes the new lane.
+    let last_good = dial("25%", "25%", "legacy", true);
     assert_eq!(in_force(&one), last_good);
 
     for (flag, word, value) in [
@@ -132,6 +133,11 @@ fn the_last_good_values_stay_whatever_flagd_says_or_does_not() {
     flagd.disable(MIGRATE);
     wait::until("both are missed", || (not_followed(&one).len() == 2).then_some(()));
     assert_eq!(in_force(&one), last_good);
+    for (rollback, migrate) in [("keep", "50%"), ("legacy", "25%")] {
+        flagd.set(ROLLBACK, json!(rollback));
+        let expected = dial("25%", migrate, rollback, true);
+        wait::until("its last good value is kept", || (in_force(&one) == expected).then_some(()));
+    }
 
     for manner in [
         Manner::Always(200, "<html>Sign in to the network</html>"),

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{AT_ZERO, TOKENS, VIEWER, explained, rollout_as, status, turned, with_api};
+use super::{AT_ZERO, TOKENS, VIEWER, explained, rollout, rollout_as, status, turned, with_api};
 use crate::support::{
     crossfade::{self, Crossfade},
     scene::{Cast, PASSWORD, Person, Scene},
@@ -64,8 +64,32 @@ fn after_a_rollback_rules_and_pins_keep_who_crossed_and_create_nobody() {
     assert_eq!((&why["lane"], &why["creates"]), (&json!("legacy"), &json!(false)));
     assert_eq!(why["rule"], json!({ "from": "file", "kind": "person", "value": ann }));
 
+    // It does not end by the way.
+    let (exit, _, said) = rollout(&one, &["set", "0%"]);
+    assert!(exit == Some(0) && said.contains("it was cutover 0%, migrate 0%, rollback legacy"), "{said}");
+    assert_eq!(status(&one)["in_force"]["rollback"], "legacy");
+    let (exit, _, said) = rollout(&one, &["set", "5%"]);
+    assert_eq!(exit, Some(1), "{said}");
+    assert!(said.contains("went_back") && said.contains("--rollback keep"), "{said}");
+
     // Forward again: they are taken over as before.
-    turned(&one, &["set", "0%"]);
+    turned(&one, &["set", "0%", "--rollback", "keep"]);
     assert!(status(&one)["still_new"].as_array().unwrap().is_empty());
     assert!(scene.is_handed_over(&scene.sign_in(&one.visitor(), &cid, PASSWORD)));
+}
+
+/// The two lines of the README.
+#[test]
+fn going_back_by_the_file_creates_nobody_either() {
+    let ann = Person::new("ann");
+    let scene = Scene::set(&Cast { people: vec![ann.clone()], ..Cast::default() });
+    let configuration = with_api(scene.configuration());
+    let one = Scene::start_as(&configuration, &TOKENS);
+    assert_eq!(status(&one)["in_force"]["migrate"], "100%");
+    one.take(&configuration.replace("cutover: 100%", "cutover: 0%\n  rollback_mode: legacy"));
+    let in_force = &status(&one)["in_force"];
+    assert_eq!((&in_force["migrate"], &in_force["rollback"]), (&json!("0%"), &json!("legacy")));
+    let answer = scene.sign_in(&one.visitor(), &ann.email, PASSWORD);
+    assert!(Scene::is_in_the_application(&answer), "{}", answer.text());
+    assert_eq!(scene.users_with(&ann.email).len(), 0, "created after a rollback");
 }

@@ -114,9 +114,10 @@ fn back_and_forth_three_times_makes_nobody_twice_and_locks_nobody_out() {
         people.iter().map(|person| person.email.clone()).chain(newcomers.clone()).collect();
     let mut within = None;
     for round in 0..3 {
-        for (arguments, cutover) in
-            [(&["set", "50%", "--migrate", "50%"][..], "50%"), (&["rollback", "--mode", "legacy"][..], "0%")]
-        {
+        for (arguments, cutover) in [
+            (&["set", "50%", "--rollback", "keep"][..], "50%"),
+            (&["rollback", "--mode", "legacy"][..], "0%"),
+        ] {
             turned(&trio.replicas[round % 3], arguments);
             trio.all_within(now(), |replica| status(replica)["in_force"]["cutover"] == cutover);
             let ways = everybody(&trio, &emails);

@@ -37,8 +37,9 @@ pub(super) fn on_record(
 
 fn not_done(why: NotDone) -> Problem {
     match why {
-        NotDone::Nobody => Problem::not_found("exactly one person so named is not known")
-            .fix("name them by key: {\"key\": {\"source\": NAME, \"id\": ID}}"),
+        NotDone::Nobody => Problem::not_found("exactly one person so named is not known").fix(
+            "name them by key: --key SOURCE:ID, or in the API {\"key\": {\"source\": SOURCE, \"id\": ID}}",
+        ),
         NotDone::NotSetAside(stage) => Problem::conflict(
             "not_set_aside",
             format!("the person is {}; only conflict and ineligible can be tried again", stage.as_str()),

@@ -13,7 +13,7 @@ use crate::{
     },
     config::AdminRole,
     identity::LoginName,
-    login::{Decided, Origin, Row, RowState},
+    login::{Decided, Doubt, Origin, Row, RowState},
     rollout::{Lane, Reason, Standing},
 };
 
@@ -62,6 +62,8 @@ struct Explained {
     bucket_from: Option<BucketFrom>,
     /// Whether the person would be created in Scalekit at this sign-in, if they can be.
     creates: bool,
+    /// Why the store is in doubt, where it is, and nobody is created whatever the dial says: the word of `/store`.
+    store_doubt: Option<&'static str>,
     /// What the ledger knows of the person whom the name leads to.
     row: Option<RowSeen>,
     /// The version of the dial that decided.
@@ -106,11 +108,12 @@ async fn explain(call: Call<Asked>) -> Result<Explained, Problem> {
         .ok_or_else(|| Problem::not_found("that is no name anybody could sign in by"))?;
     let standing = call.control.dialing.stands().standing;
     let decided = call.control.dialing.explain(name).await.map_err(|error| ledger_problem(&error))?;
-    Ok(Explained::of(&decided, &standing, call.caller.role))
+    let doubt = call.control.gate.journeys.store_standing().doubt;
+    Ok(Explained::of(&decided, &standing, doubt, call.caller.role))
 }
 
 impl Explained {
-    fn of(decided: &Decided, standing: &Standing, role: AdminRole) -> Self {
+    fn of(decided: &Decided, standing: &Standing, doubt: Option<Doubt>, role: AdminRole) -> Self {
         let reason = decided.decision.reason;
         let of_rule = if reason == Reason::DenyRule { Lane::Legacy } else { Lane::New };
         let is_operator = role >= AdminRole::Operator;
@@ -123,7 +126,8 @@ impl Explained {
             rule: decided.rule.as_ref().map(|rule| RuleSeen::of(rule, of_rule, standing, role)),
             bucket,
             bucket_from: bucket.map(|_| from),
-            creates: decided.is_open(),
+            creates: decided.is_open() && doubt.is_none(),
+            store_doubt: doubt.map(Doubt::as_str),
             row: decided.row.as_ref().map(|row| RowSeen::of(row, is_operator)),
             version: standing.version(),
         }

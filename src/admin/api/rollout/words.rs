@@ -10,7 +10,7 @@ use crate::{
     admin::api::Control,
     config::AdminRole,
     jobs::Stands,
-    login::{Ledger as _, Why},
+    login::{Doubt, Ledger as _, Why},
     rollout::{BasisPoints, Dial, DialSource, FlagState, Lane, RollbackMode},
 };
 
@@ -144,6 +144,8 @@ pub(super) struct Rollout {
     still_new: Vec<RuleSeen>,
     /// How far people are; null while the ledger cannot be asked.
     people: Option<People>,
+    /// Why the store is in doubt, where it is, and nobody is created: the word of `/store`. Not told with a refusal.
+    store_doubt: Option<&'static str>,
 }
 
 /// A record that nobody can read here, and that counts for nothing meanwhile.
@@ -217,7 +219,8 @@ impl Rollout {
         let stands = control.dialing.stands();
         let counts = control.gate.journeys.ledger.counts().await;
         let people = counts.map(|counts| People::of(&counts, &stands.standing.dial()));
-        Self { people: people.ok(), ..Self::of(&stands, role) }
+        let doubt = control.gate.journeys.store_standing().doubt;
+        Self { people: people.ok(), store_doubt: doubt.map(Doubt::as_str), ..Self::of(&stands, role) }
     }
 
     pub(super) fn of(stands: &Stands, role: AdminRole) -> Self {
@@ -249,6 +252,7 @@ impl Rollout {
             record: standing.record.as_ref().map(Record::of),
             still_new: RuleSeen::still_new(standing, role),
             people: None,
+            store_doubt: None,
         }
     }
 }

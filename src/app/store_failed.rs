@@ -1,10 +1,10 @@
-//! Why a store was not copied, and what to do.
+//! Why a command could not do its work on a store itself, and what to do.
 
 use std::{fmt, path::Path};
 
 use crate::{config::RedisStore, login::LedgerError, store::OpenError, telemetry::with_causes};
 
-/// Whose turn it is after a copy that did not come to its end.
+/// Whose turn it is after work that did not come to its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Cause {
     /// A file or a setting has to be another one.
@@ -15,33 +15,35 @@ pub(crate) enum Cause {
     Unreachable,
 }
 
-/// A copy did not come to its end.
+/// Work on a store did not come to its end.
 #[derive(Debug, thiserror::Error)]
 #[error("{what}")]
-pub(crate) struct CopyFailed {
+pub(crate) struct StoreFailed {
     pub(crate) cause: Cause,
     pub(crate) what: String,
     pub(crate) fix: String,
 }
 
-impl CopyFailed {
+impl StoreFailed {
     pub(super) fn new(cause: Cause, what: impl fmt::Display, fix: impl fmt::Display) -> Self {
         Self { cause, what: what.to_string(), fix: fix.to_string() }
     }
 
-    pub(super) fn of_file(error: &OpenError) -> Self {
-        let (cause, fix) = match error {
-            OpenError::InUse(_) => (
-                Cause::State,
-                "stop the crossfade that serves it and leave it stopped: whoever moved while it is copied would \
-                 be missing",
+    /// A file cannot be opened; `in_use` is what to do where somebody serves it, `named` where it is named.
+    pub(super) fn of_file(error: &OpenError, in_use: &str, named: &str) -> Self {
+        match error {
+            OpenError::InUse(_) => Self::new(Cause::State, with_causes(error), in_use),
+            OpenError::Absent(_) => Self::new(
+                Cause::Input,
+                with_causes(error),
+                format!("name the file of the store with {named}"),
             ),
-            OpenError::Absent(_) => (Cause::Input, "name the file of store.embedded.path with --from"),
-            OpenError::Unusable(..) | OpenError::Folder(..) => {
-                (Cause::Input, "name a store's file that this user may read and write with --from")
-            }
-        };
-        Self::new(cause, with_causes(error), fix)
+            OpenError::Unusable(..) | OpenError::Folder(..) => Self::new(
+                Cause::Input,
+                with_causes(error),
+                format!("name a store's file that this user may read and write with {named}"),
+            ),
+        }
     }
 
     /// What was opened cannot be read.
