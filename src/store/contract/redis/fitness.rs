@@ -28,7 +28,7 @@ fn of_another_version(port: u16, real: String, told: String) -> RedisShape {
             thread::spawn(move || std::io::copy(&mut questions, &mut server));
             let (real, told) = (real.clone(), told.clone());
             thread::spawn(move || {
-                let mut piece = [0; 64 * 1024];
+                let mut piece = vec![0; 64 * 1024];
                 // An answer to HELLO is short and comes in one piece.
                 while let Ok(size @ 1..) = answers.read(&mut piece) {
                     let said = String::from_utf8_lossy(&piece[..size]).replace(&real, &told);
