@@ -208,9 +208,9 @@ async fn reached(redis: &Redis, settings: &RedisStore, clock: &StoreClock) -> an
     loop {
         let tried = match redis.connect(settings.connect_timeout).await {
             Ok(()) => redis.set_clock(clock).await,
-            // Waiting does not make a password right.
-            Err(Unreached { error, is_final: true }) => return Err(error.into()),
-            Err(Unreached { error, is_final: false }) => Err(error),
+            // Waiting does not make a password right, nor a server younger.
+            Err(Unreached { error, is_final: true, fix }) => return Err(anyhow!("{error}; {fix}")),
+            Err(Unreached { error, is_final: false, .. }) => Err(error),
         };
         let Err(error) = tried else { return Ok(()) };
         let error = error.to_string();

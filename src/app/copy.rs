@@ -107,7 +107,10 @@ pub(crate) async fn copy(
     let connected = async {
         let target = Redis::new(&patient, "copy").map_err(|error| CopyFailed::of_redis(settings, &error))?;
         let reached = target.connect(settings.connect_timeout).await;
-        reached.map_err(|unreached| CopyFailed::of_redis(settings, &unreached))?;
+        reached.map_err(|unreached| CopyFailed {
+            fix: format!("{}; then give the same command again: it goes on", unreached.fix),
+            ..CopyFailed::of_redis(settings, &unreached)
+        })?;
         Ok(target)
     };
     let mut copy = Copy { from, source, target: connected.await?, settings, tell };

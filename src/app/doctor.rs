@@ -1,4 +1,5 @@
-//! `crossfade doctor`: every dependency tried for real, side by side, and nothing changed anywhere.
+//! `crossfade doctor`: every dependency tried for real, side by side, and nothing changed anywhere: what is written to
+//! a Redis, to see whether it may be, is gone with the same script.
 //!
 //! The rooms that speak to a dependency look at it themselves and tell their findings; this file only knows which
 //! there are, and the files on this machine. A [`Group`] is one dependency with its findings as they come.
@@ -22,7 +23,7 @@ use crate::{
     net::{Dependencies, Tracker},
     proxy,
     scalekit::{Expected, Scalekit},
-    store::{self, Glance, Meta as _, Redis},
+    store::{self, Glance, Meta as _, Redis, Unreached},
 };
 
 /// What a dependency may take beyond its own time before it is given up; its own limits end it earlier.
@@ -223,12 +224,15 @@ impl Patient {
                 notes.ok("store", key, format!("it answers; {rows} people in the ledger"));
                 self.tell_pledge(meta.as_deref(), key, notes);
             }
-            Err(error) => notes.fail(
-                "store",
-                key,
-                format!("{} cannot be used: {error:#}", settings.urls().join(", ")),
-                "see whether Redis runs there, and whether username, password and ca_file are the right ones",
-            ),
+            Err(error) => {
+                let fix = error.downcast_ref::<Unreached>().map(|unreached| unreached.fix.clone());
+                notes.fail(
+                    "store",
+                    key,
+                    format!("{} cannot be used: {error:#}", settings.urls().join(", ")),
+                    fix.unwrap_or_else(|| "see what Redis says in its log, and ca_file".into()),
+                );
+            }
         }
     }
 

@@ -12,6 +12,7 @@ mod beats;
 mod connection;
 mod counts;
 mod epoch;
+mod fitness;
 mod flags;
 mod import;
 mod ledger;
@@ -32,7 +33,7 @@ use std::{
 
 use redis::{ErrorKind, RedisError};
 
-use self::{beats::Replicas, connection::Connection, link::Link, script::Script};
+use self::{beats::Replicas, connection::Connection, fitness::Unfit, link::Link, script::Script};
 use super::{MetaError, StoreClock};
 use crate::{
     clock::{Clock as _, Timestamp},
@@ -86,6 +87,8 @@ enum Failure {
     Slow(Duration),
     #[error("a stored value cannot be read")]
     Unreadable(#[from] serde_json::Error),
+    #[error(transparent)]
+    Unfit(#[from] Unfit),
     /// A conditional write of the ledger was refused.
     #[error(transparent)]
     Refused(LedgerError),
@@ -134,18 +137,18 @@ impl Redis {
         });
     }
 
-    /// Waits for the connection and for an answer, each for its time.
+    /// Waits for the connection, for its time, and looks whether what answers can be used.
     pub(crate) async fn connect(&self, within: Duration) -> Result<(), Unreached> {
         let reached = async {
             self.link.connected(within).await?;
-            let pinged = self.run(|mut connection| async move {
-                redis::cmd("PING").query_async::<()>(&mut connection).await?;
-                Ok(())
-            });
-            pinged.await
+            self.try_out().await
         };
         reached.await.map_err(|failure| Unreached {
-            is_final: matches!(&failure, Failure::Server(error) | Failure::Unconnected(error) if is_shut_out(error)),
+            is_final: match &failure {
+                Failure::Server(error) | Failure::Unconnected(error) => is_shut_out(error),
+                failure => matches!(failure, Failure::Unfit(_)),
+            },
+            fix: self.fix(&failure),
             error: failure.into(),
         })
     }
@@ -181,18 +184,19 @@ impl Failure {
         match self {
             Self::Server(error) => link::spoils(error),
             Self::Unconnected(_) | Self::Slow(_) | Self::Away => true,
-            Self::Unreadable(_) | Self::Refused(_) => false,
+            Self::Unreadable(_) | Self::Unfit(_) | Self::Refused(_) => false,
         }
     }
 }
 
-/// Redis was not reached.
+/// Redis was not reached, or cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[error("{error}")]
 pub(crate) struct Unreached {
     pub(crate) error: MetaError,
-    /// Redis was there and does not let us in.
+    /// Redis was there and does not let us in, or will not do: waiting changes nothing.
     pub(crate) is_final: bool,
+    pub(crate) fix: String,
 }
 
 fn is_shut_out(error: &RedisError) -> bool {

@@ -1,6 +1,7 @@
 //! `crossfade doctor`: every fault gives exactly its finding, with its fix and the right exit code, and a healthy
 //! set-up gives none. It changes nothing, and says no secret.
 
+mod redis;
 mod sql;
 
 use std::{

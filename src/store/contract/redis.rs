@@ -1,5 +1,6 @@
 //! The suites against a real Redis, and what only holds there.
 
+mod fitness;
 mod tries;
 
 use std::{
@@ -12,8 +13,8 @@ use std::{
 use tokio::runtime::Handle;
 
 use super::{
-    LEASE, NOW, a_session, claimed, counts, epochs, flags, fresh, ledger, meta, people, rates, refreshes,
-    sessions, unreadable,
+    LEASE, NOW, a_session, claimed, counts, epochs, flags, fresh, ledger, meta, people, rates,
+    refreshes, sessions, unreadable,
 };
 use crate::{
     clock::{Deadline, SystemClock, Timestamp},
