@@ -19,7 +19,7 @@ pub(in crate::config) struct Guessing {
     /// What is done when failures over all accounts mean that somebody tries stolen passwords.
     pub(in crate::config) storm: Option<Storm>,
     /// The most accounts and addresses that are remembered, each kind by itself; those that matter least are
-    /// forgotten first. About 200 bytes each. Default 200000.
+    /// forgotten first. About 200 bytes each, in Redis 400 and as many for each process. Default 200000.
     pub(in crate::config) entries: Option<u32>,
 }
 

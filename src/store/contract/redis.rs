@@ -1,6 +1,7 @@
 //! The suites against a real Redis, and what only holds there.
 
 mod fitness;
+pub(super) mod room;
 mod tries;
 
 use std::{

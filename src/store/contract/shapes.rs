@@ -109,9 +109,15 @@ async fn a_user_with_few_rights_is_enough() {
 async fn a_cluster_keeps_the_contract() {
     let cluster = Cluster::start(&program(), false);
     keeps_the_contract(&cluster.settings()).await;
+    let settings = RedisStore { prefix: format!("{PREFIX}room:"), ..cluster.settings() };
+    parts::room::flood(store(&settings).await, "attacked", parts::room::MOST * 5 / 2).await;
+    let mut spent = 0;
     for node in &cluster.nodes {
         assert!(node.ask::<i64>(&["dbsize"]) > 0, "each node holds a part");
+        spent += node.ask::<Vec<String>>(&["keys", &format!("{PREFIX}room:tries:spent:*")]).len();
     }
+    // Of two processes, as the settings say.
+    assert!((parts::room::MOST..=2 * parts::room::MOST).contains(&spent), "{spent}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -3,7 +3,8 @@
 //! Accounts and addresses are counted in Redis, and whether an account is tried too often is for Redis alone to say:
 //! one process does not hear of a success at another. What one process takes on in all, and the storm, are counted by
 //! each process itself. While Redis cannot be asked, each goes by what it saw and grants its share of what all may grant
-//! together (SEC-41). Spans are measured by the clock of Redis, which is the same for all.
+//! together (SEC-41). Spans are measured by the clock of Redis, which is the same for all. Of each kind as many are kept
+//! as all processes together would keep by themselves.
 
 use std::{
     collections::HashMap,
@@ -12,18 +13,21 @@ use std::{
 };
 
 use async_trait::async_trait;
-use redis::AsyncCommands as _;
 use serde::{Serialize, de::DeserializeOwned};
 use tokio::{sync::Mutex as Turn, time::timeout};
 use uuid::Uuid;
 
-use super::{Failure, Redis, script::Script};
+use super::{
+    Failure, Redis,
+    room::{Kind, Place, Told},
+    script::Script,
+};
 use crate::{
     clock::{SharedClock, Timestamp},
     config::Guessing,
     login::{
-        Allowance, Budget, CountKey, Failures, Guess, Limit, Limited, NotForgotten, Settled, Spent, Ticket,
-        Tried, TryCounter,
+        Allowance, Budget, Count, CountKey, Failures, Guess, Limit, Limited, NotForgotten, Settled, Spent,
+        Ticket, Tried, TryCounter,
     },
     store::LocalCounts,
     telemetry::with_causes,
@@ -68,6 +72,7 @@ pub(crate) struct SharedCounts {
     local: LocalCounts,
     redis: Redis,
     turns: Turns,
+    told: Told,
     /// What makes this process's tickets unlike those of any other.
     salt: u64,
 }
@@ -81,23 +86,26 @@ impl SharedCounts {
     pub(crate) fn new(redis: Redis, clock: SharedClock) -> Self {
         // The random half of the name; tickets are numbered in the other.
         let (_, salt) = Uuid::now_v7().as_u64_pair();
-        Self { local: LocalCounts::new(clock), redis, turns: Turns::default(), salt: salt << 32 }
+        Self {
+            local: LocalCounts::new(clock),
+            redis,
+            turns: Turns::default(),
+            told: Told::default(),
+            salt: salt << 32,
+        }
     }
 
-    fn key(&self, kind: &str, key: CountKey) -> String {
-        format!("{}tries:{kind}:{key:?}", self.redis.prefix)
+    fn kind(&self, name: &'static str, kept_for: Duration, rules: &Guessing) -> Kind {
+        let all = usize::try_from(self.redis.replicas.number()).unwrap_or(usize::MAX);
+        Kind { name, kept_for, most: rules.entries.saturating_mul(all) }
     }
 
     /// Deletes an account's counts.
     async fn forget_shared(&self, account: CountKey) -> Result<(), Failure> {
-        let counts = ["account", "spent"].map(|kind| self.key(kind, account));
-        let deleted = self.redis.run(|mut connection| async move {
-            for count in counts {
-                let () = connection.del(count).await?;
-            }
-            Ok(())
-        });
-        deleted.await
+        for kind in ["account", "spent"] {
+            self.redis.drop_count(kind, account).await?;
+        }
+        Ok(())
     }
 
     fn ticket(&self, ticket: &Ticket) -> u64 {
@@ -107,16 +115,16 @@ impl SharedCounts {
     /// Changes a count until nobody else changed it meanwhile; one that says nothing any more is deleted.
     async fn change<T, Said>(
         &self,
-        (kind, key): (&str, CountKey),
-        kept_for: Duration,
+        kind: Kind,
+        of: CountKey,
         change: impl Fn(Option<T>, Timestamp) -> (Option<T>, Said) + Send,
     ) -> Result<Said, Failure>
     where
-        T: Serialize + DeserializeOwned + Send,
+        T: Count + Serialize + DeserializeOwned + Send,
         Said: Send,
     {
-        let key = self.key(kind, key);
-        let kept_for = u64::try_from(kept_for.as_millis()).unwrap_or(u64::MAX).max(1);
+        let key = self.redis.count_key(kind.name, of);
+        let kept_for = u64::try_from(kind.kept_for.as_millis()).unwrap_or(u64::MAX).max(1);
         let turn = self.turns.of(&key);
         let _turn = timeout(PATIENCE, turn.lock()).await.map_err(|_| Failure::Slow(PATIENCE))?;
         let changed = self.redis.run(|mut connection| async move {
@@ -125,21 +133,30 @@ impl SharedCounts {
                     LOOK.key(&key).invoke_async(&mut connection).await?;
                 let now = Timestamp::from_millis(seconds * 1000 + micros / 1000);
                 // One that cannot be read is none.
-                let count = old.as_deref().and_then(|old| serde_json::from_slice(old).ok());
+                let count: Option<T> = old.as_deref().and_then(|old| serde_json::from_slice(old).ok());
+                let before = count.as_ref().map(Place::of);
                 let (new, said) = change(count, now);
+                let after = new.as_ref().map(Place::of);
                 let new = new.map(|new| serde_json::to_vec(&new)).transpose()?.unwrap_or_default();
                 let old = old.unwrap_or_default();
                 if old == new {
-                    return Ok(said);
+                    return Ok((said, None));
                 }
                 let mut script = COUNT.key(&key);
                 script.arg(old).arg(new).arg(kept_for);
                 if script.invoke_async(&mut connection).await? {
-                    return Ok(said);
+                    return Ok((said, (before != after).then_some((after, now))));
                 }
             }
         });
-        changed.await
+        let (said, moved) = changed.await?;
+        if let Some((place, now)) = moved {
+            // It counts, noted or not; what is not noted is forgotten in its time all the same.
+            if let Err(failure) = self.redis.note_count(kind, of, place, (&self.told, now)).await {
+                tracing::debug!(error = with_causes(&failure), "a count of tries was not noted");
+            }
+        }
+        Ok(said)
     }
 
     async fn ask_all(&self, ticket: &Ticket, rules: &Guessing) -> Result<Result<(), Limited>, Failure> {
@@ -147,7 +164,8 @@ impl SharedCounts {
         let limited = |by| move |wait| Limited { by, wait };
         let from = guess.device.unwrap_or(guess.address);
         let rate = rules.address;
-        let taken = self.change(("rate", from), rate.per, |allowance: Option<Allowance>, now| {
+        let kind = self.kind("rate", rate.per, rules);
+        let taken = self.change(kind, from, |allowance: Option<Allowance>, now| {
             let mut allowance = allowance.unwrap_or_else(|| Allowance::full(rate, now));
             let taken = allowance.take(rate, now);
             (Some(allowance), taken)
@@ -165,7 +183,7 @@ impl SharedCounts {
             }
             let Some(budget) = &guess.lockout else { continue };
             let known = guess.device.is_some();
-            let taken = self.spent(*account, guess, |spent, now| spent.take(budget, (id, known), now));
+            let taken = self.spent(*account, guess, rules, |spent, now| spent.take(budget, (id, known), now));
             if let Some(Err(wait)) = taken.await? {
                 return Ok(Err(limited(Limit::Lockout)(wait)));
             }
@@ -206,7 +224,7 @@ impl SharedCounts {
             if !was_open && tried != Tried::Unasked {
                 continue;
             }
-            self.spent(*account, guess, |spent, _| match tried {
+            self.spent(*account, guess, rules, |spent, _| match tried {
                 Tried::Right => spent.forgive(id),
                 Tried::Wrong | Tried::Unanswered => spent.failed(id),
                 Tried::Unasked => spent.take_back(id),
@@ -244,7 +262,7 @@ impl SharedCounts {
         change: impl Fn(&mut Failures, Timestamp) -> Said + Send + Sync,
     ) -> Result<Said, Failure> {
         let kept_for = rules.account.window + rules.account.longest_delay;
-        self.change(("account", key), kept_for, |failures: Option<Failures>, now| {
+        self.change(self.kind("account", kept_for, rules), key, |failures: Option<Failures>, now| {
             let mut failures = failures.unwrap_or_default();
             let said = change(&mut failures, now);
             (Some(failures).filter(|failures| !failures.is_empty()), said)
@@ -257,10 +275,12 @@ impl SharedCounts {
         &self,
         account: CountKey,
         guess: &Guess,
+        rules: &Guessing,
         change: impl Fn(&mut Spent, Timestamp) -> Said + Send + Sync,
     ) -> Result<Option<Said>, Failure> {
         let Some(budget) = &guess.lockout else { return Ok(None) };
-        let said = self.change(("spent", account), budget.window, |spent: Option<Spent>, now| {
+        let kind = self.kind("spent", budget.window, rules);
+        let said = self.change(kind, account, |spent: Option<Spent>, now| {
             let mut spent = spent.unwrap_or_default();
             let said = change(&mut spent, now);
             (Some(spent).filter(|spent| !spent.is_empty()), said)
