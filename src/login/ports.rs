@@ -422,6 +422,9 @@ pub(crate) trait Ledger: Send + Sync {
         after: Option<&PersonKey>,
         limit: usize,
     ) -> Result<Vec<PersonKey>, LedgerError>;
+
+    /// People who were removed, whoever was removed last first: at most `limit`, without the first `skip`.
+    async fn last_removed(&self, skip: usize, limit: usize) -> Result<Vec<PersonKey>, LedgerError>;
 }
 
 /// Rows that are found without going through all of them.

@@ -92,7 +92,7 @@ impl Removed {
     /// Whether a store with so many removed people has all that are remembered, as far as a number can say.
     fn is_like(&self, stored: u64) -> bool {
         let known = u64::try_from(self.rows.len() + self.unreadable.len()).unwrap_or(u64::MAX);
-        stored == known || self.is_full() && stored > known && stored >= self.stored
+        stored == known || self.is_full() && stored > known && stored == self.stored
     }
 }
 
@@ -162,16 +162,17 @@ impl Remembering {
         Ok(Compared { again: self.write_back(lost, now).await?, unreadable })
     }
 
-    /// Reads who is removed, and gives those who are remembered and missing, and those whose rows were found to say
-    /// nothing. Rows are read only while there is room for more.
+    /// Reads who was removed last, as many as are remembered, and gives those who are remembered and missing, and those
+    /// whose rows were found to say nothing. Whoever was removed since takes the place of the one who was first.
     async fn learn(&self) -> Result<(Vec<Row>, Vec<PersonKey>), LedgerError> {
         let mut missing: HashSet<PersonKey> = self.removed().rows.keys().cloned().collect();
         let mut unreadable = HashSet::new();
-        let mut after: Option<PersonKey> = None;
-        loop {
-            let page = self.ledger.marked(Mark::Removed, after.as_ref(), PAGE).await?;
+        let (mut read, most) = (0, self.removed().most);
+        while read < most {
+            let limit = PAGE.min(most - read);
+            let page = self.ledger.last_removed(read, limit).await?;
             for key in &page {
-                if missing.remove(key) || self.removed().is_full() {
+                if missing.remove(key) {
                     continue;
                 }
                 match self.ledger.row(key).await {
@@ -180,10 +181,10 @@ impl Remembering {
                     Err(error) => return Err(error),
                 }
             }
-            if page.len() < PAGE {
+            read += page.len();
+            if page.len() < limit {
                 break;
             }
-            after = page.last().cloned();
         }
         let before = std::mem::replace(&mut self.removed().unreadable, unreadable.clone());
         let found = unreadable.difference(&before).cloned().collect();
@@ -301,6 +302,10 @@ impl Ledger for Remembering {
         limit: usize,
     ) -> Result<Vec<PersonKey>, LedgerError> {
         self.ledger.marked(mark, after, limit).await
+    }
+
+    async fn last_removed(&self, skip: usize, limit: usize) -> Result<Vec<PersonKey>, LedgerError> {
+        self.ledger.last_removed(skip, limit).await
     }
 
     async fn list(

@@ -221,6 +221,14 @@ impl Ledger for MemoryLedger {
         keys.truncate(limit);
         Ok(keys)
     }
+
+    async fn last_removed(&self, skip: usize, limit: usize) -> Result<Vec<PersonKey>, LedgerError> {
+        let rows = self.rows.lock().unwrap();
+        let removed = rows.values().filter(|row| is_marked(row, Mark::Removed));
+        let mut removed: Vec<_> = removed.map(|row| (row.updated_at, row.key.clone())).collect();
+        removed.sort_unstable_by(|one, other| other.cmp(one));
+        Ok(removed.into_iter().skip(skip).take(limit).map(|(_, key)| key).collect())
+    }
 }
 
 /// Sees and says nothing.

@@ -5,6 +5,7 @@ mod flags;
 mod people;
 mod rates;
 mod redis;
+mod removals;
 mod servers;
 mod shapes;
 

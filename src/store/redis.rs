@@ -21,6 +21,7 @@ mod meta;
 mod people;
 mod rates;
 mod reach;
+mod removals;
 mod room;
 mod script;
 mod sessions;

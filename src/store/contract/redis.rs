@@ -1,6 +1,7 @@
 //! The suites against a real Redis, and what only holds there.
 
 mod fitness;
+mod removals;
 pub(super) mod room;
 mod tries;
 

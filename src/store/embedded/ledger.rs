@@ -23,6 +23,8 @@ pub(super) const ROWS: TableDefinition<&str, &[u8]> = TableDefinition::new("rows
 pub(super) const ALIASES: TableDefinition<&str, &str> = TableDefinition::new("aliases");
 const OPEN: TableDefinition<&str, ()> = TableDefinition::new("open");
 const REMOVED: TableDefinition<&str, ()> = TableDefinition::new("removed");
+/// Who was removed, by the ms in which their row was last changed.
+const REMOVALS: TableDefinition<(u64, &str), ()> = TableDefinition::new("removed_at");
 
 const fn marked_table(mark: Mark) -> TableDefinition<'static, &'static str, ()> {
     match mark {
@@ -36,7 +38,25 @@ pub(super) fn make_tables(transaction: &WriteTransaction) -> Result<(), redb::Er
     transaction.open_table(ALIASES)?;
     transaction.open_table(OPEN)?;
     transaction.open_table(REMOVED)?;
+    date_removals(transaction)?;
     people::make_tables(transaction)
+}
+
+/// Puts those who are removed in the order of time, where an earlier version wrote the file; whoever's row cannot be read
+/// counts as the first of all.
+fn date_removals(transaction: &WriteTransaction) -> Result<(), redb::Error> {
+    let (rows, removed) = (transaction.open_table(ROWS)?, transaction.open_table(REMOVED)?);
+    let mut removals = transaction.open_table(REMOVALS)?;
+    if removals.len()? == removed.len()? {
+        return Ok(());
+    }
+    removals.retain(|_, ()| false)?;
+    for entry in removed.iter()? {
+        let name = entry?.0;
+        let row = rows.get(name.value())?.and_then(|row| serde_json::from_slice::<Row>(row.value()).ok());
+        removals.insert((row.map_or(0, |row| row.updated_at.millis()), name.value()), ())?;
+    }
+    Ok(())
 }
 
 pub(super) fn load(
@@ -58,6 +78,14 @@ impl Embedded {
             .unwrap()
             .insert(key.to_string().as_str(), b"{garbage".as_slice())
             .unwrap();
+        transaction.commit().unwrap();
+    }
+
+    /// Makes the file one from before removals had an order.
+    #[cfg(test)]
+    pub(in crate::store) fn forget_order(&self) {
+        let transaction = self.database.begin_write().unwrap();
+        transaction.delete_table(REMOVALS).unwrap();
         transaction.commit().unwrap();
     }
 }
@@ -154,6 +182,16 @@ impl Ledger for Embedded {
         });
         Ok(keys.await?)
     }
+
+    async fn last_removed(&self, skip: usize, limit: usize) -> Result<Vec<PersonKey>, LedgerError> {
+        let keys = self.read(move |transaction| {
+            let removals = transaction.open_table(REMOVALS)?;
+            let names = removals.iter()?.rev().skip(skip).take(limit);
+            let keys = names.map(|entry| Ok(PersonKey::parse(entry?.0.value().1)));
+            keys.filter_map(Result::transpose).collect()
+        });
+        Ok(keys.await?)
+    }
 }
 
 fn replace(transaction: &WriteTransaction, mut row: Row) -> Result<Row, StoreError> {
@@ -178,6 +216,15 @@ fn replace(transaction: &WriteTransaction, mut row: Row) -> Result<Row, StoreErr
         aliases.insert(alias.as_str(), key.as_str())?;
     }
     mark_row(transaction, &key, &row)?;
+    {
+        let mut removals = transaction.open_table(REMOVALS)?;
+        if let Some(stored) = &stored {
+            removals.remove((stored.updated_at.millis(), key.as_str()))?;
+        }
+        if row.mark() == Some(Mark::Removed) {
+            removals.insert((row.updated_at.millis(), key.as_str()), ())?;
+        }
+    }
     row.version += 1;
     people::recount(transaction, &key, stored.as_ref().map(Row::counted_as), row.counted_as())?;
     rows.insert(key.as_str(), serde_json::to_vec(&row)?.as_slice())?;
@@ -221,6 +268,11 @@ fn put_over(transaction: &WriteTransaction, mut row: Row) -> Result<Row, StoreEr
         }
     }
     mark_row(transaction, &key, &row)?;
+    let mut removals = transaction.open_table(REMOVALS)?;
+    removals.retain(|(_, name), ()| name != key)?;
+    if row.mark() == Some(Mark::Removed) {
+        removals.insert((row.updated_at.millis(), key.as_str()), ())?;
+    }
     row.version = 1;
     rows.insert(key.as_str(), serde_json::to_vec(&row)?.as_slice())?;
     drop(rows);

@@ -13,6 +13,7 @@ use super::{
     epoch::EPOCH,
     flags::FLAGS,
     ledger::{ALIAS, ROWS},
+    removals::removed_at,
     script::{Invocation, Script},
     sessions::BATCH,
 };
@@ -73,9 +74,11 @@ impl Redis {
         for mark in Mark::ALL {
             script.key(self.mark_key(mark));
         }
+        script.key(self.removals_key());
         let mark = Mark::ALL.iter().position(|mark| Some(*mark) == row.mark());
         script.arg(row.version).arg(row.fence).arg(serde_json::to_vec(row)?);
         script.arg(name).arg(self.key(ALIAS)).arg(mark.map_or(0, |place| place + 1));
+        script.arg(removed_at(row));
         for alias in &row.aliases {
             script.arg(alias_key(alias));
         }

@@ -8,7 +8,7 @@ use std::{sync::LazyLock, time::Duration};
 use async_trait::async_trait;
 use redis::AsyncCommands as _;
 
-use super::{Failure, Redis, script::Script};
+use super::{Failure, Redis, removals::removed_at, script::Script};
 use crate::{
     clock::Timestamp,
     identity::PersonKey,
@@ -111,6 +111,7 @@ impl Ledger for Redis {
         for mark in Mark::ALL {
             script.key(self.mark_key(mark));
         }
+        script.key(self.removals_key());
         script.arg(row.version).arg(row.fence);
         let written = Row { version: row.version + 1, ..row.clone() };
         script.arg(serde_json::to_vec(&written).map_err(Failure::from)?);
@@ -120,6 +121,7 @@ impl Ledger for Redis {
         };
         let mark = Mark::ALL.iter().position(|mark| Some(*mark) == row.mark());
         script.arg(name).arg(self.key(ALIAS)).arg(mark.map_or(0, |place| place + 1));
+        script.arg(removed_at(row));
         for alias in &row.aliases {
             script.arg(alias_key(alias));
         }
@@ -192,6 +194,10 @@ impl Ledger for Redis {
             Ok(connection.zrangebylex_limit::<_, _, _, Vec<String>>(set, first, "+", 0, limit).await?)
         });
         Ok(names.await?.iter().filter_map(|name| PersonKey::parse(name)).collect())
+    }
+
+    async fn last_removed(&self, skip: usize, limit: usize) -> Result<Vec<PersonKey>, LedgerError> {
+        self.removed_last(skip, limit).await
     }
 }
 

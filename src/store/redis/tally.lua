@@ -19,6 +19,14 @@ local function tally(row, rows, name, new)
   redis.call('ZADD', rows .. ':in:' .. count(rows, new, 1), 0, name)
   redis.call('HSET', row, 'tally', new)
 end
+-- Keeps those who were removed in the order of time; without a time somebody is not removed.
+local function date_removal(removed, name, at)
+  if at == '' then
+    redis.call('ZREM', removed, name)
+  else
+    redis.call('ZADD', removed, at, name)
+  end
+end
 -- Comes to all that a tally will be written to. While a cluster moves the slot, a key that is at the other node, or
 -- nowhere, ends a script: that has to happen before its first write.
 local function at_hand(row, rows, new)

@@ -546,6 +546,40 @@ async fn whoever_was_removed_last_is_remembered_and_the_reads_are_few() {
     assert!(read <= 2 * MOST, "{read} rows in 30 looks");
 }
 
+/// Another process removes somebody while this one remembers as many as it may.
+#[tokio::test]
+async fn a_removal_elsewhere_is_learned_however_many_were_removed_before() {
+    const MOST: usize = 5;
+    let mut world = cutover();
+    assert!(is_hand_over(&world.sign_in("ann@example.com", "right").await));
+    for number in 0..3 * MOST {
+        // In the order of keys the last ones come first.
+        let id = format!("a-{:02}", 99 - number);
+        let updated_at = Timestamp::from_seconds(1_700_000_000 + number as u64);
+        let row = Row { key: person(&id), aliases: vec![], updated_at, user: None, ..world.row("ann") };
+        let row = Row { state: RowState::Tombstone, ..row };
+        world.ledger.rows.lock().unwrap().insert(person(&id), row);
+    }
+    let now = world.journeys.clock.now();
+    let here = Remembering::at_most(MOST, Arc::clone(&world.ledger) as _);
+    let compare = async || here.compare(false, now).await.unwrap().again.len();
+    let before = world.ledger.reads.load(Ordering::SeqCst);
+    assert_eq!(compare().await, 0);
+    assert_eq!(
+        world.ledger.reads.load(Ordering::SeqCst) - before,
+        MOST,
+        "the last ones are read, and no others"
+    );
+
+    world.journeys.ledger = Arc::new(Remembering::at_most(MOST, Arc::clone(&world.ledger) as _));
+    assert!(world.journeys.remove(&Whom::Key(person("ann"))).await.unwrap().1);
+    assert_eq!(compare().await, 0);
+    // What the other process wrote is lost, and the other process is gone.
+    world.edit("ann", |row| row.state = RowState::Done);
+    assert_eq!(compare().await, 1);
+    assert_eq!(world.row("ann").state, RowState::Tombstone);
+}
+
 #[tokio::test]
 async fn a_row_that_cannot_be_read_keeps_nobody_from_being_written_back_or_finished() {
     let world = cutover();
