@@ -21,7 +21,7 @@ pub(crate) use life::{
 };
 pub(crate) use ports::{
     Authorize, ClaimsProblem, Digest, FlowStore, IdentityProvider, NewClaims, RefreshError, RefreshWith,
-    Refreshed, SessionStore, SessionStoreError, SignInError, SignedIn, Whose,
+    Refreshed, SessionStore, SessionStoreError, SignInError, SignedIn, Told, Whose,
 };
 pub(crate) use refresh::{Refresh, refresh_after};
 pub(crate) use renewal::{Renewal, Settled};

@@ -51,7 +51,7 @@ mod tests {
     use super::*;
     use crate::{
         clock::{Clock as _, TestClock, Timestamp},
-        session::{Digest, Session, SessionStoreError, Settled, Whose},
+        session::{Digest, Session, SessionStoreError, Settled, Told, Whose},
     };
 
     /// Fails every second sweep, and tells after each.
@@ -83,7 +83,7 @@ mod tests {
             unreachable!("a sweep only sweeps")
         }
 
-        async fn remove_all(&self) -> Result<Vec<Digest>, SessionStoreError> {
+        async fn remove_all(&self, _: Told<'_>) -> Result<(), SessionStoreError> {
             unreachable!("a sweep only sweeps")
         }
 

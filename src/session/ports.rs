@@ -50,6 +50,9 @@ pub(crate) enum Whose {
     Person(PersonKey),
 }
 
+/// Hears of sessions that were ended.
+pub(crate) type Told<'a> = &'a mut (dyn FnMut(&[Digest]) + Send);
+
 /// Sessions by the hash of their id.
 #[async_trait]
 pub(crate) trait SessionStore: Send + Sync {
@@ -72,8 +75,9 @@ pub(crate) trait SessionStore: Send + Sync {
     /// Ends all sessions of one person and says which they were.
     async fn remove_all_of(&self, whose: &Whose) -> Result<Vec<Digest>, SessionStoreError>;
 
-    /// Ends all sessions of everybody and says which they were.
-    async fn remove_all(&self) -> Result<Vec<Digest>, SessionStoreError>;
+    /// Ends all sessions of everybody, and tells of them as they end: those are over, also where a later one cannot be
+    /// ended.
+    async fn remove_all(&self, told: Told<'_>) -> Result<(), SessionStoreError>;
 
     /// Those of `ids` that lead to no live session.
     async fn ended(&self, ids: Vec<Digest>, now: Timestamp) -> Result<Vec<Digest>, SessionStoreError>;

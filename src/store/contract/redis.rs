@@ -3,6 +3,7 @@
 mod fitness;
 mod removals;
 pub(super) mod room;
+mod sessions;
 mod tries;
 
 use std::{
@@ -15,7 +16,7 @@ use std::{
 use tokio::runtime::Handle;
 
 use super::{
-    LEASE, NOW, a_session, claimed, counts, epochs, flags, fresh, ledger, meta, people, rates,
+    LEASE, NOW, a_session, all_removed, claimed, counts, epochs, flags, fresh, ledger, meta, people, rates,
     refreshes, sessions, unreadable,
 };
 use crate::{
@@ -395,7 +396,7 @@ async fn a_session_that_no_index_names_any_more_is_listed_again_by_its_use() {
             assert!((3600..=3600 + 1800).contains(&span), "{key} is kept for {span} s");
         }
         let ended = match &whose {
-            None => store.remove_all().await.unwrap(),
+            None => all_removed(&store).await,
             Some(whose) => store.remove_all_of(whose).await.unwrap(),
         };
         assert_eq!(ended, std::slice::from_ref(&id), "{what}");

@@ -11,7 +11,7 @@ use redb::{
 use super::{Embedded, StoreError};
 use crate::{
     clock::Timestamp,
-    session::{Digest, Flow, FlowStore, Session, SessionStore, SessionStoreError, Settled, Whose},
+    session::{Digest, Flow, FlowStore, Session, SessionStore, SessionStoreError, Settled, Told, Whose},
     store::whose_key,
 };
 
@@ -20,6 +20,9 @@ pub(super) const FLOWS: TableDefinition<&str, &[u8]> = TableDefinition::new("flo
 
 /// The sessions of each person, by both of their names.
 const SESSIONS_OF: MultimapTableDefinition<&str, &str> = MultimapTableDefinition::new("sessions_of");
+
+/// How many sessions are removed in one write.
+const BATCH: usize = 100;
 
 pub(super) fn make_tables(transaction: &WriteTransaction) -> Result<(), redb::Error> {
     transaction.open_table(FLOWS)?;
@@ -138,8 +141,8 @@ impl SessionStore for Embedded {
         Ok(removed.await?)
     }
 
-    async fn remove_all(&self) -> Result<Vec<Digest>, SessionStoreError> {
-        Ok(self.remove_sessions(|_| true).await?)
+    async fn remove_all(&self, told: Told<'_>) -> Result<(), SessionStoreError> {
+        Ok(self.remove_sessions(|_| true, told).await?)
     }
 
     async fn ended(&self, ids: Vec<Digest>, now: Timestamp) -> Result<Vec<Digest>, SessionStoreError> {
@@ -198,7 +201,9 @@ impl SessionStore for Embedded {
     }
 
     async fn sweep(&self, now: Timestamp) -> Result<usize, SessionStoreError> {
-        let sessions = self.remove_sessions(move |session| session.over(now).is_some()).await?.len();
+        let mut sessions = 0;
+        let over = move |session: &Session| session.over(now).is_some();
+        self.remove_sessions(over, &mut |ids| sessions += ids.len()).await?;
         let flows = self.write(move |transaction| {
             let mut removed = 0;
             transaction.open_table(FLOWS)?.retain(|_, value| {
@@ -213,30 +218,64 @@ impl SessionStore for Embedded {
 }
 
 impl Embedded {
-    /// Removes every session that is over, and whatever cannot be read.
+    /// Removes every session that is over, and whatever cannot be read. All are looked at beside whoever writes; only a
+    /// batch at a time keeps others from writing, and sign-ins come in between.
     async fn remove_sessions(
         &self,
-        over: impl Fn(&Session) -> bool + Send + 'static,
-    ) -> Result<Vec<Digest>, StoreError> {
-        self.write(move |transaction| {
-            let mut removed = Vec::new();
-            transaction.open_table(SESSIONS)?.retain(|id, value| {
-                let session = serde_json::from_slice::<Session>(value).ok();
-                let keep = session.as_ref().is_some_and(|session| !over(session));
-                if !keep {
-                    removed.push((Digest::stored(id), session));
+        over: impl Fn(&Session) -> bool + Copy + Send + 'static,
+        told: Told<'_>,
+    ) -> Result<(), StoreError> {
+        let is_due = move |value: &[u8]| {
+            serde_json::from_slice::<Session>(value).ok().is_none_or(|session| over(&session))
+        };
+        let due: Vec<Digest> = self
+            .read(move |transaction| {
+                let mut due = Vec::new();
+                for entry in transaction.open_table(SESSIONS)?.iter()? {
+                    let (id, value) = entry?;
+                    if is_due(value.value()) {
+                        due.push(Digest::stored(id.value()));
+                    }
                 }
-                keep
-            })?;
+                Ok(due)
+            })
+            .await?;
+        for ids in due.chunks(BATCH) {
+            let ids = ids.to_vec();
+            let removed = self.write(move |transaction| {
+                let mut removed = Vec::new();
+                for id in ids {
+                    // It may have been used since.
+                    let is_due = {
+                        let table = transaction.open_table(SESSIONS)?;
+                        table.get(id.as_str())?.is_some_and(|value| is_due(value.value()))
+                    };
+                    if is_due {
+                        remove(transaction, id.as_str())?;
+                        removed.push(id);
+                    }
+                }
+                Ok(removed)
+            });
+            told(&removed.await?);
+        }
+        Ok(())
+    }
+
+    /// Puts many sessions in place at once.
+    #[cfg(test)]
+    pub(in crate::store) async fn put_all(&self, sessions: Vec<(Digest, Session)>) {
+        let put = self.write(move |transaction| {
             let mut of = transaction.open_multimap_table(SESSIONS_OF)?;
-            for (id, session) in &removed {
-                for name in session.iter().flat_map(names) {
-                    of.remove(name.as_str(), id.as_str())?;
+            for (id, session) in &sessions {
+                write(transaction, id, session)?;
+                for name in names(session) {
+                    of.insert(name.as_str(), id.as_str())?;
                 }
             }
-            Ok(removed.into_iter().map(|(id, _)| id).collect())
-        })
-        .await
+            Ok(())
+        });
+        put.await.unwrap();
     }
 }
 

@@ -13,7 +13,7 @@ use redis::{AsyncCommands as _, Cmd};
 use super::{Failure, Redis, connection::Connection, script::Script};
 use crate::{
     clock::Timestamp,
-    session::{Digest, Flow, FlowStore, Session, SessionStore, SessionStoreError, Settled, Whose},
+    session::{Digest, Flow, FlowStore, Session, SessionStore, SessionStoreError, Settled, Told, Whose},
     store::whose_key,
 };
 
@@ -45,6 +45,11 @@ fn parse(value: Option<&[u8]>) -> Option<Session> {
 /// When a session is over if nobody uses it.
 fn end(session: &Session) -> u64 {
     session.ends_at.min(session.idle_ends_at).millis()
+}
+
+#[expect(clippy::cast_precision_loss, reason = "exact for 285,000 years")]
+fn as_score(moment: Timestamp) -> f64 {
+    moment.millis() as f64
 }
 
 /// For how long Redis keeps a session, in ms from its last use.
@@ -138,19 +143,34 @@ impl Redis {
     pub(super) async fn take(&self, ids: Vec<Digest>) -> Result<Vec<(Digest, Option<Session>)>, Failure> {
         let mut gone = Vec::new();
         for ids in ids.chunks(BATCH) {
-            let commands: Vec<Cmd> =
-                ids.iter().map(|id| Cmd::get_del(self.session_key(id.as_str()))).collect();
-            let values: Vec<Option<Vec<u8>>> =
-                self.run(|mut connection| async move { Ok(connection.each(&commands).await?) }).await?;
-            let taken: Vec<_> = ids
-                .iter()
-                .zip(values)
-                .filter_map(|(id, value)| value.map(|value| (id.clone(), parse(Some(&value)))))
-                .collect();
+            let taken = self.take_batch(ids).await?;
             self.unlist(&taken).await?;
             gone.extend(taken);
         }
         Ok(gone)
+    }
+
+    /// Ends a batch of sessions, which the indexes still name.
+    async fn take_batch(&self, ids: &[Digest]) -> Result<Vec<(Digest, Option<Session>)>, Failure> {
+        let commands: Vec<Cmd> = ids.iter().map(|id| Cmd::get_del(self.session_key(id.as_str()))).collect();
+        let values: Vec<Option<Vec<u8>>> =
+            self.run(|mut connection| async move { Ok(connection.each(&commands).await?) }).await?;
+        let taken = ids.iter().zip(values);
+        Ok(taken.filter_map(|(id, value)| Some((id.clone(), parse(Some(&value?))))).collect())
+    }
+
+    /// Those of a batch that are over or cannot be read.
+    async fn over(&self, ids: &[&Digest], now: Timestamp) -> Result<Vec<Digest>, Failure> {
+        if ids.is_empty() {
+            return Ok(Vec::new());
+        }
+        let commands: Vec<Cmd> = ids.iter().map(|id| Cmd::get(self.session_key(id.as_str()))).collect();
+        let got = self.run(|mut connection| async move { Ok(connection.each(&commands).await?) });
+        let values: Vec<Option<Vec<u8>>> = got.await?;
+        let is_over = |value: &Option<Vec<u8>>| {
+            parse(value.as_deref()).is_none_or(|session| session.over(now).is_some())
+        };
+        Ok(ids.iter().zip(&values).filter(|(_, value)| is_over(value)).map(|(id, _)| (*id).clone()).collect())
     }
 
     /// Deletes those of a batch that are over at `now`, and takes those that are gone out of the index of ends.
@@ -255,26 +275,50 @@ impl SessionStore for Redis {
         Ok(taken.into_iter().map(|(id, _)| id).collect())
     }
 
-    async fn remove_all(&self) -> Result<Vec<Digest>, SessionStoreError> {
-        let ends = self.ends_key();
-        let ids: Vec<String> =
-            self.run(|mut connection| async move { Ok(connection.zrange(ends, 0, -1).await?) }).await?;
-        let taken = self.take(ids.iter().map(|id| Digest::stored(id)).collect()).await?;
-        Ok(taken.into_iter().map(|(id, _)| id).collect())
+    /// Those that lead to nothing are left in the index here, too.
+    async fn remove_all(&self, told: Told<'_>) -> Result<(), SessionStoreError> {
+        let mut cursor = 0_u64;
+        loop {
+            let mut scan = redis::cmd("ZSCAN");
+            scan.arg(self.ends_key()).arg(cursor).arg("COUNT").arg(BATCH);
+            let scanned =
+                self.run(|mut connection| async move { Ok(scan.query_async(&mut connection).await?) });
+            let (next, listed): (u64, Vec<(String, String)>) = scanned.await?;
+            let ids: Vec<Digest> = listed.iter().map(|(id, _)| Digest::stored(id)).collect();
+            for ids in ids.chunks(BATCH) {
+                let taken = self.take_batch(ids).await?;
+                told(&taken.iter().map(|(id, _)| id.clone()).collect::<Vec<_>>());
+                self.unlist(&taken).await?;
+            }
+            if next == 0 {
+                return Ok(());
+            }
+            cursor = next;
+        }
     }
 
+    /// Asks whether they are there and when they end, and reads only those that the index calls over or does not know:
+    /// its word lags behind a use, never before one. One whose value cannot be read is seen when it is next used.
     async fn ended(&self, ids: Vec<Digest>, now: Timestamp) -> Result<Vec<Digest>, SessionStoreError> {
         let mut ended = Vec::new();
         for ids in ids.chunks(BATCH) {
-            let commands: Vec<Cmd> = ids.iter().map(|id| Cmd::get(self.session_key(id.as_str()))).collect();
-            let got = self.run(|mut connection| async move { Ok(connection.each(&commands).await?) });
-            let values: Vec<Option<Vec<u8>>> = got.await?;
-            let is_over = |value: Option<Vec<u8>>| {
-                parse(value.as_deref()).is_none_or(|session| session.over(now).is_some())
-            };
-            ended.extend(
-                ids.iter().zip(values).filter(|(_, value)| is_over(value.clone())).map(|(id, _)| id.clone()),
-            );
+            let mut ends = redis::cmd("ZMSCORE");
+            ends.arg(self.ends_key()).arg(ids.iter().map(Digest::as_str).collect::<Vec<_>>());
+            let exist: Vec<Cmd> = ids.iter().map(|id| Cmd::exists(self.session_key(id.as_str()))).collect();
+            let asked = self.run(|mut connection| async move {
+                let ends: Vec<Option<f64>> = ends.query_async(&mut connection).await?;
+                Ok((ends, connection.each::<bool>(&exist).await?))
+            });
+            let (ends, there) = asked.await?;
+            let mut unsure = Vec::new();
+            for ((id, end), is_there) in ids.iter().zip(ends).zip(there) {
+                if !is_there {
+                    ended.push(id.clone());
+                } else if end.is_none_or(|end| end <= as_score(now)) {
+                    unsure.push(id);
+                }
+            }
+            ended.extend(self.over(&unsure, now).await?);
         }
         Ok(ended)
     }
