@@ -4,6 +4,7 @@
 mod file;
 mod rights;
 mod standing;
+mod unreadable;
 
 use std::{path::Path, thread};
 

@@ -2,7 +2,7 @@
 
 use std::{fmt, path::Path};
 
-use crate::{config::RedisStore, store::OpenError, telemetry::with_causes};
+use crate::{config::RedisStore, login::LedgerError, store::OpenError, telemetry::with_causes};
 
 /// Whose turn it is after a copy that did not come to its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,8 +46,23 @@ impl CopyFailed {
 
     /// What was opened cannot be read.
     pub(super) fn of_reading(path: &Path, error: &(dyn std::error::Error + 'static)) -> Self {
-        let what = format!("store file {}: {}", path.display(), with_causes(error));
-        Self::new(Cause::State, what, "see whether the file is whole; bring back a backup if it is not")
+        let place = format!("store file {}", path.display());
+        let Some(LedgerError::Unreadable(key)) = error.downcast_ref::<LedgerError>() else {
+            let what = format!("{place}: {}", with_causes(error));
+            return Self::new(
+                Cause::State,
+                what,
+                "see whether the file is whole; bring back a backup if it is not",
+            );
+        };
+        Self::new(
+            Cause::State,
+            format!("{place}: the row of {key} cannot be read, and may be a removed person's"),
+            format!(
+                "bring back a backup; or serve the file once more, remove the person for good (crossfade users \
+                 tombstone --key {key}), stop it, and give the same command again"
+            ),
+        )
     }
 
     pub(super) fn of_redis(settings: &RedisStore, error: &(dyn std::error::Error + 'static)) -> Self {

@@ -16,7 +16,7 @@ use super::{
 use crate::{
     login::{Epoch, LedgerError, Row},
     session::{Digest, Flow, Session, SessionStoreError},
-    store::MetaError,
+    store::{MetaError, people::unreadable},
 };
 
 /// What is kept of the file in memory: all of it is read once, so there is no use in more.
@@ -61,15 +61,16 @@ impl Embedded {
         Ok(counted.await?)
     }
 
-    /// Rows of the ledger, without their claims. One that cannot be read is a failure: it is a person.
+    /// Rows of the ledger, without their claims. One that cannot be read is a failure, and named: it is a person.
     pub(crate) async fn rows_after(
         &self,
         after: Option<String>,
         limit: usize,
     ) -> Result<Page<Row>, LedgerError> {
         let rows = self.read(move |transaction| {
-            page(transaction, ROWS, after.as_deref(), limit, |_, value| {
-                let row: Row = serde_json::from_slice(value)?;
+            page(transaction, ROWS, after.as_deref(), limit, |name, value| {
+                let row = serde_json::from_slice::<Row>(value);
+                let row = row.map_err(|_| StoreError::Refused(unreadable(name)))?;
                 Ok(Some(Row { claim: None, ..row }))
             })
         });

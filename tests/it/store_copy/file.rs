@@ -72,3 +72,12 @@ pub(super) fn multiply(file: &Path, people: usize) {
     transaction.delete_table(REACH).unwrap();
     transaction.commit().unwrap();
 }
+
+/// Makes the row of this key one that cannot be read.
+pub(super) fn garble(file: &Path, key: &str) {
+    let database = Database::open(file).unwrap();
+    let transaction = database.begin_write().unwrap();
+    let before = transaction.open_table(ROWS).unwrap().insert(key, b"{garbage".as_slice()).unwrap().is_some();
+    assert!(before, "{key} has a row");
+    transaction.commit().unwrap();
+}
