@@ -23,12 +23,15 @@ const PACE: Duration = Duration::from_millis(200);
 /// How many names are read at a time.
 const PAGE: usize = 100;
 
+/// So many failures in a row are no person's own: the sweep ends, and the next one goes on behind them.
+const FAILURES: u32 = 5;
+
 /// Starts the loop; it ends when the process begins to stop.
 pub(crate) fn finish_people(journeys: Journeys, metrics: Metrics, clock: SharedClock, tracker: &Tracker) {
     let stopping = tracker.stopping();
     // Behind sign-ins at every rate, too.
     tracker.spawn_job(async move {
-        let sweeper = Sweeper { journeys, metrics, clock: clock.clone() };
+        let mut sweeper = Sweeper { journeys, metrics, clock: clock.clone(), round: Round::default() };
         loop {
             // A row whose process died is free once its lease has ended: sooner there is nothing to find.
             let pause = jittered(sweeper.journeys.settings.load().migration.lease);
@@ -47,38 +50,66 @@ struct Sweeper {
     journeys: Journeys,
     metrics: Metrics,
     clock: SharedClock,
+    round: Round,
+}
+
+/// How far a round through everybody has come; a sweep that was cut short goes on there, or those behind would be waited
+/// for until nothing fails for a whole round.
+#[derive(Default)]
+struct Round {
+    after: Option<PersonKey>,
+    open: usize,
 }
 
 impl Sweeper {
-    /// Goes once through everybody who is not finished. Whoever was begun with is not left because the process stops.
-    async fn sweep(&self, stopping: &CancellationToken) -> Result<(), LedgerError> {
-        let (mut after, mut open): (Option<PersonKey>, usize) = (None, 0);
+    /// Goes through everybody who is not finished, from where the last sweep was cut short. Whoever was begun with is
+    /// not left because the process stops; whoever could not be looked after is passed over until the next round.
+    async fn sweep(&mut self, stopping: &CancellationToken) -> Result<(), LedgerError> {
+        let mut failures = 0;
         loop {
-            let page = self.journeys.open_people(after.as_ref(), PAGE).await?;
-            for key in &page {
-                let swept = self.journeys.finish(key).await?;
-                debug!(sweep.result = swept.as_str(), "an unfinished person");
-                self.metrics.person_swept(swept.as_str());
-                let is_open = matches!(swept, Swept::NotYet | Swept::NextSignIn | Swept::Unreadable);
-                open += usize::from(is_open);
+            let page = self.journeys.open_people(self.round.after.as_ref(), PAGE).await?;
+            let is_last = page.len() < PAGE;
+            for key in page {
+                let swept = self.journeys.finish(&key).await;
+                self.round.after = Some(key);
+                match swept {
+                    Ok(swept) => {
+                        failures = 0;
+                        self.swept(swept);
+                    }
+                    Err(error) => {
+                        failures += 1;
+                        self.round.open += 1;
+                        if failures == FAILURES {
+                            return Err(error);
+                        }
+                        debug!(error = %with_causes(&error), "an unfinished person could not be looked after");
+                    }
+                }
                 tokio::select! {
                     () = stopping.cancelled() => return Ok(()),
                     () = self.clock.sleep(jittered(PACE)) => {}
                 }
             }
-            match page.last() {
-                Some(last) if page.len() == PAGE => after = Some(last.clone()),
-                _ => break,
+            if is_last {
+                break;
             }
         }
-        self.metrics.sweep_ended(open);
+        self.metrics.sweep_ended(std::mem::take(&mut self.round).open);
         Ok(())
+    }
+
+    fn swept(&mut self, swept: Swept) {
+        debug!(sweep.result = swept.as_str(), "an unfinished person");
+        self.metrics.person_swept(swept.as_str());
+        let is_open = matches!(swept, Swept::NotYet | Swept::NextSignIn | Swept::Unreadable);
+        self.round.open += usize::from(is_open);
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
+    use std::sync::{Arc, atomic::Ordering};
 
     use arc_swap::ArcSwap;
     use tokio::{runtime::Handle, sync::mpsc};
@@ -117,22 +148,19 @@ mod tests {
         fn unreadable(&self, _: &PersonKey) {}
     }
 
-    #[tokio::test]
-    async fn its_calls_leave_sign_ins_their_share_of_every_rate() {
-        let now = Timestamp::from_seconds(1_800_000_000);
-        let (clock, directory) = (TestClock::at(now), FakeDirectory::new(OnDuplicate::Refuse));
-        *directory.down.lock().unwrap() = true;
+    struct Hall {
+        ledger: Arc<MemoryLedger>,
+        directory: Arc<FakeDirectory>,
+        clock: Arc<TestClock>,
+        journeys: Journeys,
+        told: mpsc::UnboundedReceiver<Urgency>,
+    }
+
+    const NOW: Timestamp = Timestamp::from_seconds(1_800_000_000);
+
+    fn hall() -> Hall {
+        let (clock, directory) = (TestClock::at(NOW), FakeDirectory::new(OnDuplicate::Refuse));
         let ledger = Arc::new(MemoryLedger::default());
-        let record = record("ann");
-        let fresh = Row::fresh(record.key(), Bucket::test(1), ExternalId::received("ann".into()), now);
-        let row = Row {
-            state: RowState::Claimed,
-            record: Some(record.clone()),
-            proof: Some(Proof { kind: ProofKind::Password, source: source(), at: now }),
-            create_sent_at: Some(now),
-            ..fresh
-        };
-        ledger.rows.lock().unwrap().insert(record.key(), row);
         let settings = Settings {
             dial: Dial::new(BasisPoints::ALL, BasisPoints::ALL, RollbackMode::Keep, Rules::default()),
             salt: BucketSalt::new(&[7; 32]),
@@ -141,20 +169,82 @@ mod tests {
             on_existing: OnExisting::LinkVerified,
             migration: Migration::default(),
         };
-        let (told, mut hear) = mpsc::unbounded_channel();
+        let (tell, told) = mpsc::unbounded_channel();
         let journeys = Journeys {
             settings: Arc::new(ArcSwap::from_pointee(settings)),
             chain: Arc::new(ArcSwap::from_pointee(Chain::new(vec![]))),
-            directory,
-            ledger: Arc::new(Remembering::new(ledger)),
+            directory: directory.clone(),
+            ledger: Arc::new(Remembering::new(ledger.clone())),
             trust: trust(MemoryEpoch::used(), clock.clone()),
             clock: clock.clone(),
-            witness: Arc::new(Told(told)),
+            witness: Arc::new(Told(tell)),
         };
+        Hall { ledger, directory, clock, journeys, told }
+    }
+
+    impl Hall {
+        /// Somebody whose create was sent.
+        fn begin(&self, id: &str) {
+            let record = record(id);
+            let fresh = Row::fresh(record.key(), Bucket::test(1), ExternalId::received(id.into()), NOW);
+            let row = Row {
+                state: RowState::Claimed,
+                record: Some(record.clone()),
+                proof: Some(Proof { kind: ProofKind::Password, source: source(), at: NOW }),
+                create_sent_at: Some(NOW),
+                ..fresh
+            };
+            self.ledger.rows.lock().unwrap().insert(record.key(), row);
+        }
+    }
+
+    #[tokio::test]
+    async fn its_calls_leave_sign_ins_their_share_of_every_rate() {
+        let mut hall = hall();
+        *hall.directory.down.lock().unwrap() = true;
+        hall.begin("ann");
         let tracker = Tracker::new(Handle::current());
-        finish_people(journeys, Metrics::new(), clock, &tracker);
-        let heard = tokio::time::timeout(Duration::from_secs(10), hear.recv()).await;
+        finish_people(hall.journeys, Metrics::new(), hall.clock, &tracker);
+        let heard = tokio::time::timeout(Duration::from_secs(10), hall.told.recv()).await;
         assert_eq!(heard.unwrap(), Some(Urgency::Background));
         assert!(tracker.finish(Duration::from_secs(10)).await);
+    }
+
+    /// A store that now and then fails for a moment.
+    #[tokio::test]
+    async fn a_failure_keeps_nobody_who_comes_behind_it_from_being_looked_after() {
+        const PEOPLE: usize = 200;
+        let hall = hall();
+        for number in 0..PEOPLE {
+            hall.begin(&format!("person-{number:03}"));
+        }
+        // Nothing can be done without them.
+        hall.ledger.rows.lock().unwrap().values_mut().for_each(|row| row.proof = None);
+        let gauge = |metrics: &Metrics| {
+            let said = metrics.encode().unwrap();
+            said.lines().find_map(|line| line.strip_prefix("crossfade_open_people ")?.parse::<usize>().ok())
+        };
+        let metrics = Metrics::new();
+        let (journeys, clock) = (hall.journeys, hall.clock);
+        let mut sweeper = Sweeper { journeys, metrics: metrics.clone(), clock, round: Round::default() };
+        let stopping = CancellationToken::new();
+        hall.ledger.fails_every.store(47, Ordering::SeqCst);
+        sweeper.sweep(&stopping).await.unwrap();
+        assert_eq!(gauge(&metrics), Some(PEOPLE), "nobody is finished, and whoever failed counts");
+        let read = hall.ledger.read.lock().unwrap().len();
+        assert_eq!(read, PEOPLE - 4);
+        sweeper.sweep(&stopping).await.unwrap();
+        assert_eq!(hall.ledger.read.lock().unwrap().len(), PEOPLE, "all in the next round");
+
+        // One that is away: a sweep ends soon, and the next one does not begin anew.
+        hall.ledger.read.lock().unwrap().clear();
+        hall.ledger.fails_every.store(1, Ordering::SeqCst);
+        for cut in 1..=3 {
+            assert!(sweeper.sweep(&stopping).await.is_err(), "{cut}");
+        }
+        hall.ledger.fails_every.store(0, Ordering::SeqCst);
+        sweeper.sweep(&stopping).await.unwrap();
+        assert_eq!(gauge(&metrics), Some(PEOPLE));
+        assert_eq!(hall.ledger.read.lock().unwrap().len(), PEOPLE - 3 * FAILURES as usize);
     }
 }

@@ -67,6 +67,10 @@ pub(crate) struct MemoryLedger {
     pub(crate) loses_answer: AtomicBool,
     /// Whose rows cannot be read.
     pub(crate) garbled: Mutex<HashSet<PersonKey>>,
+    /// Every so many reads of a row fail; 0: none.
+    pub(crate) fails_every: AtomicUsize,
+    /// Whose rows were read by their key.
+    pub(crate) read: Mutex<HashSet<PersonKey>>,
 }
 
 impl Default for MemoryLedger {
@@ -80,6 +84,8 @@ impl Default for MemoryLedger {
             is_away: AtomicBool::new(false),
             loses_answer: AtomicBool::new(false),
             garbled: Mutex::default(),
+            fails_every: AtomicUsize::new(0),
+            read: Mutex::default(),
         }
     }
 }
@@ -103,8 +109,13 @@ impl MemoryLedger {
 #[async_trait]
 impl Ledger for MemoryLedger {
     async fn row(&self, key: &PersonKey) -> Result<Option<Row>, LedgerError> {
-        self.reads.fetch_add(1, Ordering::SeqCst);
+        let number = self.reads.fetch_add(1, Ordering::SeqCst) + 1;
+        let every = self.fails_every.load(Ordering::SeqCst);
+        if every > 0 && number.is_multiple_of(every) {
+            return Err(LedgerError::Unavailable("made up".into(), None));
+        }
         self.legible(key)?;
+        self.read.lock().unwrap().insert(key.clone());
         Ok(self.rows.lock().unwrap().get(key).cloned())
     }
 
