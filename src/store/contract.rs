@@ -2,6 +2,7 @@
 
 mod counts;
 mod flags;
+mod import;
 mod people;
 mod rates;
 mod redis;

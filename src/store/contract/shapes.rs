@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use super::{
-    NOW, claimed, counts, flags, fresh, ledger, meta, people, redis as parts, refreshes,
+    NOW, claimed, counts, epochs, flags, fresh, import, ledger, meta, people, redis as parts, refreshes,
+    removals,
     servers::{
         Cluster, MASTER, Node, PASSWORD, PREFIX, SENTINEL_PASSWORD, TLS, USER, Watched, single, until,
     },
@@ -14,8 +15,9 @@ use crate::{
     config::{RedisAddress, RedisShape, RedisStore, Sentinels},
     identity::Secret,
     login::{Alias, Ledger as _, LedgerError, Limit, Row, RowState, Tried, TryCounter as _},
+    net::{Rates as _, Urgency},
     session::{Digest, SessionStore as _},
-    store::{Redis, SharedCounts, StoreClock},
+    store::{Redis, SharedCounts, SharedRates, StoreClock},
 };
 
 fn address(node: &Node) -> RedisAddress {
@@ -65,7 +67,7 @@ async fn store(settings: &RedisStore) -> Redis {
     store
 }
 
-/// Every suite in turn, and what of the counts needs no waiting.
+/// Every suite in turn that needs no hand at the server, and what of the counts needs no waiting.
 async fn keeps_the_contract(settings: &RedisStore) {
     let with = |prefix: &str| RedisStore { prefix: format!("{PREFIX}{prefix}:"), ..settings.clone() };
     ledger(&store(&with("ledger")).await).await;
@@ -74,6 +76,15 @@ async fn keeps_the_contract(settings: &RedisStore) {
     meta(&store(&with("meta")).await).await;
     people::people(&store(&with("people")).await).await;
     flags::flags(&store(&with("flags")).await).await;
+    epochs(&store(&with("epochs")).await).await;
+    removals::removals(&store(&with("removals")).await).await;
+    import::import(&store(&with("from")).await, &store(&with("to")).await).await;
+    let rates = async || SharedRates::new(store(&with("rates")).await, SystemClock::shared());
+    let (one, other) = (rates().await, rates().await);
+    // The rest of that suite is about time, which a busy machine has little of.
+    assert_eq!(one.take("scalekit", None, Urgency::SignIn).await, Ok(()));
+    one.refused("scalekit", None, Duration::from_mins(1)).await;
+    assert!(other.take("scalekit", None, Urgency::SignIn).await.unwrap_err() > Duration::from_secs(30));
     let shared = SharedCounts::new(store(&with("counts")).await, TestClock::at(NOW));
     let other = SharedCounts::new(store(&with("counts")).await, TestClock::at(NOW));
     let rules = counts::rules();

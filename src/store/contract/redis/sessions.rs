@@ -5,7 +5,7 @@ use std::time::Duration;
 use futures_util::{StreamExt as _, stream};
 
 use super::{
-    super::{NOW, a_session, all_removed},
+    super::{NOW, a_session, all_removed, import},
     PATIENCE, Server, answers,
 };
 use crate::{
@@ -35,6 +35,14 @@ async fn opened(store: &Redis, number: usize, session: &Session) -> Vec<Digest> 
 async fn sent(server: &Server) -> u64 {
     let said: String = server.ask(&["info", "stats"]).await;
     said.lines().find_map(|line| line.strip_prefix("total_net_output_bytes:")?.parse().ok()).unwrap()
+}
+
+#[tokio::test]
+async fn redis_takes_over_what_another_store_held() {
+    let server = Server::start();
+    let other = RedisStore { prefix: "other:".into(), ..server.settings() };
+    let other = Redis::new(&other, "copy").unwrap();
+    import::import(&server.store("one").await, &other).await;
 }
 
 #[tokio::test]
