@@ -14,7 +14,7 @@ use super::{
 use crate::{
     clock::Timestamp,
     config::OnExisting,
-    identity::{LegacyRecord, Proof, VerifiedEmail},
+    identity::{Assertion, LegacyRecord, Proof, ProofKind, VerifiedEmail},
 };
 use std::time::Duration;
 
@@ -230,11 +230,11 @@ impl Machine {
         if self.rules.creating == Creating::LookUpOnly {
             return self.stop(Stop::Later);
         }
-        let strong = self.row.proof.as_ref().is_some_and(Proof::may_link);
         let allowed = self.rules.on_existing == OnExisting::LinkVerified;
+        // Truth 4: the mailbox was checked on both sides.
+        let there = user.email_verified && self.has_our_email(user);
         match self.new_user() {
-            // Truth 4: the mailbox was checked on both sides.
-            Some(new) if strong && allowed && user.email_verified && self.has_our_email(user) => {
+            Some(new) if allowed && there && self.mailbox_was_checked_here() => {
                 Command::Link(user.id.clone(), Box::new(new))
             }
             _ => self.stop(Stop::Conflict(SetAside::NotLinkable)),
@@ -305,6 +305,15 @@ impl Machine {
             }
             _ => self.stop(Stop::Conflict(SetAside::NotLinkable)),
         }
+    }
+
+    /// Whether a strong proof came with a mailbox that legacy verified, or Scalekit did in this very sign-in. An
+    /// operator's word for a whole source is enough to create somebody, not to take over who is there: any address can be
+    /// written into a record that nobody checks.
+    fn mailbox_was_checked_here(&self) -> bool {
+        let (Some(proof), Some(email)) = (&self.row.proof, &self.row.email) else { return false };
+        let by_legacy = matches!(email.asserted(), Assertion::Legacy { .. });
+        proof.may_link() && (by_legacy || proof.kind == ProofKind::Inbox)
     }
 
     fn has_our_email(&self, user: &DirectoryUser) -> bool {

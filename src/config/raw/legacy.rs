@@ -97,7 +97,8 @@ pub(in crate::config) struct Source {
 }
 
 /// Who vouches. Signing means: every address in this source was verified, and the signer answers for it. Scalekit
-/// will treat each as verified, so that whoever holds the legacy password gets the account of that mailbox.
+/// will treat each as verified, so that whoever holds the legacy password gets an account with that address. An account
+/// that is there already is linked only once its owner proves the mailbox.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(in crate::config) struct AssumeVerified {

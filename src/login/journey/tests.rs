@@ -19,11 +19,11 @@ use arc_swap::ArcSwap;
 use super::*;
 use crate::{
     clock::{TestClock, Timestamp},
-    config::{HandOffs, Migration, OnExisting},
+    config::{AssumeVerified, HandOffs, Migration, OnExisting},
     identity::{AccountState, CanonicalEmail, MfaState, Password, Secret},
     login::{
         ClientFacts, CountKeys, Counted, Doubt, Ineligible, LegacyStore, Moment, Refused, Rejection,
-        SetAside, UserId,
+        SetAside, SourceRules, UserId,
         tests::{
             CreateFault, FakeDirectory, FakeStore, MemoryEpoch, MemoryLedger, OnDuplicate, record, rules,
             source, trust,
@@ -105,9 +105,18 @@ impl World {
     }
 
     fn turn(&self, change: impl FnOnce(&mut Dial)) {
+        self.set(|settings| change(&mut settings.dial));
+    }
+
+    fn set(&self, change: impl FnOnce(&mut Settings)) {
         let mut settings = Settings::clone(&self.journeys.settings.load());
-        change(&mut settings.dial);
+        change(&mut settings);
         self.journeys.settings.store(Arc::new(settings));
+    }
+
+    /// Another word of the operator on the one source.
+    fn sign_for(&self, change: impl FnOnce(&mut SourceRules)) {
+        self.set(|settings| change(settings.sources.get_mut(&source()).unwrap()));
     }
 
     async fn decide(&self, name: &str) -> Decided {
@@ -304,6 +313,26 @@ async fn an_existing_user_is_linked_only_by_a_verified_mailbox() {
     let weak = world(0, 10_000, HandOff::Hosted, OnDuplicate::Refuse);
     weak.directory.seed("ann@example.com", None, true);
     assert_eq!(weak.sign_in("ann@example.com", "right").await, conflict(SetAside::NotLinkable));
+}
+
+#[tokio::test]
+async fn an_operators_word_for_a_source_creates_people_and_takes_over_nobody() {
+    for is_there in [false, true] {
+        let world = cutover();
+        world.sign_for(|rules| rules.assume_verified = Some(AssumeVerified { accepted_by: "ops".into() }));
+        world.store.records.lock().unwrap()[0].email.verified = None;
+        if !is_there {
+            assert!(is_hand_over(&world.sign_in("ann@example.com", "right").await));
+            continue;
+        }
+        // Whoever writes somebody's address into their own record does not get that person's user by a password.
+        let user = world.directory.seed("ann@example.com", None, true);
+        let conflict = Outcome::Forward(WhyForward::Conflict(SetAside::NotLinkable));
+        assert_eq!(world.sign_in("ann@example.com", "right").await, conflict);
+        assert_eq!(world.directory.users.lock().unwrap()[0].external_id, None);
+        assert!(world.arrives(&user, "ann@example.com").await.is_ok(), "whoever has the mailbox does");
+        assert!(world.directory.users.lock().unwrap()[0].external_id.is_some());
+    }
 }
 
 #[tokio::test]
