@@ -19,7 +19,7 @@ mod removed;
 mod row;
 mod settings;
 
-pub(crate) use chain::Chain;
+pub(crate) use chain::{Chain, Search};
 pub(crate) use epoch::{Doubt, Epoch, EpochStore, Put, StoreStanding, Trust, TrustSettings};
 pub(crate) use flags::{Damaged, Flags, FlagsError, Replaced, StoredFlags, Why};
 pub(crate) use guessing::{

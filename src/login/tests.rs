@@ -46,6 +46,7 @@ pub(crate) fn rules() -> SourceRules {
     SourceRules {
         external_id: ExternalIdTemplate::default_for(1),
         assume_verified: None,
+        assume_stranger: None,
         mfa: MfaDeclaration::None,
     }
 }

@@ -19,7 +19,7 @@ use arc_swap::ArcSwap;
 use super::*;
 use crate::{
     clock::{TestClock, Timestamp},
-    config::{AssumeVerified, HandOffs, Migration, OnExisting},
+    config::{AssumeStranger, AssumeVerified, HandOffs, Migration, OnExisting},
     identity::{AccountState, CanonicalEmail, MfaState, Password, Secret},
     login::{
         ClientFacts, CountKeys, Counted, Doubt, Ineligible, LegacyStore, Moment, Refused, Rejection,
