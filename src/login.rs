@@ -34,7 +34,7 @@ pub(crate) use people::{CountedAs, Counts, Indexed, People, PeopleFilter, Stage}
 pub(crate) use ports::{
     Attempt, ClaimAnswer, ClientFacts, Counted, CreateError, Directory, DirectoryError, DirectoryUser,
     ErrorClass, Holders, Ledger, LedgerError, LegacyError, LegacyStore, Mark, Membership, MembershipStatus,
-    Moment, NewUser, OrganizationId, Presence, Rejection, StayReason, UserId, Verdict, Witness,
+    Moment, NewUser, Notice, OrganizationId, Presence, Rejection, StayReason, UserId, Verdict, Witness,
 };
 pub(crate) use removed::Remembering;
 pub(crate) use row::{Alias, Claim, Ineligible, Origin, Row, RowState, SetAside};

@@ -276,10 +276,18 @@ impl Machine {
     fn found_ours(&mut self, user: &DirectoryUser) -> Command {
         let ours = user.external_id.as_ref() == Some(&self.row.external_id);
         if !ours || !self.has_our_email(user) {
-            return self.stop(Stop::Conflict(SetAside::ExternalIdElsewhere));
+            // The user they had before stays known as theirs: nobody who comes as that one is somebody new.
+            let known = self.row.user.take().filter(|known| ours && *known == user.id);
+            let stopped = self.stop(Stop::Conflict(SetAside::ExternalIdElsewhere));
+            if let Some(known) = known {
+                self.row.add_alias(Alias::User(known.clone()));
+                self.row.user = Some(known);
+            }
+            return stopped;
         }
         self.row.state = RowState::Created;
         self.row.user = Some(user.id.clone());
+        self.row.aliases.retain(|alias| !matches!(alias, Alias::User(_)));
         self.row.add_alias(Alias::User(user.id.clone()));
         Command::ReadBack(user.id.clone())
     }

@@ -232,6 +232,8 @@ impl Witness for Silent {
 
     fn moved(&self, _: &RowState, _: &Row) {}
 
+    fn notice(&self, _: &Row, _: Notice) {}
+
     fn failed(&self, _: &'static str, _: &(dyn std::error::Error + 'static), _: &Row) {}
 
     fn unavailable(&self, _: &'static str, _: &(dyn std::error::Error + 'static)) {}

@@ -12,8 +12,8 @@ use crate::{
         SourceName,
     },
     login::{
-        Alias, ClaimAnswer, ErrorClass, Holders, Identified, Ledger as _, LedgerError, Moment, Origin,
-        Refused, Row, RowState, Settings, UserId,
+        Alias, ClaimAnswer, ErrorClass, Holders, Identified, Ledger as _, LedgerError, Moment, Notice,
+        Origin, Refused, Row, RowState, Settings, UserId,
     },
 };
 
@@ -50,7 +50,7 @@ impl Journeys {
     ///
     /// People are found by Scalekit's id, never by e-mail (SEC-28). One who is not found is either a legacy person
     /// who came to Scalekit by another way, and is then linked with the mailbox as proof, or born new. Whom the dial keeps
-    /// at the legacy side for now is left there.
+    /// at the legacy side for now is left there, and so is whom legacy would not let in any more.
     pub(crate) async fn callback(&self, callback: Callback) -> Result<Identified, Refused> {
         self.settled().await.map_err(|error| self.try_again(&error))?;
         let row =
@@ -58,7 +58,8 @@ impl Journeys {
         let is_unfinished = match row {
             Some(row) if matches!(row.state, RowState::Done | RowState::Tombstone) => {
                 self.may_enter(&row, &callback)?;
-                return self.known(row, callback).await;
+                let row = self.judged_anew(row, callback.mailbox()).await;
+                return self.known(row.map_err(|error| self.try_again(&error))?, callback).await;
             }
             // Found by id and not finished: the checks of a migration are not over, so they are made now.
             row => row.is_some(),
@@ -120,6 +121,9 @@ impl Journeys {
         if row.state == RowState::Tombstone {
             return Err(Refused::Tombstone);
         }
+        if row.crossed_at.is_none() {
+            return Err(Refused::NotLinkable);
+        }
         // The application may know people by it: an address that nobody verified is never told (SEC-28).
         let verified = callback.mailbox().cloned();
         let email = verified.or_else(|| row.email.as_ref().map(|email| email.email().clone()));
@@ -148,9 +152,11 @@ impl Journeys {
             Migrated::Done { row, .. } if row.user.as_ref() == Some(&callback.user) => {
                 self.known(*row, callback).await
             }
-            Migrated::Done { .. } | Migrated::Conflict(_) | Migrated::Ineligible(_) => {
+            Migrated::Done { row, .. } => {
+                self.witness.notice(&row, Notice::CameAsAnother);
                 Err(Refused::NotLinkable)
             }
+            Migrated::Conflict(_) | Migrated::Ineligible(_) => Err(Refused::NotLinkable),
             Migrated::Later | Migrated::InDoubt => Err(Refused::TryAgain),
         }
     }
@@ -171,8 +177,8 @@ impl Journeys {
         if others().any(|row| row.state == RowState::Tombstone) {
             return Err(Refused::Tombstone);
         }
-        if others().next().is_some() {
-            return Err(Refused::NotLinkable);
+        if let Some(other) = others().next().cloned() {
+            return self.released(other, email, name, callback).await;
         }
         if !matches!(of_mailbox, OfMailbox::Nobody) {
             return Err(Refused::CannotTell);
@@ -180,6 +186,47 @@ impl Journeys {
         let row = self.write_born_new(email, &name, &callback).await;
         let row = row.map_err(|error| self.try_again(&error))?;
         row.ok_or(Refused::TryAgain).map(|row| Identified { row, user: callback.user, email: callback.email })
+    }
+
+    /// Somebody whose row has this address and another user, or none: an operator released it because the user was gone
+    /// ([`Journeys::retry`]). Where no store can be asked for a record, the one that was read last counts.
+    async fn released(
+        &self,
+        row: Row,
+        email: &CanonicalEmail,
+        name: LoginName,
+        callback: Callback,
+    ) -> Result<Identified, Refused> {
+        let has_address = row.aliases.contains(&Alias::Email(email.clone()));
+        let is_released = row.state == RowState::None && row.user.is_none() && has_address;
+        if !is_released {
+            if row.user.is_some() {
+                self.witness.notice(&row, Notice::CameAsAnother);
+            }
+            return Err(Refused::NotLinkable);
+        }
+        let is_recorded = self.chain.load_full().holds_records(&row.key.source);
+        match row.record.clone() {
+            _ if row.origin == Origin::BornNew => {
+                let row = self.born_again(row, &callback).await.map_err(|error| self.try_again(&error))?;
+                Ok(Identified { row, user: callback.user, email: callback.email })
+            }
+            Some(record) if !is_recorded => self.link_by_inbox(record, name, callback).await,
+            _ => Err(Refused::NotLinkable),
+        }
+    }
+
+    /// A born-new person whose user was gone: the same mailbox, and a new user.
+    async fn born_again(&self, mut row: Row, callback: &Callback) -> Result<Row, LedgerError> {
+        let before = row.state.clone();
+        row.state = RowState::Done;
+        row.user = Some(callback.user.clone());
+        row.add_alias(Alias::User(callback.user.clone()));
+        row.updated_at = self.clock.now();
+        let row = self.ledger.write(&row).await?;
+        self.witness.step(Moment::After, "store_born_new", &row);
+        self.witness.moved(&before, &row);
+        Ok(row)
     }
 
     async fn write_born_new(

@@ -1,7 +1,9 @@
 mod callback;
 mod choice;
+mod crossing;
 mod doubt;
 mod interrupted;
+mod mend;
 mod operate;
 mod rules;
 
@@ -22,7 +24,7 @@ use crate::{
     config::{AssumeStranger, AssumeVerified, HandOffs, Migration, OnExisting},
     identity::{AccountState, CanonicalEmail, MfaState, Password, Secret},
     login::{
-        ClientFacts, CountKeys, Counted, Doubt, Ineligible, LegacyStore, Moment, Refused, Rejection,
+        ClientFacts, CountKeys, Counted, Doubt, Ineligible, LegacyStore, Moment, Notice, Refused, Rejection,
         SetAside, SourceRules, UserId,
         tests::{
             CreateFault, FakeDirectory, FakeStore, MemoryEpoch, MemoryLedger, OnDuplicate, record, rules,
@@ -38,6 +40,7 @@ struct Killer {
     at: AtomicUsize,
     seen: AtomicUsize,
     moved: Mutex<Vec<String>>,
+    noticed: Mutex<Vec<Notice>>,
 }
 
 impl Witness for Killer {
@@ -48,6 +51,10 @@ impl Witness for Killer {
 
     fn moved(&self, before: &RowState, row: &Row) {
         self.moved.lock().unwrap().push(format!("{}>{}", before.as_str(), row.state.as_str()));
+    }
+
+    fn notice(&self, _: &Row, notice: Notice) {
+        self.noticed.lock().unwrap().push(notice);
     }
 
     fn failed(&self, _: &'static str, _: &(dyn std::error::Error + 'static), _: &Row) {}
