@@ -35,8 +35,8 @@ pub(crate) use admin::{Admin, AdminRole, AdminToken};
 pub(crate) use environment::{Environment, environment};
 pub(crate) use guessing::{AccountLimit, Guessing, Lockout, Rate, Storm};
 pub(crate) use legacy::{
-    AssumeVerified, Columns, HashCeilings, HashFileKind, HashFileSource, Legacy, MfaDeclaration, OktaSource,
-    RoleMap, Source, SourceKind, SqlDialect, SqlSource,
+    AssumeStranger, AssumeVerified, Columns, HashCeilings, HashFileKind, HashFileSource, Legacy,
+    MfaDeclaration, OktaSource, RoleMap, Source, SourceKind, SqlDialect, SqlSource,
 };
 #[cfg(any(test, feature = "simulate"))]
 pub(crate) use load::parse;

@@ -19,7 +19,7 @@ mod removed;
 mod row;
 mod settings;
 
-pub(crate) use chain::Chain;
+pub(crate) use chain::{Chain, Search};
 pub(crate) use epoch::{Doubt, Epoch, EpochStore, Put, StoreStanding, Trust, TrustSettings, put_in_doubt};
 pub(crate) use flags::{Damaged, Flags, FlagsError, Replaced, StoredFlags, Why};
 pub(crate) use guessing::{
@@ -34,7 +34,7 @@ pub(crate) use people::{CountedAs, Counts, Indexed, People, PeopleFilter, Stage}
 pub(crate) use ports::{
     Attempt, ClaimAnswer, ClientFacts, Counted, CreateError, Directory, DirectoryError, DirectoryUser,
     ErrorClass, Holders, Ledger, LedgerError, LegacyError, LegacyStore, Mark, Membership, MembershipStatus,
-    Moment, NewUser, OrganizationId, Presence, Rejection, StayReason, UserId, Verdict, Witness,
+    Moment, NewUser, Notice, OrganizationId, Presence, Rejection, StayReason, UserId, Verdict, Witness,
 };
 pub(crate) use removed::Remembering;
 pub(crate) use row::{Alias, Claim, Ineligible, Origin, Row, RowState, SetAside};

@@ -4,7 +4,7 @@ use std::error::Error;
 
 use crate::{
     identity::{Assertion, PersonKey, Subject},
-    login::{Doubt, Moment, Row, RowState, Witness},
+    login::{Doubt, Moment, Notice, Row, RowState, Witness},
     proxy::Recorder,
     telemetry::with_causes,
 };
@@ -51,6 +51,20 @@ impl Witness for Recording {
                 audit.ineligible(&subject, source, why.as_str());
                 metrics.migration_ended(source.as_str(), row.state.as_str());
             }
+        }
+    }
+
+    fn notice(&self, row: &Row, notice: Notice) {
+        let subject = self.recorder.subject_of(row);
+        match notice {
+            Notice::CrossesUnasked(why) => {
+                self.recorder.audit.crossed_unasked(&subject, &row.key.source, why);
+            }
+            Notice::CameAsAnother => tracing::warn!(
+                login.subject = %subject,
+                "somebody came back from Scalekit as another user than the one their person has, and was refused: where \
+                 that user was deleted there or has a new address, `crossfade users retry` mends it"
+            ),
         }
     }
 

@@ -59,6 +59,9 @@ pub(crate) struct Source {
     pub(crate) external_id: ExternalIdTemplate,
     /// The operator's word for a source that has no verified flag; `None` by default: nobody migrates then.
     pub(crate) assume_verified: Option<AssumeVerified>,
+    /// The operator's word for a source that cannot be asked who has an address; `None` by default: whoever it may know
+    /// and is not found is refused.
+    pub(crate) assume_stranger: Option<AssumeStranger>,
     pub(crate) mfa: MfaDeclaration,
     pub(crate) roles: RoleMap,
     /// What it locks an account at; `None` where it locks nobody.
@@ -82,6 +85,16 @@ pub(crate) enum SourceKind {
 }
 
 impl SourceKind {
+    /// Whether such a source can be asked who has an e-mail address.
+    pub(crate) fn finds_addresses(&self) -> bool {
+        match self {
+            Self::Okta(_) | Self::Stormpath(_) | Self::HashFile(_) => true,
+            Self::Http(http) => http.find_by_email.is_some(),
+            Self::Sql(sql) => sql.twins_query.is_some(),
+            Self::Upstream => false,
+        }
+    }
+
     /// Whether such a source sees passwords before it can say whether it has the name. Then a name that it does not
     /// have is a *no* like any other, and no source behind it is ever asked.
     pub(crate) fn tries_unknown_names(&self) -> bool {
@@ -95,6 +108,13 @@ impl SourceKind {
 /// An operator vouches for every address of a source, in writing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct AssumeVerified {
+    pub(crate) accepted_by: String,
+}
+
+/// An operator says of everybody who comes from Scalekit and cannot be looked up at a source that they are none of its
+/// people, in writing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct AssumeStranger {
     pub(crate) accepted_by: String,
 }
 

@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 use url::Url;
 
 /// The pages there are, by the word that a JSON client is told (`error`), and whether each names a wait.
-pub(crate) const PAGES: [(&str, Waits); 24] = [
+pub(crate) const PAGES: [(&str, Waits); 25] = [
     ("bad_gateway", Waits::Yes),
     ("bad_request", Waits::No),
+    ("cannot_tell", Waits::No),
     ("content_too_large", Waits::No),
     ("email_unverified", Waits::No),
     ("expectation_failed", Waits::No),

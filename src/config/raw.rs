@@ -20,8 +20,8 @@ mod tls;
 pub(super) use admin::{Admin, AdminRole, AdminToken};
 pub(super) use guessing::{AccountLimit, Guessing, Lockout, Rate, Storm};
 pub(super) use legacy::{
-    AssumeVerified, Columns, HashCeilings, HashFile, HashFileKind, Legacy, Mfa, Okta, Source, Sql,
-    SqlDialect, UpstreamSource,
+    AssumeStranger, AssumeVerified, Columns, HashCeilings, HashFile, HashFileKind, Legacy, Mfa, Okta, Source,
+    Sql, SqlDialect, UpstreamSource,
 };
 pub(super) use network::{Cluster, Embedded, Limits, Public, Redis, Sentinel, Store, Telemetry, Upstream};
 pub(super) use pages::{PageText, Pages, Translation};

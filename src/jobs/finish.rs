@@ -120,7 +120,7 @@ mod tests {
         config::{HandOff, HandOffs, Migration, OnExisting},
         identity::{ExternalId, Proof, ProofKind},
         login::{
-            Chain, Doubt, Moment, Remembering, Row, RowState, Settings, Witness,
+            Chain, Doubt, Moment, Notice, Remembering, Row, RowState, Settings, Witness,
             tests::{FakeDirectory, MemoryEpoch, MemoryLedger, OnDuplicate, record, rules, source, trust},
         },
         net::Urgency,
@@ -134,6 +134,8 @@ mod tests {
         fn step(&self, _: Moment, _: &'static str, _: &Row) {}
 
         fn moved(&self, _: &RowState, _: &Row) {}
+
+        fn notice(&self, _: &Row, _: Notice) {}
 
         fn failed(&self, _: &'static str, _: &(dyn std::error::Error + 'static), _: &Row) {
             let _ = self.0.send(Urgency::current());

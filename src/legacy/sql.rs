@@ -336,14 +336,17 @@ impl LegacyStore for Sql {
 
     async fn holders(&self, email: &CanonicalEmail, deadline: Deadline) -> Result<Holders, LegacyError> {
         let Some(query) = &self.twins_query else { return Ok(Holders::CannotTell) };
-        let rows = self.rows(query, email.as_str(), ROWS_FOR_TWINS, Wanted::Some, deadline).await?;
+        let deadline = deadline.at_most(self.timeout);
         let mut people = BTreeSet::new();
-        for fields in &rows {
-            people.extend(self.holder(fields, email)?);
-        }
-        // An answer that was cut short may hide any number of them.
-        if rows.len() == ROWS_FOR_TWINS || people.len() > 1 {
-            return Ok(Holders::Several);
+        for spelling in names::spellings(email) {
+            let rows = self.rows(query, &spelling, ROWS_FOR_TWINS, Wanted::Some, deadline).await?;
+            for fields in &rows {
+                people.extend(self.holder(fields, email)?);
+            }
+            // An answer that was cut short may hide any number of them.
+            if rows.len() == ROWS_FOR_TWINS || people.len() > 1 {
+                return Ok(Holders::Several);
+            }
         }
         Ok(people.pop_first().map_or(Holders::Nobody, Holders::One))
     }

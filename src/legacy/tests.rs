@@ -84,6 +84,7 @@ pub(super) fn source(kind: SourceKind) -> Source {
         domains: Vec::new(),
         external_id: ExternalIdTemplate::default_for(1),
         assume_verified: None,
+        assume_stranger: None,
         mfa: MfaDeclaration::Field("mfa".into()),
         roles: RoleMap(BTreeMap::from([("staff".into(), "member".into()), ("root".into(), "admin".into())])),
         lockout: None,

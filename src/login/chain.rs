@@ -34,6 +34,14 @@ impl Judged {
     }
 }
 
+/// What all stores say of an address together.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Search {
+    pub(crate) holders: Holders<PersonKey>,
+    /// Sources whose people may sign in with it, and which cannot say whether one of them has it.
+    pub(crate) silent: Vec<SourceName>,
+}
+
 /// Legacy stores in the order they are asked.
 #[derive(Clone)]
 pub(crate) struct Chain {
@@ -108,19 +116,26 @@ impl Chain {
         }
     }
 
-    /// Who holds this e-mail in any source with records. All are asked, whatever names they serve: people who sign
-    /// in by user name have addresses, too.
-    pub(crate) async fn holders_anywhere(
+    /// Who holds this e-mail in any source. All are asked, whatever names they serve: people who sign in by user name
+    /// have addresses, too.
+    pub(crate) async fn search(
         &self,
         email: &CanonicalEmail,
         deadline: Deadline,
-    ) -> Result<Holders<PersonKey>, LegacyError> {
-        let here = async |store: &Arc<dyn LegacyStore>| {
-            let here = store.holders(email, deadline).await?;
-            Ok(here.map(|id| PersonKey { source: store.source().clone(), id }))
-        };
-        let asked = join_all(self.stores.iter().filter(|store| store.holds_records()).map(here)).await;
-        asked.into_iter().try_fold(Holders::Nobody, |all, here| Ok(all.and(here?)))
+    ) -> Result<Search, LegacyError> {
+        let name = LoginName::parse(email.as_str());
+        let serves = |store: &Arc<dyn LegacyStore>| name.as_ref().is_none_or(|name| store.serves(name));
+        let mut search = Search { holders: Holders::Nobody, silent: Vec::new() };
+        let asked = join_all(self.stores.iter().map(|store| store.holders(email, deadline))).await;
+        for (store, here) in self.stores.iter().zip(asked) {
+            let here = here?;
+            if here == Holders::CannotTell && serves(store) {
+                search.silent.push(store.source().clone());
+            }
+            let here = here.map(|id| PersonKey { source: store.source().clone(), id });
+            search.holders = search.holders.and(here);
+        }
+        Ok(search)
     }
 
     fn store(&self, source: &SourceName) -> Option<&Arc<dyn LegacyStore>> {

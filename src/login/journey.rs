@@ -7,8 +7,10 @@
 
 mod callback;
 mod choice;
+mod crossing;
 mod doubt;
 mod finish;
+mod mend;
 mod migrate;
 mod operate;
 #[cfg(test)]
@@ -236,7 +238,7 @@ impl Journeys {
     /// Step 6: crossed, born-new and DONE people take the hand-off without a legacy guess.
     async fn known_already(&self, decided: &Decided) -> Option<Outcome> {
         let row = decided.row.as_ref()?;
-        if row.origin != Origin::BornNew && row.state != RowState::Done {
+        if !matches!(row.known(), Known::Crossed | Known::BornNew | Known::Moved) {
             return None;
         }
         Some(self.hand_over(decided, row.clone(), false).await)
@@ -300,7 +302,8 @@ impl Journeys {
             HandOff::Shadow => return Outcome::Forward(WhyForward::Shadow),
             // The application keeps that session, so the redirect is the last thing we see.
             HandOff::App { .. } => match self.cross_for_good(row).await {
-                Ok(row) if row.state == RowState::Tombstone => {
+                // Removed, or set aside a moment ago: the application decides.
+                Ok(row) if row.state == RowState::Tombstone || row.crossed_at.is_none() => {
                     return Outcome::Forward(WhyForward::LaneLegacy);
                 }
                 Ok(_) => {}
@@ -322,14 +325,15 @@ impl Journeys {
     async fn cross_for_good(&self, row: Row) -> Result<Row, LedgerError> {
         self.settled().await?;
         let row = self.ledger.row(&row.key).await?.unwrap_or(row);
+        let row = self.judged_anew(row, None).await?;
         self.cross(row).await
     }
 
     /// Sets `crossed_at` once. Somebody else's write in between must not lose it (REL-08), nor may it bring back a
-    /// person who was removed a moment ago: their row comes back as it stands.
+    /// person who was removed or set aside a moment ago: their row comes back as it stands.
     async fn cross(&self, mut row: Row) -> Result<Row, LedgerError> {
         for _ in 0..CROSS_TRIES {
-            if row.crossed_at.is_some() || row.state == RowState::Tombstone {
+            if row.crossed_at.is_some() || row.state != RowState::Done {
                 return Ok(row);
             }
             row.crossed_at = Some(self.clock.now());

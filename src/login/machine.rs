@@ -16,7 +16,7 @@ use super::{
 use crate::{
     clock::Timestamp,
     config::OnExisting,
-    identity::{LegacyRecord, Proof, VerifiedEmail},
+    identity::{Assertion, LegacyRecord, Proof, ProofKind, VerifiedEmail},
 };
 use std::time::Duration;
 
@@ -232,11 +232,11 @@ impl Machine {
         if self.rules.creating == Creating::LookUpOnly {
             return self.stop(Stop::Later);
         }
-        let strong = self.row.proof.as_ref().is_some_and(Proof::may_link);
         let allowed = self.rules.on_existing == OnExisting::LinkVerified;
+        // Truth 4: the mailbox was checked on both sides.
+        let there = user.email_verified && self.has_our_email(user);
         match self.new_user() {
-            // Truth 4: the mailbox was checked on both sides.
-            Some(new) if strong && allowed && user.email_verified && self.has_our_email(user) => {
+            Some(new) if allowed && there && self.mailbox_was_checked_here() => {
                 Command::Link(user.id.clone(), Box::new(new))
             }
             _ => self.stop(Stop::Conflict(SetAside::NotLinkable)),
@@ -278,10 +278,18 @@ impl Machine {
     fn found_ours(&mut self, user: &DirectoryUser) -> Command {
         let ours = user.external_id.as_ref() == Some(&self.row.external_id);
         if !ours || !self.has_our_email(user) {
-            return self.stop(Stop::Conflict(SetAside::ExternalIdElsewhere));
+            // The user they had before stays known as theirs: nobody who comes as that one is somebody new.
+            let known = self.row.user.take().filter(|known| ours && *known == user.id);
+            let stopped = self.stop(Stop::Conflict(SetAside::ExternalIdElsewhere));
+            if let Some(known) = known {
+                self.row.add_alias(Alias::User(known.clone()));
+                self.row.user = Some(known);
+            }
+            return stopped;
         }
         self.row.state = RowState::Created;
         self.row.user = Some(user.id.clone());
+        self.row.aliases.retain(|alias| !matches!(alias, Alias::User(_)));
         self.row.add_alias(Alias::User(user.id.clone()));
         Command::ReadBack(user.id.clone())
     }
@@ -307,6 +315,15 @@ impl Machine {
             }
             _ => self.stop(Stop::Conflict(SetAside::NotLinkable)),
         }
+    }
+
+    /// Whether a strong proof came with a mailbox that legacy verified, or Scalekit did in this very sign-in. An
+    /// operator's word for a whole source is enough to create somebody, not to take over who is there: any address can be
+    /// written into a record that nobody checks.
+    fn mailbox_was_checked_here(&self) -> bool {
+        let (Some(proof), Some(email)) = (&self.row.proof, &self.row.email) else { return false };
+        let by_legacy = matches!(email.asserted(), Assertion::Legacy { .. });
+        proof.may_link() && (by_legacy || proof.kind == ProofKind::Inbox)
     }
 
     fn has_our_email(&self, user: &DirectoryUser) -> bool {

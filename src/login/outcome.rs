@@ -115,6 +115,8 @@ pub(crate) enum Refused {
     EmailUnverified,
     /// A legacy person of this e-mail exists and may not be linked.
     NotLinkable,
+    /// Nobody is found, and a source that may know them cannot tell: they may be a legacy person or somebody new.
+    CannotTell,
     /// A legacy person came by their own choice, and the dial does not let them cross now.
     NotNow,
     /// The ledger, a legacy store or Scalekit could not be asked.
@@ -127,6 +129,7 @@ impl Refused {
             Self::Tombstone => "tombstone",
             Self::EmailUnverified => "email_unverified",
             Self::NotLinkable => "not_linkable",
+            Self::CannotTell => "cannot_tell",
             Self::NotNow => "not_now",
             Self::TryAgain => "try_again",
         }

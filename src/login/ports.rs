@@ -448,6 +448,15 @@ pub(crate) enum Moment {
     After,
 }
 
+/// What an operator may have to know of one person.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Notice {
+    /// They cross, and the legacy side could not be asked whether it would still let them in; with the reason's class.
+    CrossesUnasked(&'static str),
+    /// They came back from Scalekit as another user than the one they have.
+    CameAsAnother,
+}
+
 /// Told of every step of a migration, for audit events, metrics and fault injection. Must not fail or block.
 pub(crate) trait Witness: Send + Sync {
     /// A named step is about to run or has run; `row` is the row as it stands in memory.
@@ -455,6 +464,9 @@ pub(crate) trait Witness: Send + Sync {
 
     /// The row went from one state to another and that is stored.
     fn moved(&self, before: &super::RowState, row: &Row);
+
+    /// Something else about a person that should be on record.
+    fn notice(&self, row: &Row, notice: Notice);
 
     /// A dependency failed in the course of a migration; what follows is decided by the machine.
     fn failed(&self, step: &'static str, error: &(dyn std::error::Error + 'static), row: &Row);

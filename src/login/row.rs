@@ -111,6 +111,10 @@ pub(crate) enum Ineligible {
     AccountStateUnknown,
     OrganizationUnknown,
     ExternalIdTooLong,
+    /// They were created, and are not at the legacy side any more.
+    AccountGone,
+    /// They were created with another address than the legacy side has now.
+    EmailChanged,
 }
 
 impl Ineligible {
@@ -133,6 +137,8 @@ impl Ineligible {
             Self::AccountStateUnknown => "account_state_unknown",
             Self::OrganizationUnknown => "organization_unknown",
             Self::ExternalIdTooLong => "external_id_too_long",
+            Self::AccountGone => "account_gone",
+            Self::EmailChanged => "email_changed",
         }
     }
 }
@@ -235,8 +241,9 @@ impl Row {
         match (&self.state, self.origin) {
             (RowState::Tombstone, _) => Known::Tombstone,
             (_, Origin::BornNew) => Known::BornNew,
-            (RowState::Conflict { .. } | RowState::Ineligible { .. }, _) => Known::SetAside,
+            // Whoever crossed has no legacy door, whatever comes of linking them anew (REL-08).
             _ if self.crossed_at.is_some() => Known::Crossed,
+            (RowState::Conflict { .. } | RowState::Ineligible { .. }, _) => Known::SetAside,
             (RowState::Done, _) => Known::Moved,
             _ => Known::Nothing,
         }

@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use super::{Holders, Search};
 use crate::{
-    config::{AssumeVerified, Config, HandOffs, MfaDeclaration, Migration, OnExisting},
+    config::{AssumeStranger, AssumeVerified, Config, HandOffs, MfaDeclaration, Migration, OnExisting},
     identity::{ExternalIdTemplate, SourceName},
     rollout::{BucketSalt, Dial},
 };
@@ -13,6 +14,7 @@ use crate::{
 pub(crate) struct SourceRules {
     pub(crate) external_id: ExternalIdTemplate,
     pub(crate) assume_verified: Option<AssumeVerified>,
+    pub(crate) assume_stranger: Option<AssumeStranger>,
     pub(crate) mfa: MfaDeclaration,
 }
 
@@ -33,6 +35,7 @@ impl Settings {
             let rules = SourceRules {
                 external_id: source.external_id.clone(),
                 assume_verified: source.assume_verified.clone(),
+                assume_stranger: source.assume_stranger.clone(),
                 mfa: source.mfa.clone(),
             };
             (source.name.clone(), rules)
@@ -45,5 +48,15 @@ impl Settings {
             on_existing: config.scalekit.on_existing,
             migration: config.migration.clone(),
         }
+    }
+
+    /// Whether nobody of the legacy side can be who was searched for. A source that cannot tell may know them, unless
+    /// somebody signed that it does not: being born new cannot be taken back.
+    pub(crate) fn may_be_new(&self, search: &Search) -> bool {
+        let is_signed = |source: &SourceName| {
+            self.sources.get(source).is_some_and(|rules| rules.assume_stranger.is_some())
+        };
+        let is_found = matches!(search.holders, Holders::One(_) | Holders::Several);
+        !is_found && search.silent.iter().all(is_signed)
     }
 }

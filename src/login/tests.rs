@@ -46,6 +46,7 @@ pub(crate) fn rules() -> SourceRules {
     SourceRules {
         external_id: ExternalIdTemplate::default_for(1),
         assume_verified: None,
+        assume_stranger: None,
         mfa: MfaDeclaration::None,
     }
 }
@@ -249,6 +250,8 @@ impl Witness for Silent {
     fn step(&self, _: Moment, _: &'static str, _: &Row) {}
 
     fn moved(&self, _: &RowState, _: &Row) {}
+
+    fn notice(&self, _: &Row, _: Notice) {}
 
     fn failed(&self, _: &'static str, _: &(dyn std::error::Error + 'static), _: &Row) {}
 

@@ -201,6 +201,14 @@ impl Pages {
                 },
                 None,
             ),
+            Refused::CannotTell => (
+                StatusCode::FORBIDDEN,
+                Words {
+                    title: "You cannot sign in this way",
+                    paragraphs: &["Please sign in the way you did before, or contact support."],
+                },
+                None,
+            ),
             Refused::NotNow => (
                 StatusCode::FORBIDDEN,
                 Words {
@@ -222,7 +230,8 @@ impl Pages {
             ),
         };
         // The same way would end here again.
-        let again = (refused != Refused::NotNow).then_some(("Sign in again", self.mailbox_sign_in.as_str()));
+        let ends_here = matches!(refused, Refused::NotNow | Refused::CannotTell);
+        let again = (!ends_here).then_some(("Sign in again", self.mailbox_sign_in.as_str()));
         self.answer(status, refused.as_str(), &words, again, retry, asked)
     }
 
@@ -410,6 +419,7 @@ mod tests {
             Refused::Tombstone,
             Refused::EmailUnverified,
             Refused::NotLinkable,
+            Refused::CannotTell,
             Refused::NotNow,
             Refused::TryAgain,
         ];

@@ -183,6 +183,18 @@ impl Audit {
         );
     }
 
+    /// A person crosses for the first time, and the legacy side could not be asked whether it would still let them in.
+    pub(crate) fn crossed_unasked(self, subject: &Subject, source: &SourceName, why: &'static str) {
+        warn!(
+            target: AUDIT,
+            event = "crossed_unasked",
+            login.subject = %subject,
+            legacy.store = %source,
+            migration.why = why,
+            "person crosses, and legacy could not be asked about them: {why}",
+        );
+    }
+
     /// Somebody whom no legacy store knows came from Scalekit and got a row.
     pub(crate) fn born_new(self, subject: &Subject) {
         info!(target: AUDIT, event = "born_new", login.subject = %subject, "person began at Scalekit");
@@ -449,6 +461,7 @@ mod tests {
             audit.migration_moved(&subject, &source, "claimed", "created");
             audit.conflict(&subject, &source, "twins");
             audit.ineligible(&subject, &source, "mfa");
+            audit.crossed_unasked(&subject, &source, "unavailable");
             audit.born_new(&subject);
             audit.rollout_changed("ops\n{\"event\":\"forged\"}", &old, &new);
             for turned in [Turned::Unknown, Turned::Confirmed, Turned::NotMade] {
@@ -481,7 +494,7 @@ mod tests {
     #[test]
     fn no_event_shows_a_person_or_a_whole_address() {
         let text = every_event(AddressPolicy::Network);
-        assert_eq!(text.lines().count(), 34);
+        assert_eq!(text.lines().count(), 35);
         assert!(!text.contains("canary") && !text.contains("203.0.113.77"), "{text}");
         assert!(!text.contains('@'), "{text}");
         assert!(text.contains("203.0.113.0/24"));
@@ -499,7 +512,7 @@ mod tests {
             assert!(event["event"].is_string() && event["time"].as_str().unwrap().ends_with('Z'), "{line}");
             people += usize::from(event["login.subject"] == subject.as_str());
         }
-        assert_eq!(people, 15);
+        assert_eq!(people, 16);
     }
 
     #[test]

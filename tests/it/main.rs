@@ -16,6 +16,7 @@ mod bad_input;
 mod canary;
 mod chart;
 mod code_flow;
+mod crossing;
 mod crowds;
 mod dial;
 mod django;

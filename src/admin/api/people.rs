@@ -46,13 +46,15 @@ pub(super) fn operations() -> Vec<Operation> {
             Method::POST,
             "/people/retry",
             "retry_person",
-            "Lets somebody who was set aside be judged anew at their next sign-in",
+            "Lets somebody who was set aside be judged anew at their next sign-in; mends somebody who is done and whose \
+             user at Scalekit was deleted (their mailbox links them anew) or has a new address",
             retry,
         )
         .may_answer(StatusCode::NOT_FOUND, "Nobody of that name has a row")
         .may_answer(
             StatusCode::CONFLICT,
-            "They are not set aside, cannot be read, or somebody works on them",
+            "They are not set aside and their user at Scalekit is in order, they cannot be read, or somebody works on \
+             them",
         ),
         change(
             Method::POST,

@@ -15,7 +15,11 @@ use crate::cli::{
 /// How often a pin is sent anew when somebody else turned the dial in between.
 const TRIES: usize = 5;
 
-/// Have somebody who was set aside judged anew at their next sign-in
+/// Have somebody judged anew who was set aside, or whose user at Scalekit is gone
+///
+/// Who was set aside is judged anew at their next sign-in. Of somebody who is done Scalekit is asked first: if their user
+/// was deleted there, they sign in by their mailbox and are linked to the user they have then; if it has a new address,
+/// which the legacy side has, too, that is taken over. Whoever was removed stays removed.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:\n  crossfade users retry ann@example.com")]
 pub(super) struct Retry {
@@ -87,7 +91,13 @@ pub(super) struct Tombstone {
 pub(super) fn retry(args: &Retry) -> Result<Exit, AdminFailure> {
     args.admin.answer(
         |client| client.send(Method::POST, "people/retry", &args.who.body()?),
-        |answer| format!("{} is judged anew at their next sign-in", key(&answer["person"])),
+        |answer| {
+            let so = match answer["person"]["state"].as_str() {
+                Some("done") => "has the address now that Scalekit and the legacy side have",
+                _ => "is judged anew at their next sign-in",
+            };
+            format!("{} {so}", key(&answer["person"]))
+        },
     )
 }
 

@@ -39,6 +39,10 @@ fn source(source: &Source, raw: &raw::Source, base: &Path) -> raw::Source {
             .assume_verified
             .as_ref()
             .map(|assume| raw::AssumeVerified { accepted_by: Some(assume.accepted_by.clone()) }),
+        assume_stranger: source
+            .assume_stranger
+            .as_ref()
+            .map(|assume| raw::AssumeStranger { accepted_by: Some(assume.accepted_by.clone()) }),
         mfa: Some(match &source.mfa {
             MfaDeclaration::None => raw::Mfa::None,
             MfaDeclaration::Field(name) => raw::Mfa::Field(name.clone()),

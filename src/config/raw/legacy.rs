@@ -81,6 +81,10 @@ pub(in crate::config) struct Source {
     pub(in crate::config) external_id: Option<String>,
     /// Vouches for every address of a source that has no verified flag. Default off: nobody moves then.
     pub(in crate::config) assume_verified: Option<AssumeVerified>,
+    /// For a source that cannot be asked who has an address (`upstream`; `sql` without `twins_query`; `http` without
+    /// `find_by_email`): takes whoever comes by the mailbox sign-in, and is found at no other source, for somebody new.
+    /// Default off: they are refused.
+    pub(in crate::config) assume_stranger: Option<AssumeStranger>,
     /// Where the source says whether a person has a second factor. Default `unknown` (nobody moves), and for Okta
     /// `{field: factors}`.
     pub(in crate::config) mfa: Option<Mfa>,
@@ -97,10 +101,21 @@ pub(in crate::config) struct Source {
 }
 
 /// Who vouches. Signing means: every address in this source was verified, and the signer answers for it. Scalekit
-/// will treat each as verified, so that whoever holds the legacy password gets the account of that mailbox.
+/// will treat each as verified, so that whoever holds the legacy password gets an account with that address. An account
+/// that is there already is linked only once its owner proves the mailbox.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(in crate::config) struct AssumeVerified {
+    /// A name, and where the decision is written down.
+    #[schemars(required, with = "String")]
+    pub(in crate::config) accepted_by: Option<String>,
+}
+
+/// Who says so. Signing means: nobody of this source takes the mailbox sign-in before they moved, or the signer accepts
+/// that whoever does begins anew, without their legacy account, and stays so.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(in crate::config) struct AssumeStranger {
     /// A name, and where the decision is written down.
     #[schemars(required, with = "String")]
     pub(in crate::config) accepted_by: Option<String>,

@@ -157,17 +157,18 @@ extra: 1
         .replace("sources:\n", "hash_ceilings: {extra: 1}\n  sources:\n")
         .replace(
             "upstream: {}",
-            "upstream: {extra: 1}\n      extra: 1\n      assume_verified: {accepted_by: x, extra: 1}",
+            "upstream: {extra: 1}\n      extra: 1\n      assume_verified: {accepted_by: x, extra: 1}\n      \
+             assume_stranger: {accepted_by: x, extra: 1}",
         )
         .replace("display_name: Main", "display_name: Main, extra: 1")
         .replace("cutover: 0%", "cutover: 0%\n  rules: {extra: 1}")
         .replace("path: state.redb", "path: state.redb, extra: 1");
     let found = problems(&format!("{text}{routes}"));
-    assert_eq!(found.len(), 20, "{found:#?}");
+    assert_eq!(found.len(), 21, "{found:#?}");
     let unknown = found
         .iter()
         .filter(|problem| problem.contains(".extra: unknown key") || problem.starts_with("extra: "));
-    assert_eq!(unknown.count(), 20, "{found:#?}");
+    assert_eq!(unknown.count(), 21, "{found:#?}");
 }
 
 #[test]

@@ -96,7 +96,7 @@ fn what_keeps_people_from_moving_is_a_warning() {
     let source = |lines: &str| MINIMAL.replace("upstream: {}", lines);
     assert_eq!(
         warnings(MINIMAL).iter().map(|text| text.split(": ").next().unwrap().to_owned()).collect::<Vec<_>>(),
-        ["legacy.sources[0]", "legacy.sources[0].mfa", "legacy.sources[0]"]
+        ["legacy.sources[0]", "legacy.sources[0]", "legacy.sources[0].mfa", "legacy.sources[0]"]
     );
     let okta = "okta: {url: 'https://example.okta.com', api_token: {env: KEY}}";
     let nobody = "legacy.sources[0]: nobody from this source can migrate: it has no verified flag and assume_verified \
@@ -115,7 +115,24 @@ fn what_keeps_people_from_moving_is_a_warning() {
     let who = format!(
         "{MINIMAL}\nsign_in: {{who_am_i: {{path: /me, source: app, id: /id, email: /e, email_verified: /v, mfa: /m}}}}\n"
     );
+    let who =
+        who.replace("upstream: {}", "upstream: {}\n      assume_stranger: {accepted_by: 'Ann, ticket 8'}");
     assert_eq!(warnings(&who), Vec::<String>::new());
+}
+
+#[test]
+fn a_source_that_cannot_be_asked_who_has_an_address_is_warned_of_unless_somebody_signed() {
+    let endpoint = "http: {url: 'https://users.example.com', auth: {bearer: {env: KEY}}, find: '/u/{name}', find_by_id: \
+                    '/i/{id}', check: {path: '/u/{name}'}, fields: {id: /id, email: /e, email_verified: /v}}\n      \
+                    mfa: none";
+    let searched = endpoint.replace("check:", "find_by_email: '/u?email={email}', check:");
+    let signed = |source: &str| format!("{source}\n      assume_stranger: {{accepted_by: Ann}}");
+    let warned = |source: &str| {
+        let told = warnings(&MINIMAL.replace("upstream: {}", source));
+        told.iter().filter(|warning| warning.contains("cannot be asked who has an address")).count()
+    };
+    let told = ["upstream: {}", endpoint, &searched, &signed("upstream: {}"), &signed(endpoint)].map(warned);
+    assert_eq!(told, [1, 1, 0, 0, 0]);
 }
 
 #[test]

@@ -199,12 +199,16 @@ fn what_keeps_an_endpoints_people_is_a_warning() {
         .replace("find_by_id: '/by-id/{id}', find_by_email: '/users?email={email}', ", "")
         .replace(", email_verified: /v", "");
     let told = warnings(&good(&bare));
-    for words in
-        ["has no auth", "has no find_by_id", "has no find_by_email", "nobody from this source can migrate"]
-    {
+    for words in [
+        "has no auth",
+        "has no find_by_id",
+        "has no find_by_email",
+        "nobody from this source can migrate",
+        "cannot be asked who has an address",
+    ] {
         assert!(told.iter().any(|warning| warning.contains(words)), "{words} is not in {told:#?}");
     }
-    assert_eq!(told.len(), 4, "{told:#?}");
+    assert_eq!(told.len(), 5, "{told:#?}");
 }
 
 /// Only a source that sees passwords before it can say whether it has the name.

@@ -111,6 +111,13 @@ impl Check<'_> {
                 "nobody from this source can migrate: it has no verified flag and assume_verified is not set",
             );
         }
+        if !source.kind.finds_addresses() && source.assume_stranger.is_none() {
+            self.warn(
+                at,
+                "cannot be asked who has an address: whoever comes by the mailbox sign-in and is found nowhere is refused, \
+                 also people who are new, since a legacy person would become a stranger for good (see assume_stranger)",
+            );
+        }
         if matches!(source.mfa, MfaDeclaration::Unknown { accepted_by: None }) {
             self.warn(
                 &at.key("mfa"),

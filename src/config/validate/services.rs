@@ -92,7 +92,7 @@ impl Check<'_> {
             self.warn(
                 at,
                 "has no find_by_email: two records with one address may go unnoticed, and people who sign in by a \
-                 user name are not recognised when they come by mailbox",
+                 user name are refused when they come by mailbox",
             );
         }
         let list = raw.list.and_then(|text| self.pointer(&at.key("list"), &text));

@@ -7,8 +7,8 @@ use url::Url;
 use super::Check;
 use crate::{
     config::{
-        AssumeVerified, Columns, HashFileKind, HashFileSource, MfaDeclaration, OktaSource, RoleMap, Source,
-        SourceKind, SqlDialect, SqlSource, problem::At, raw,
+        AssumeStranger, AssumeVerified, Columns, HashFileKind, HashFileSource, MfaDeclaration, OktaSource,
+        RoleMap, Source, SourceKind, SqlDialect, SqlSource, problem::At, raw,
     },
     identity::{ExternalIdTemplate, Secret},
 };
@@ -52,6 +52,10 @@ impl Check<'_> {
             let accepted_by = self.text(&at.key("assume_verified").key("accepted_by"), assume.accepted_by);
             accepted_by.map(|accepted_by| AssumeVerified { accepted_by })
         });
+        let assume_stranger = raw.assume_stranger.map(|assume| {
+            let accepted_by = self.text(&at.key("assume_stranger").key("accepted_by"), assume.accepted_by);
+            accepted_by.map(|accepted_by| AssumeStranger { accepted_by })
+        });
         let mfa = self.mfa(&at.key("mfa"), raw.mfa, kind.as_ref(), who_am_i);
         if let Some(mfa) = &mfa {
             self.mfa_pointer(&at.key("mfa"), kind.as_ref(), mfa);
@@ -75,6 +79,7 @@ impl Check<'_> {
             domains,
             external_id: external_id?,
             assume_verified: assume_verified.flatten(),
+            assume_stranger: assume_stranger.flatten(),
             mfa: mfa?,
             roles: RoleMap(roles),
             lockout,
@@ -212,7 +217,7 @@ impl Check<'_> {
             self.warn(
                 at,
                 "has no twins_query: two records with one address may go unnoticed, and people who sign in by a user \
-                 name are not recognised when they come by mailbox",
+                 name are refused when they come by mailbox",
             );
         }
         if let Some(dialect) = dialect {

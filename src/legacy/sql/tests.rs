@@ -34,7 +34,10 @@ const TABLE: &str = "
         ('h-8', 'hal', 'hal@example.com', 1.5, 'right:horse', 1, 0, 0, 0, 0, null),
         ('t-1', 'twin', 'twin@example.com', 1, 'right:horse', 1, 0, 0, 0, 0, null),
         ('t-2', 'TWIN', 'TWIN@example.com', 1, 'right:horse', 1, 0, 0, 0, 0, null),
-        ('v-1', 'víctim', 'vi@example.com', 1, 'right:horse', 1, 0, 0, 0, 0, null);
+        ('v-1', 'víctim', 'vi@example.com', 1, 'right:horse', 1, 0, 0, 0, 0, null),
+        ('i-1', 'ida', 'Ida@bücher.example', 1, 'right:horse', 1, 0, 0, 0, 0, null),
+        ('i-2', 'ivo', 'ivo@bücher.example', 1, 'right:horse', 1, 0, 0, 0, 0, null),
+        ('i-3', 'ivo2', 'ivo@xn--bcher-kva.example', 1, 'right:horse', 1, 0, 0, 0, 0, null);
 ";
 
 struct Table {
@@ -167,6 +170,9 @@ async fn twins_are_different_people_with_one_address() {
     assert_eq!(holders(&table, "twin@example.com").await, Holders::Several);
     assert_eq!(holders(&table, "ann@example.com").await, one("1"));
     assert_eq!(holders(&table, "nobody@example.com").await, Holders::Nobody);
+    // However the domain is written, here or there.
+    assert_eq!(holders(&table, "ida@xn--bcher-kva.example").await, one("i-1"));
+    assert_eq!(holders(&table, "ivo@bücher.example").await, Holders::Several);
     // One person in two rows of a join, and a neighbour that a loose comparison brings along.
     let joined = table_with(|settings| {
         settings.twins_query = Some(

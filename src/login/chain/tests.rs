@@ -18,6 +18,7 @@ struct Scripted {
     /// Says of no name that it is nobody's, as a service that hides who is there.
     hides_names: bool,
     judges: bool,
+    serves: bool,
     tried: Mutex<usize>,
 }
 
@@ -42,6 +43,7 @@ fn store(name: &str, people: &[&str]) -> Scripted {
         presence: Ok(Presence::Nobody),
         hides_names: false,
         judges: true,
+        serves: true,
         tried: Mutex::default(),
     }
 }
@@ -75,7 +77,7 @@ impl LegacyStore for Scripted {
     }
 
     fn serves(&self, _: &LoginName) -> bool {
-        true
+        self.serves
     }
 
     fn verifies_passwords(&self) -> bool {
@@ -111,6 +113,9 @@ impl LegacyStore for Scripted {
     }
 
     async fn holders(&self, email: &CanonicalEmail, _: Deadline) -> Result<Holders, LegacyError> {
+        if !self.judges {
+            return Ok(Holders::CannotTell);
+        }
         let holder =
             self.people.iter().find(|person| person.email.address.as_deref() == Some(email.as_str()));
         self.answer(holder.map_or(Holders::Nobody, |person| Holders::One(person.id.clone())))
@@ -258,10 +263,29 @@ async fn a_name_is_found_where_it_means_one_person() {
 async fn twins_across_stores_are_several() {
     let holders = async |stores: Vec<Scripted>| {
         let chain = Chain::new(stores.into_iter().map(|store| Arc::new(store) as _).collect());
-        chain.holders_anywhere(ann().email().unwrap(), soon()).await.map_err(|_| ())
+        chain.search(ann().email().unwrap(), soon()).await.map(|search| search.holders).map_err(|_| ())
     };
     let key = LegacyRecord { source: SourceName::parse("b").unwrap(), ..record("ann") }.key();
-    assert_eq!(holders(vec![store("a", &["bob"]), store("b", &["ann"])]).await, Ok(Holders::One(key)));
+    assert_eq!(
+        holders(vec![store("a", &["bob"]), store("b", &["ann"])]).await,
+        Ok(Holders::One(key.clone()))
+    );
+    assert_eq!(holders(vec![store("b", &["ann"]), application()]).await, Ok(Holders::One(key)));
     assert_eq!(holders(vec![store("a", &["ann"]), store("b", &["ann"])]).await, Ok(Holders::Several));
     assert_eq!(holders(vec![store("a", &["ann"]), down("b")]).await, Err(()));
+}
+
+#[tokio::test]
+async fn a_search_names_the_sources_that_may_know_the_address_and_cannot_tell() {
+    let elsewhere = || Scripted { serves: false, ..application() };
+    for (stores, silent) in [
+        (vec![store("a", &["bob"])], vec![]),
+        (vec![application()], vec!["app"]),
+        (vec![store("a", &["bob"]), application()], vec!["app"]),
+        (vec![store("a", &["bob"]), elsewhere()], vec![]),
+    ] {
+        let chain = Chain::new(stores.into_iter().map(|store| Arc::new(store) as _).collect());
+        let search = chain.search(ann().email().unwrap(), soon()).await.unwrap();
+        assert_eq!(search.silent.iter().map(SourceName::as_str).collect::<Vec<_>>(), silent);
+    }
 }

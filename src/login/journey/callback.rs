@@ -12,8 +12,8 @@ use crate::{
         SourceName,
     },
     login::{
-        Alias, ClaimAnswer, ErrorClass, Holders, Identified, Ledger as _, LedgerError, Moment, Origin,
-        Refused, Row, RowState, UserId,
+        Alias, ClaimAnswer, ErrorClass, Holders, Identified, Ledger as _, LedgerError, Moment, Notice,
+        Origin, Refused, Row, RowState, Settings, UserId,
     },
 };
 
@@ -30,57 +30,73 @@ pub(crate) struct Callback {
     pub(crate) begun_for: Option<PersonKey>,
 }
 
+impl Callback {
+    /// The address that Scalekit checked.
+    fn mailbox(&self) -> Option<&CanonicalEmail> {
+        self.email.as_ref().filter(|_| self.email_verified)
+    }
+}
+
+/// Whom the legacy side knows by a mailbox that somebody proved.
+enum OfMailbox {
+    Person(Box<LegacyRecord>),
+    Nobody,
+    /// A source that may know them cannot tell: a legacy person must not begin anew as a stranger.
+    CannotTell,
+}
+
 impl Journeys {
     /// Names the person behind a finished Scalekit sign-in, and marks them crossed.
     ///
     /// People are found by Scalekit's id, never by e-mail (SEC-28). One who is not found is either a legacy person
     /// who came to Scalekit by another way, and is then linked with the mailbox as proof, or born new. Whom the dial keeps
-    /// at the legacy side for now is left there.
+    /// at the legacy side for now is left there, and so is whom legacy would not let in any more.
     pub(crate) async fn callback(&self, callback: Callback) -> Result<Identified, Refused> {
         self.settled().await.map_err(|error| self.try_again(&error))?;
         let row =
             self.ledger.find(&Alias::User(callback.user.clone())).await.map_err(|e| self.try_again(&e))?;
-        match row {
-            // Found by id and not finished: the checks of a migration are not over, so they are made now.
-            Some(row) if row.state != RowState::Done && row.state != RowState::Tombstone => {}
-            Some(row) => {
+        let is_unfinished = match row {
+            Some(row) if matches!(row.state, RowState::Done | RowState::Tombstone) => {
                 self.may_enter(&row, &callback)?;
-                return self.known(row, callback).await;
+                let row = self.judged_anew(row, callback.mailbox()).await;
+                return self.known(row.map_err(|error| self.try_again(&error))?, callback).await;
             }
-            None => {}
-        }
-        let verified = callback.email_verified.then(|| callback.email.clone()).flatten();
-        let Some(email) = verified else { return Err(Refused::EmailUnverified) };
+            // Found by id and not finished: the checks of a migration are not over, so they are made now.
+            row => row.is_some(),
+        };
+        let Some(email) = callback.mailbox().cloned() else { return Err(Refused::EmailUnverified) };
         let name = LoginName::parse(email.as_str()).ok_or(Refused::EmailUnverified)?;
         let settings = self.settings.load_full();
-        let deadline = Deadline::within(settings.migration.legacy_budget);
-        match self.record_of_mailbox(&name, &email, deadline).await? {
-            Some(record) => self.link_by_inbox(record, name, callback).await,
-            None => self.born_new(&email, &name, callback).await,
+        match self.of_mailbox(&settings, &name, &email).await? {
+            OfMailbox::Person(record) => self.link_by_inbox(*record, name, callback).await,
+            // Somebody whom we know is nobody new, whatever their mailbox is now.
+            _ if is_unfinished => Err(Refused::NotLinkable),
+            other => self.without_record(other, &email, name, callback).await,
         }
     }
 
-    /// The legacy record of somebody who proved a mailbox. `None`: legacy knows nobody, so they are born new; "could
-    /// not ask" and "which of them?" are never that.
-    async fn record_of_mailbox(
+    /// The legacy record of somebody who proved a mailbox; "could not ask" and "which of them?" are never "nobody".
+    async fn of_mailbox(
         &self,
+        settings: &Settings,
         name: &LoginName,
         email: &CanonicalEmail,
-        deadline: Deadline,
-    ) -> Result<Option<LegacyRecord>, Refused> {
-        let chain = self.chain.load_full();
+    ) -> Result<OfMailbox, Refused> {
+        let (chain, deadline) = (self.chain.load_full(), Deadline::within(settings.migration.legacy_budget));
         if let Some(record) = chain.find(name, deadline).await.map_err(|error| self.try_again(&error))? {
-            return Ok(Some(record));
+            return Ok(OfMailbox::Person(Box::new(record)));
         }
         // Where people sign in by user name, no login is like the address: its holder is another question.
-        let holders = chain.holders_anywhere(email, deadline).await;
-        let key = match holders.map_err(|error| self.try_again(&error))? {
-            Holders::Nobody | Holders::CannotTell => return Ok(None),
+        let search = chain.search(email, deadline).await.map_err(|error| self.try_again(&error))?;
+        let may_be_new = settings.may_be_new(&search);
+        let key = match search.holders {
+            Holders::Nobody | Holders::CannotTell if may_be_new => return Ok(OfMailbox::Nobody),
+            Holders::Nobody | Holders::CannotTell => return Ok(OfMailbox::CannotTell),
             Holders::Several => return Err(Refused::NotLinkable),
             Holders::One(key) => key,
         };
         match chain.read(&key.source, &key.id, deadline).await {
-            Ok(Some(record)) => Ok(Some(record)),
+            Ok(Some(record)) => Ok(OfMailbox::Person(Box::new(record))),
             // Removed a moment ago: the next try finds nobody.
             Ok(None) => Err(Refused::TryAgain),
             Err(error) => {
@@ -93,7 +109,7 @@ impl Journeys {
 
     /// Whether the dial lets somebody in who exists; that of a removed person is for [`Journeys::known`] to say.
     fn may_enter(&self, row: &Row, callback: &Callback) -> Result<(), Refused> {
-        let email = callback.email.as_ref().filter(|_| callback.email_verified);
+        let email = callback.mailbox();
         let at_the_door = AtTheDoor { key: &row.key, row: Some(row), record: None, email };
         let is_removed = row.state == RowState::Tombstone;
         let may = is_removed || at_the_door.may_enter(&self.settings.load(), callback.begun_for.as_ref());
@@ -105,8 +121,11 @@ impl Journeys {
         if row.state == RowState::Tombstone {
             return Err(Refused::Tombstone);
         }
+        if row.crossed_at.is_none() {
+            return Err(Refused::NotLinkable);
+        }
         // The application may know people by it: an address that nobody verified is never told (SEC-28).
-        let verified = callback.email.filter(|_| callback.email_verified);
+        let verified = callback.mailbox().cloned();
         let email = verified.or_else(|| row.email.as_ref().map(|email| email.email().clone()));
         Ok(Identified { row, user: callback.user, email })
     }
@@ -133,32 +152,81 @@ impl Journeys {
             Migrated::Done { row, .. } if row.user.as_ref() == Some(&callback.user) => {
                 self.known(*row, callback).await
             }
-            Migrated::Done { .. } | Migrated::Conflict(_) | Migrated::Ineligible(_) => {
+            Migrated::Done { row, .. } => {
+                self.witness.notice(&row, Notice::CameAsAnother);
                 Err(Refused::NotLinkable)
             }
+            Migrated::Conflict(_) | Migrated::Ineligible(_) => Err(Refused::NotLinkable),
             Migrated::Later | Migrated::InDoubt => Err(Refused::TryAgain),
         }
     }
 
-    async fn born_new(
+    /// Somebody of whom no legacy store has a record: the ledger may know them all the same, else they are born new.
+    async fn without_record(
         &self,
+        of_mailbox: OfMailbox,
         email: &CanonicalEmail,
-        name: &LoginName,
+        name: LoginName,
         callback: Callback,
     ) -> Result<Identified, Refused> {
-        let by_name = self.find_row(name).await.map_err(|error| self.try_again(&error))?;
+        let by_name = self.find_row(&name).await.map_err(|error| self.try_again(&error))?;
         let by_email = self.ledger.find(&Alias::Email(email.clone())).await;
         let by_email = by_email.map_err(|error| self.try_again(&error))?;
         let others = || by_name.iter().chain(&by_email);
         // A removed person's alias closes the way whatever else the name leads to.
-        let gone = others().find(|row| row.state == RowState::Tombstone);
-        if let Some(other) = gone.or_else(|| others().next()) {
-            let gone = other.state == RowState::Tombstone;
-            return Err(if gone { Refused::Tombstone } else { Refused::NotLinkable });
+        if others().any(|row| row.state == RowState::Tombstone) {
+            return Err(Refused::Tombstone);
         }
-        let row =
-            self.write_born_new(email, name, &callback).await.map_err(|error| self.try_again(&error))?;
+        if let Some(other) = others().next().cloned() {
+            return self.released(other, email, name, callback).await;
+        }
+        if !matches!(of_mailbox, OfMailbox::Nobody) {
+            return Err(Refused::CannotTell);
+        }
+        let row = self.write_born_new(email, &name, &callback).await;
+        let row = row.map_err(|error| self.try_again(&error))?;
         row.ok_or(Refused::TryAgain).map(|row| Identified { row, user: callback.user, email: callback.email })
+    }
+
+    /// Somebody whose row has this address and another user, or none: an operator released it because the user was gone
+    /// ([`Journeys::retry`]). Where no store can be asked for a record, the one that was read last counts.
+    async fn released(
+        &self,
+        row: Row,
+        email: &CanonicalEmail,
+        name: LoginName,
+        callback: Callback,
+    ) -> Result<Identified, Refused> {
+        let has_address = row.aliases.contains(&Alias::Email(email.clone()));
+        let is_released = row.state == RowState::None && row.user.is_none() && has_address;
+        if !is_released {
+            if row.user.is_some() {
+                self.witness.notice(&row, Notice::CameAsAnother);
+            }
+            return Err(Refused::NotLinkable);
+        }
+        let is_recorded = self.chain.load_full().holds_records(&row.key.source);
+        match row.record.clone() {
+            _ if row.origin == Origin::BornNew => {
+                let row = self.born_again(row, &callback).await.map_err(|error| self.try_again(&error))?;
+                Ok(Identified { row, user: callback.user, email: callback.email })
+            }
+            Some(record) if !is_recorded => self.link_by_inbox(record, name, callback).await,
+            _ => Err(Refused::NotLinkable),
+        }
+    }
+
+    /// A born-new person whose user was gone: the same mailbox, and a new user.
+    async fn born_again(&self, mut row: Row, callback: &Callback) -> Result<Row, LedgerError> {
+        let before = row.state.clone();
+        row.state = RowState::Done;
+        row.user = Some(callback.user.clone());
+        row.add_alias(Alias::User(callback.user.clone()));
+        row.updated_at = self.clock.now();
+        let row = self.ledger.write(&row).await?;
+        self.witness.step(Moment::After, "store_born_new", &row);
+        self.witness.moved(&before, &row);
+        Ok(row)
     }
 
     async fn write_born_new(

@@ -8,8 +8,8 @@ use crate::{
     config::HandOff,
     identity::{ExternalId, LegacyId, LoginName, PersonKey, SourceName},
     login::{
-        Alias, Asker, DirectoryUser, Doubt, HandOver, Holders, Ledger as _, LedgerError, Origin, Presence,
-        Row, RowState, Settings, StoreStanding,
+        Alias, Asker, DirectoryUser, Doubt, HandOver, Ledger as _, LedgerError, Origin, Presence, Row,
+        RowState, Settings, StoreStanding,
     },
     rollout::{self, Facts, Forced, Known, Lane},
 };
@@ -119,7 +119,8 @@ impl Journeys {
         if !matches!(chain.find(name, deadline).await, Ok(None)) {
             return None;
         }
-        if !matches!(chain.holders_anywhere(email, deadline).await, Ok(Holders::Nobody)) {
+        let search = chain.search(email, deadline).await.ok()?;
+        if !settings.may_be_new(&search) {
             return None;
         }
         if !self.trust.may_look_up(asker) {

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     clock::Deadline,
-    identity::{LegacyRecord, PersonKey, Proof},
+    identity::{LegacyRecord, LoginName, PersonKey, Proof, ProofKind},
     login::{ClaimAnswer, Ledger as _, LedgerError, Mark, Row, RowState, Settings, machine::Creating},
 };
 
@@ -103,7 +103,10 @@ impl Journeys {
             return Ok(Swept::NotYet);
         }
         let bucket = claimed.bucket;
-        let proven = Proven { record, proof, typed: None, bucket };
+        // A mailbox proves its own address and none that the record has by now.
+        let mailbox = claimed.email.as_ref().filter(|_| proof.kind == ProofKind::Inbox);
+        let typed = mailbox.and_then(|email| LoginName::parse(email.email().as_str()));
+        let proven = Proven { record, proof, typed, bucket };
         Ok(match self.run(&settings, &rules, (*claimed, claimed_at), proven, creating).await? {
             Migrated::Done { .. } => Swept::Done,
             Migrated::Conflict(_) | Migrated::Ineligible(_) => Swept::SetAside,

@@ -173,12 +173,12 @@ impl Journeys {
         settings: &Settings,
     ) -> Result<bool, TwinError> {
         let deadline = Deadline::within(settings.migration.legacy_budget);
-        let holders = self.chain.load_full().holders_anywhere(email.email(), deadline).await;
-        let holders = holders.map_err(|error| {
+        let search = self.chain.load_full().search(email.email(), deadline).await;
+        let search = search.map_err(|error| {
             self.witness.unavailable("holders", &error);
             TwinError::Legacy
         })?;
-        match holders {
+        match search.holders {
             Holders::Several => return Ok(true),
             Holders::One(key) if key != record.key() => return Ok(true),
             Holders::One(_) | Holders::Nobody | Holders::CannotTell => {}

@@ -4,7 +4,9 @@ use super::{CROSS_TRIES, Journeys};
 use crate::{
     clock::Deadline,
     identity::{CanonicalEmail, ExternalId, LoginName, PersonKey},
-    login::{Alias, Ledger as _, LedgerError, LegacyError, Row, RowState, Stage, row::names_in},
+    login::{
+        Alias, DirectoryError, Ledger as _, LedgerError, LegacyError, Row, RowState, Stage, row::names_in,
+    },
 };
 
 /// Whom an operator means.
@@ -21,9 +23,15 @@ pub(crate) enum NotDone {
     /// Neither the ledger nor, where it was asked, a legacy store knows exactly one person so named.
     #[error("nobody is so named")]
     Nobody,
-    /// Only who was set aside can be tried again.
+    /// Only who was set aside, or is DONE, can be tried again.
     #[error("the person is {} and not set aside", .0.as_str())]
     NotSetAside(Stage),
+    /// They are DONE, and Scalekit has their user with the address they have here.
+    #[error("their user at Scalekit is there, with the same address")]
+    UserIsThere,
+    /// They are DONE, and Scalekit has their user with an address that is neither theirs here nor at the legacy side.
+    #[error("their user at Scalekit has an address of which the legacy side says nothing")]
+    AddressDiffers,
     /// The store's answer was lost: it may be done or not. The row as it would be.
     #[error("it may have been done: {error}")]
     Unknown {
@@ -35,6 +43,8 @@ pub(crate) enum NotDone {
     Ledger(#[from] LedgerError),
     #[error(transparent)]
     Legacy(#[from] LegacyError),
+    #[error(transparent)]
+    Directory(#[from] DirectoryError),
 }
 
 impl NotDone {
@@ -56,21 +66,27 @@ impl Journeys {
         }
     }
 
-    /// Lets a person who was set aside be judged anew: their next sign-in takes the lane that the dial gives them.
+    /// Lets a person who was set aside be judged anew: their next sign-in takes the lane that the dial gives them. Who is
+    /// DONE is mended where Scalekit, which is asked first, does not have them as they are here.
     pub(crate) async fn retry(&self, whom: &Whom) -> Result<Row, NotDone> {
         for _ in 0..CROSS_TRIES {
-            let mut row = self.row_of(whom).await?.ok_or(NotDone::Nobody)?;
-            if !matches!(row.state, RowState::Conflict { .. } | RowState::Ineligible { .. }) {
-                return Err(NotDone::NotSetAside(row.state.stage()));
-            }
+            let row = self.row_of(whom).await?.ok_or(NotDone::Nobody)?;
             let before = row.state.clone();
-            row.state = RowState::None;
+            let mut row = match row.state {
+                RowState::Conflict { .. } | RowState::Ineligible { .. } => {
+                    Row { state: RowState::None, ..row }
+                }
+                RowState::Done => self.mended(row).await?,
+                _ => return Err(NotDone::NotSetAside(row.state.stage())),
+            };
             row.updated_at = self.clock.now();
             match self.ledger.write(&row).await {
                 Err(LedgerError::Overtaken) => {}
                 Err(error) => return Err(NotDone::after_writing(row, error)),
                 Ok(row) => {
-                    self.witness.moved(&before, &row);
+                    if row.state != before {
+                        self.witness.moved(&before, &row);
+                    }
                     return Ok(row);
                 }
             }

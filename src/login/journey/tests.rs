@@ -1,8 +1,10 @@
 mod callback;
 mod choice;
+mod crossing;
 mod doubt;
 mod interrupted;
 mod late;
+mod mend;
 mod operate;
 mod rules;
 
@@ -20,11 +22,11 @@ use arc_swap::ArcSwap;
 use super::*;
 use crate::{
     clock::{TestClock, Timestamp},
-    config::{HandOffs, Migration, OnExisting},
+    config::{AssumeStranger, AssumeVerified, HandOffs, Migration, OnExisting},
     identity::{AccountState, CanonicalEmail, MfaState, Password, Secret},
     login::{
-        ClientFacts, CountKeys, Counted, Doubt, Ineligible, LegacyStore, Moment, Refused, Rejection,
-        SetAside, UserId,
+        ClientFacts, CountKeys, Counted, Doubt, Ineligible, LegacyStore, Moment, Notice, Refused, Rejection,
+        SetAside, SourceRules, UserId,
         tests::{
             CreateFault, FakeDirectory, FakeStore, MemoryEpoch, MemoryLedger, OnDuplicate, record, rules,
             source, trust,
@@ -39,6 +41,7 @@ struct Killer {
     at: AtomicUsize,
     seen: AtomicUsize,
     moved: Mutex<Vec<String>>,
+    noticed: Mutex<Vec<Notice>>,
 }
 
 impl Witness for Killer {
@@ -49,6 +52,10 @@ impl Witness for Killer {
 
     fn moved(&self, before: &RowState, row: &Row) {
         self.moved.lock().unwrap().push(format!("{}>{}", before.as_str(), row.state.as_str()));
+    }
+
+    fn notice(&self, _: &Row, notice: Notice) {
+        self.noticed.lock().unwrap().push(notice);
     }
 
     fn failed(&self, _: &'static str, _: &(dyn std::error::Error + 'static), _: &Row) {}
@@ -113,6 +120,11 @@ impl World {
         let mut settings = Settings::clone(&self.journeys.settings.load());
         change(&mut settings);
         self.journeys.settings.store(Arc::new(settings));
+    }
+
+    /// Another word of the operator on the one source.
+    fn sign_for(&self, change: impl FnOnce(&mut SourceRules)) {
+        self.set(|settings| change(settings.sources.get_mut(&source()).unwrap()));
     }
 
     async fn decide(&self, name: &str) -> Decided {
@@ -318,6 +330,26 @@ async fn an_existing_user_is_linked_only_by_a_verified_mailbox() {
     left_alone.set(|settings| settings.on_existing = OnExisting::Conflict);
     left_alone.directory.seed("ann@example.com", None, true);
     assert_eq!(left_alone.sign_in("ann@example.com", "right").await, conflict(SetAside::NotLinkable));
+}
+
+#[tokio::test]
+async fn an_operators_word_for_a_source_creates_people_and_takes_over_nobody() {
+    for is_there in [false, true] {
+        let world = cutover();
+        world.sign_for(|rules| rules.assume_verified = Some(AssumeVerified { accepted_by: "ops".into() }));
+        world.store.records.lock().unwrap()[0].email.verified = None;
+        if !is_there {
+            assert!(is_hand_over(&world.sign_in("ann@example.com", "right").await));
+            continue;
+        }
+        // Whoever writes somebody's address into their own record does not get that person's user by a password.
+        let user = world.directory.seed("ann@example.com", None, true);
+        let conflict = Outcome::Forward(WhyForward::Conflict(SetAside::NotLinkable));
+        assert_eq!(world.sign_in("ann@example.com", "right").await, conflict);
+        assert_eq!(world.directory.users.lock().unwrap()[0].external_id, None);
+        assert!(world.arrives(&user, "ann@example.com").await.is_ok(), "whoever has the mailbox does");
+        assert!(world.directory.users.lock().unwrap()[0].external_id.is_some());
+    }
 }
 
 #[tokio::test]

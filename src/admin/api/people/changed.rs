@@ -42,8 +42,20 @@ fn not_done(why: NotDone) -> Problem {
         ),
         NotDone::NotSetAside(stage) => Problem::conflict(
             "not_set_aside",
-            format!("the person is {}; only conflict and ineligible can be tried again", stage.as_str()),
+            format!("the person is {}; only conflict, ineligible and done can be tried again", stage.as_str()),
         ),
+        NotDone::UserIsThere => Problem::conflict(
+            "user_is_there",
+            "the person is done, and Scalekit has their user with the address they have here",
+        )
+        .fix(
+            "there is nothing to mend here; where the user at Scalekit is wrong, change or delete it there first",
+        ),
+        NotDone::AddressDiffers => Problem::conflict(
+            "address_differs",
+            "the person is done, and Scalekit has their user with another address than they have at the legacy side",
+        )
+        .fix("make both sides say the same, or delete the user at Scalekit, and try again"),
         NotDone::Ledger(LedgerError::Overtaken | LedgerError::AliasTaken) => {
             Problem::conflict("busy", "somebody else keeps writing this person's row")
                 .fix("try again in a moment")
@@ -56,6 +68,10 @@ fn not_done(why: NotDone) -> Problem {
         NotDone::Legacy(error) => {
             tracing::error!(error = %with_causes(&error), "a legacy store cannot be asked");
             Problem::unavailable("a legacy store")
+        }
+        NotDone::Directory(error) => {
+            tracing::error!(error = %with_causes(&error), "Scalekit cannot be asked");
+            Problem::unavailable("Scalekit")
         }
     }
 }

@@ -109,11 +109,36 @@ async fn whom_the_stores_do_not_know_the_application_may() {
     let wrong = rejected(Rejection::WrongPassword);
     assert_eq!(world.sign_in("ann@example.com", "wrong").await, wrong, "a no is final");
     assert!(is_hand_over(&world.sign_in("ann@example.com", "right").await));
-    // One that holds no records does not hide that the others know nobody, or somebody.
+    // One that holds no records does not hide that another knows somebody.
     let world = with_stores(user_names(), [upstream()]);
-    for (email, origin) in [("eve@example.com", Origin::BornNew), ("ann@example.com", Origin::Legacy)] {
-        let user = world.directory.seed(email, None, true);
-        assert_eq!(world.arrives(&user, email).await.unwrap().row.origin, origin);
+    let user = world.directory.seed("ann@example.com", None, true);
+    assert_eq!(world.arrives(&user, "ann@example.com").await.unwrap().row.origin, Origin::Legacy);
+}
+
+#[tokio::test]
+async fn nobody_is_born_new_whom_a_silent_source_may_know_unless_somebody_signed_for_it() {
+    let upstream = || Arc::new(FakeStore { is_upstream: true, ..FakeStore::default() });
+    let beside = || with_stores(user_names(), [upstream()]);
+    let alone = || {
+        let world = cutover();
+        world.journeys.chain.store(Arc::new(Chain::new(vec![upstream()])));
+        world
+    };
+    for is_signed in [false, true] {
+        for world in [beside(), alone()] {
+            if is_signed {
+                let signed = AssumeStranger { accepted_by: "ops".into() };
+                world.sign_for(|rules| rules.assume_stranger = Some(signed));
+            }
+            let eve = world.directory.seed("eve@example.com", None, true);
+            let arrived = world.arrives(&eve, "eve@example.com").await;
+            if is_signed {
+                assert_eq!(arrived.unwrap().row.origin, Origin::BornNew);
+            } else {
+                assert_eq!(arrived, Err(Refused::CannotTell));
+                assert!(world.ledger.rows.lock().unwrap().is_empty(), "nothing is written");
+            }
+        }
     }
 }
 

@@ -282,6 +282,16 @@ async fn emptied_with_a_newcomer() -> World {
 }
 
 #[tokio::test]
+async fn nobody_is_recognised_whom_a_silent_source_may_know() {
+    let world = emptied_with_a_newcomer().await;
+    let upstream = Arc::new(FakeStore { is_upstream: true, ..FakeStore::default() });
+    world.journeys.chain.store(Arc::new(Chain::new(vec![Arc::clone(&world.store) as _, upstream])));
+    assert_eq!(world.decide("newt@example.com").await.row, None);
+    world.sign_for(|rules| rules.assume_stranger = Some(AssumeStranger { accepted_by: "ops".into() }));
+    assert!(world.decide("newt@example.com").await.row.is_some());
+}
+
+#[tokio::test]
 async fn strangers_cost_scalekit_no_more_than_ten_look_ups_a_second() {
     let world = emptied_with_a_newcomer().await;
     for number in 0..10 {

@@ -129,6 +129,8 @@ impl Witness for Remover {
 
     fn moved(&self, _: &RowState, _: &Row) {}
 
+    fn notice(&self, _: &Row, _: Notice) {}
+
     fn failed(&self, _: &'static str, _: &(dyn std::error::Error + 'static), _: &Row) {}
 
     fn doubted(&self, _: Option<crate::login::Doubt>) {}

@@ -3,7 +3,7 @@
 use super::*;
 use crate::{
     identity::LegacyId,
-    login::{NotDone, Stage, Whom},
+    login::{NotDone, Whom},
 };
 
 #[tokio::test]
@@ -59,7 +59,7 @@ async fn who_was_set_aside_is_judged_anew_after_a_retry_and_nobody_else() {
     let ann = Whom::Name(LoginName::parse("ann@example.com").unwrap());
     assert!(matches!(world.journeys.retry(&ann).await, Err(NotDone::Nobody)));
     assert!(is_hand_over(&world.sign_in("ann@example.com", "right").await));
-    assert!(matches!(world.journeys.retry(&ann).await, Err(NotDone::NotSetAside(Stage::Done))));
+    assert!(matches!(world.journeys.retry(&ann).await, Err(NotDone::UserIsThere)));
     let row = world.row("ann");
     let aside = Row { state: RowState::Ineligible { why: Ineligible::Mfa }, ..row };
     world.ledger.write(&aside).await.unwrap();
