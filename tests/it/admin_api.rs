@@ -85,6 +85,7 @@ fn a_viewer_reads_an_operator_changes_and_nobody_else_learns_anything() {
     for path in [
         "/people/find",
         "/people/retry",
+        "/people/forget-name",
         "/people/tombstone",
         "/people/unlock",
         "/sessions/end",
@@ -430,12 +431,42 @@ fn people_are_looked_at_and_removed_from_a_terminal() {
     let (code, _, said) = users(&crossfade, &["retry", "--key", "app:person-001"]);
     assert_eq!(code, Some(1));
     assert!(said.contains("not_set_aside"), "{said}");
+    // Nor is a name taken from a removed person, or an address from whoever has it at Scalekit.
+    for (name, code) in [
+        ("person-001@example.com", "removed"),
+        ("person-002@example.com", "their_address"),
+        ("nobody", "not_found"),
+    ] {
+        let (exit, _, said) = users(&crossfade, &["forget-name", name]);
+        assert!(exit == Some(1) && said.contains(code), "{name}: {said}");
+    }
     let nowhere = [("CROSSFADE_ADMIN_URL", "127.0.0.1:9"), ("CROSSFADE_ADMIN_TOKEN", OPERATOR)];
     assert_eq!(crossfade_with(&["users", "list"], &nowhere).0, Some(3));
     let wrong =
         [("CROSSFADE_ADMIN_URL", crossfade.admin.to_string()), ("CROSSFADE_ADMIN_TOKEN", "x".repeat(40))];
     let wrong: Vec<(&str, &str)> = wrong.iter().map(|(name, value)| (*name, value.as_str())).collect();
     assert_eq!(crossfade_with(&["users", "list"], &wrong).0, Some(1));
+}
+
+#[test]
+fn a_name_that_is_somebody_elses_now_is_taken_from_whoever_had_it() {
+    let line = json!({ "id": "ann", "login": "frontdesk", "email": "ann@example.com", "email_verified": true,
+        "password_hash": PASSWORD_HASH, "mfa": false });
+    let scene = Scene::set(&Cast { more_lines: vec![line.to_string()], ..Cast::default() });
+    let crossfade = start(&scene, &[]);
+    assert!(scene.is_handed_over(&scene.sign_in(&scene.visitor(), "frontdesk", PASSWORD)));
+    let (code, said, note) = users(&crossfade, &["forget-name", "frontdesk"]);
+    assert_eq!((code, said.trim_end()), (Some(0), "frontdesk leads to app:ann no longer"), "{note}");
+    let (code, _, said) = users(&crossfade, &["forget-name", "frontdesk"]);
+    assert!(code == Some(1) && said.contains("not_found"), "{said}");
+    let (code, shown, _) = users(&crossfade, &["show", "ann@example.com"]);
+    assert!(code == Some(0) && shown.contains("done") && !shown.contains("typed:frontdesk"), "{shown}");
+    let admin = crossfade.admin_visitor();
+    let audit = get(&admin, "/audit?limit=1000", VIEWER).json();
+    let events = audit["events"].as_array().unwrap().iter().map(|event| &event["fields"]);
+    let told: Vec<&Value> = events.filter(|event| event["admin.what"] == "forget_name").collect();
+    assert!(told.len() == 1 && told[0]["admin.who"] == "on-call" && told[0]["login.subject"].is_string());
+    crossfade.assert_never_said(&["frontdesk"]);
 }
 
 #[test]

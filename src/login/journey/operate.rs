@@ -24,6 +24,12 @@ pub(crate) enum NotDone {
     /// Only who was set aside can be tried again.
     #[error("the person is {} and not set aside", .0.as_str())]
     NotSetAside(Stage),
+    /// A removed person's names are never given up (truth 5).
+    #[error("the person is removed")]
+    Removed,
+    /// Without it nothing would keep a second person from being created with the same address.
+    #[error("the name is the address that the person has, or may have, at Scalekit")]
+    TheirAddress,
     /// The store's answer was lost: it may be done or not. The row as it would be.
     #[error("it may have been done: {error}")]
     Unknown {
@@ -39,7 +45,7 @@ pub(crate) enum NotDone {
 
 impl NotDone {
     /// A refused write changed nothing; what else went wrong with it says nothing of the row.
-    fn after_writing(row: Row, error: LedgerError) -> Self {
+    pub(super) fn after_writing(row: Row, error: LedgerError) -> Self {
         match error {
             LedgerError::Overtaken | LedgerError::AliasTaken | LedgerError::Unreadable(_) => error.into(),
             LedgerError::Unavailable(..) => Self::Unknown { row: Box::new(row), error },
@@ -48,11 +54,24 @@ impl NotDone {
 }
 
 impl Journeys {
-    /// The row of whoever is meant.
+    /// The row of whoever is meant. An address that nobody vouches for leads to no row: the legacy side is asked whose
+    /// login it is.
     pub(crate) async fn row_of(&self, whom: &Whom) -> Result<Option<Row>, LedgerError> {
-        match whom {
-            Whom::Name(name) => self.find_row(name).await,
-            Whom::Key(key) => self.ledger.row(key).await,
+        let name = match whom {
+            Whom::Name(name) => name,
+            Whom::Key(key) => return self.ledger.row(key).await,
+        };
+        if let Some(row) = self.find_row(name).await? {
+            return Ok(Some(row));
+        }
+        let deadline = Deadline::within(self.settings.load().migration.legacy_budget);
+        match self.chain.load_full().find(name, deadline).await {
+            Ok(Some(record)) => self.ledger.row(&record.key()).await,
+            Ok(None) => Ok(None),
+            Err(error) => {
+                self.witness.unavailable("find_record", &error);
+                Ok(None)
+            }
         }
     }
 
