@@ -307,16 +307,15 @@ impl SignIn<'_> {
     /// Leaves the sign-in to the application, which has said yes already where there is an answer. Whoever it lets in
     /// ends a session of ours in this browser, or two people would be mixed (SEC-20).
     async fn pass_on(self, answer: Option<Response<AnswerBody>>) -> Response<AnswerBody> {
-        let answer = match answer {
-            Some(answer) => answer,
-            None => {
-                let Said { answer, word, .. } = self.ask_application(self.longest_wait()).await;
-                let Word::Yes(let_in) = word else { return answer };
-                if let Some(outcome) = self.crossed(&let_in, None).await {
-                    return Box::pin(self.answer_outcome(outcome, Some(answer))).await;
-                }
-                answer
+        let answer = if let Some(answer) = answer {
+            answer
+        } else {
+            let Said { answer, word, .. } = self.ask_application(self.longest_wait()).await;
+            let Word::Yes(let_in) = word else { return answer };
+            if let Some(outcome) = self.crossed(&let_in, None).await {
+                return Box::pin(self.answer_outcome(outcome, Some(answer))).await;
             }
+            answer
         };
         self.end_old_session(answer).await
     }

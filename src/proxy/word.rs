@@ -3,7 +3,7 @@
 //! After a yes its who-am-I route is asked once, by the cookies that the browser has then. Who it names may have nothing
 //! to do with what was typed, and may have crossed: both are seen here, whatever the lane.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use http::{
     HeaderMap, Response,
@@ -173,7 +173,7 @@ impl SignIn<'_> {
     pub(super) async fn crossed(&self, let_in: &LetIn, typed: Option<&LoginName>) -> Option<Outcome> {
         let LetIn::Named(named) = let_in else { return None };
         let forced = self.gate.forced(&self.head.headers, self.rules);
-        let (gate, named, typed) = (self.gate.clone(), named.clone(), typed.cloned());
+        let (gate, named, typed) = (Arc::clone(self.gate), named.clone(), typed.cloned());
         let led = self.gate.shared(async move {
             gate.journeys.crossed_before(&named, typed.as_ref(), forced, Basis::Proof).await
         });

@@ -449,27 +449,6 @@ fn people_are_looked_at_and_removed_from_a_terminal() {
 }
 
 #[test]
-fn a_name_that_is_somebody_elses_now_is_taken_from_whoever_had_it() {
-    let line = json!({ "id": "ann", "login": "frontdesk", "email": "ann@example.com", "email_verified": true,
-        "password_hash": PASSWORD_HASH, "mfa": false });
-    let scene = Scene::set(&Cast { more_lines: vec![line.to_string()], ..Cast::default() });
-    let crossfade = start(&scene, &[]);
-    assert!(scene.is_handed_over(&scene.sign_in(&scene.visitor(), "frontdesk", PASSWORD)));
-    let (code, said, note) = users(&crossfade, &["forget-name", "frontdesk"]);
-    assert_eq!((code, said.trim_end()), (Some(0), "frontdesk leads to app:ann no longer"), "{note}");
-    let (code, _, said) = users(&crossfade, &["forget-name", "frontdesk"]);
-    assert!(code == Some(1) && said.contains("not_found"), "{said}");
-    let (code, shown, _) = users(&crossfade, &["show", "ann@example.com"]);
-    assert!(code == Some(0) && shown.contains("done") && !shown.contains("typed:frontdesk"), "{shown}");
-    let admin = crossfade.admin_visitor();
-    let audit = get(&admin, "/audit?limit=1000", VIEWER).json();
-    let events = audit["events"].as_array().unwrap().iter().map(|event| &event["fields"]);
-    let told: Vec<&Value> = events.filter(|event| event["admin.what"] == "forget_name").collect();
-    assert!(told.len() == 1 && told[0]["admin.who"] == "on-call" && told[0]["login.subject"].is_string());
-    crossfade.assert_never_said(&["frontdesk"]);
-}
-
-#[test]
 fn one_person_is_pinned_held_and_let_go_from_a_terminal() {
     let people = people(2);
     let scene = scene(&people);
