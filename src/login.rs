@@ -29,7 +29,7 @@ pub(crate) use guessing::{
 pub(crate) use journey::{Callback, Decided, Journeys, NotDone, Swept, Upstream, Whom};
 pub(crate) use look_ups::Asker;
 pub(crate) use machine::{Command, Event};
-pub(crate) use outcome::{Closed, HandOver, Identified, Outcome, Refused, Rejected, WhyForward};
+pub(crate) use outcome::{Basis, Closed, HandOver, Identified, Outcome, Refused, Rejected, WhyForward};
 pub(crate) use people::{CountedAs, Counts, Indexed, People, PeopleFilter, Stage};
 pub(crate) use ports::{
     Attempt, ClaimAnswer, ClientFacts, Counted, CreateError, Directory, DirectoryError, DirectoryUser,

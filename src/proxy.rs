@@ -41,6 +41,7 @@ mod upstream;
 mod visitor;
 mod watch;
 mod who_am_i;
+mod word;
 
 pub(crate) use body::{AnswerBody, BodyError};
 pub(crate) use evenly::Evenly;

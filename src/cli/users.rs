@@ -27,6 +27,7 @@ enum Command {
     Pin(change::Pin),
     Hold(change::Hold),
     Release(change::Release),
+    ForgetName(change::ForgetName),
     Tombstone(change::Tombstone),
     Unlock(unlock::Args),
 }
@@ -39,6 +40,7 @@ pub(super) fn run(args: &Args) -> Exit {
         Command::Pin(args) => change::pin(args),
         Command::Hold(args) => change::hold(args),
         Command::Release(args) => change::release(args),
+        Command::ForgetName(args) => change::forget_name(args),
         Command::Tombstone(args) => change::tombstone(args),
         Command::Unlock(args) => unlock::run(args),
     };

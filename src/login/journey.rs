@@ -8,10 +8,12 @@
 mod callback;
 mod choice;
 mod crossing;
+mod crossed;
 mod doubt;
 mod finish;
 mod mend;
 mod migrate;
+mod names;
 mod operate;
 #[cfg(test)]
 mod ramp;
@@ -28,14 +30,17 @@ pub(crate) use operate::{NotDone, Whom};
 
 use self::migrate::{Migrated, Proven};
 use super::{
-    Alias, Asker, Attempt, Chain, Closed, Directory, HandOver, Ledger as _, LedgerError, LegacyError, Moment,
-    Origin, Outcome, Rejected, Rejection, Remembering, Row, RowState, Settings, StayReason, Trust, Verdict,
-    WhyForward, Witness, ports::ErrorClass, row::names_in,
+    Alias, Asker, Attempt, Basis, Chain, Closed, Directory, HandOver, Ledger as _, LedgerError, LegacyError,
+    Moment, Origin, Outcome, Rejected, Rejection, Remembering, Row, RowState, Settings, StayReason, Trust,
+    Verdict, WhyForward, Witness, ports::ErrorClass, row::names_in,
 };
 use crate::{
     clock::{Deadline, SharedClock},
     config::HandOff,
-    identity::{AccountState, LegacyRecord, LoginName, MfaState, PersonKey, Proof, ProofKind},
+    identity::{
+        AccountState, CanonicalEmail, LegacyRecord, LoginName, MfaState, PersonKey, Proof, ProofKind,
+        VerifiedEmail,
+    },
     rollout::{self, BasisPoints, Bucket, Decision, Facts, Forced, Known, Lane, RuleSubject},
 };
 
@@ -79,6 +84,16 @@ impl Decided {
     pub(crate) fn is_open(&self) -> bool {
         let settled = |row: &Row| matches!(row.state, RowState::Done | RowState::Tombstone);
         self.migrates() && !self.row.as_ref().is_some_and(settled)
+    }
+
+    /// As [`Decided::is_open`], once the application has said whom it let in. A name may have changed hands: it led to
+    /// somebody who moved, and is another's now.
+    pub(crate) fn is_open_after(&self, said: &Upstream) -> bool {
+        let is_anothers = |row: &Row| match said {
+            Upstream::Named(named) => row.state == RowState::Done && row.key != named.key(),
+            Upstream::SignalsOnly => false,
+        };
+        self.is_open() || self.row.as_ref().is_some_and(is_anothers)
     }
 
     /// The cutover percent that the decision was made by.
@@ -152,7 +167,7 @@ impl Journeys {
         if decided.decision.lane != Lane::New {
             return Ok(None);
         }
-        match self.hand_over(&decided, row, false).await {
+        match self.hand_over(&decided, row, Basis::Device).await {
             Outcome::HandOver(over) => Ok(Some(*over)),
             _ => Ok(None),
         }
@@ -189,7 +204,7 @@ impl Journeys {
     /// The application said yes to the forwarded sign-in. In the legacy lane the outcome is for the log; in the new
     /// lane it may be a hand-over that replaces the application's answer.
     pub(crate) async fn after_upstream(&self, decided: Decided, said: Upstream) -> Outcome {
-        if !decided.is_open() && decided.decision.lane == Lane::Legacy {
+        if !decided.is_open_after(&said) && decided.decision.lane == Lane::Legacy {
             return Outcome::Forward(WhyForward::LaneLegacy);
         }
         let deadline = Deadline::within(decided.settings.migration.legacy_budget);
@@ -235,13 +250,22 @@ impl Journeys {
         }
     }
 
-    /// Step 6: crossed, born-new and DONE people take the hand-off without a legacy guess.
+    /// Step 6: crossed, born-new and DONE people take the hand-off without a legacy guess. Not those whom a typed name
+    /// alone would bring too far: they prove themselves by their password until they have crossed.
     async fn known_already(&self, decided: &Decided) -> Option<Outcome> {
         let row = decided.row.as_ref()?;
         if !matches!(row.known(), Known::Crossed | Known::BornNew | Known::Moved) {
             return None;
         }
-        Some(self.hand_over(decided, row.clone(), false).await)
+        let wants_proof = row.crossed_at.is_none()
+            && match hand_off(decided, row) {
+                HandOff::Shadow => false,
+                // Nobody here learns whether Scalekit proves them, and they cross at once.
+                HandOff::App { .. } => true,
+                // They would be sent off without their address, and another one there would make a second user.
+                HandOff::Hosted => login_hint(decided, row, Basis::Name).is_none(),
+            };
+        if wants_proof { None } else { Some(self.hand_over(decided, row.clone(), Basis::Name).await) }
     }
 
     /// A proven person: migrate, then hand over, or leave them to the application.
@@ -258,9 +282,9 @@ impl Journeys {
         let proven = Proven { record, proof, typed: Some(decided.name.clone()), bucket: decided.bucket };
         match self.migrate(&decided.settings, proven).await {
             Migrated::Done { row, now } if lane == Lane::New => {
-                match self.hand_over(&decided, *row, now).await {
+                match self.hand_over(&decided, *row, Basis::Proof).await {
                     Outcome::HandOver(over) => {
-                        Outcome::HandOver(Box::new(HandOver { proven: true, ..*over }))
+                        Outcome::HandOver(Box::new(HandOver { migrated_now: now, ..*over }))
                     }
                     other => other,
                 }
@@ -288,15 +312,9 @@ impl Journeys {
         Ok(again)
     }
 
-    async fn hand_over(&self, decided: &Decided, row: Row, migrated_now: bool) -> Outcome {
-        let organization = row.record.as_ref().and_then(|record| record.organization.as_deref());
-        let hand_off = match row.origin {
-            // There is no legacy door for a born-new person, whatever is configured for the others.
-            Origin::BornNew => HandOff::Hosted,
-            Origin::Legacy => decided.settings.hand_offs.of(organization).clone(),
-        };
-        let login_hint = row.email.as_ref().map(|email| email.email().clone());
-        let login_hint = login_hint.or_else(|| decided.name.email().cloned());
+    async fn hand_over(&self, decided: &Decided, row: Row, basis: Basis) -> Outcome {
+        let hand_off = hand_off(decided, &row).clone();
+        let login_hint = login_hint(decided, &row, basis);
         let (key, crossed) = (row.key.clone(), row.crossed_at.is_some());
         match hand_off {
             HandOff::Shadow => return Outcome::Forward(WhyForward::Shadow),
@@ -311,14 +329,8 @@ impl Journeys {
             },
             HandOff::Hosted => {}
         }
-        Outcome::HandOver(Box::new(HandOver {
-            hand_off,
-            login_hint,
-            key,
-            migrated_now,
-            proven: false,
-            crossed,
-        }))
+        let migrated_now = false;
+        Outcome::HandOver(Box::new(HandOver { hand_off, login_hint, key, migrated_now, basis, crossed }))
     }
 
     /// Where nobody looks again afterwards: the row is read anew, once the store has everybody who was removed.
@@ -355,6 +367,11 @@ impl Journeys {
     async fn stays(&self, decided: &Decided, why: StayReason, deadline: Deadline) -> Outcome {
         let found = self.chain.load_full().find(&decided.name, deadline).await;
         if let Ok(Some(record)) = found {
+            let typed = Some(&decided.name);
+            let forced = decided.forced.clone();
+            if let Some(outcome) = self.crossed_before(&record, typed, forced, Basis::Name).await {
+                return outcome;
+            }
             self.set_aside(&decided.settings, &record, &decided.name, decided.bucket, why.into()).await;
         }
         Outcome::Forward(WhyForward::StayOnLegacy(why))
@@ -385,6 +402,24 @@ fn with_doubts_of(named: &LegacyRecord, mut stored: LegacyRecord) -> LegacyRecor
         stored.state = named.state;
     }
     stored
+}
+
+/// How a person gets to a Scalekit session.
+fn hand_off<'a>(decided: &'a Decided, row: &Row) -> &'a HandOff {
+    let organization = row.record.as_ref().and_then(|record| record.organization.as_deref());
+    match row.origin {
+        // There is no legacy door for a born-new person, whatever is configured for the others.
+        Origin::BornNew => &HandOff::Hosted,
+        Origin::Legacy => decided.settings.hand_offs.of(organization),
+    }
+}
+
+/// The address that Scalekit's page is filled in with. Anybody may type a user name: it is not turned into an address
+/// for them.
+fn login_hint(decided: &Decided, row: &Row, basis: Basis) -> Option<CanonicalEmail> {
+    let typed = decided.name.email();
+    let address = row.email.as_ref().map(VerifiedEmail::email).or(typed);
+    address.filter(|address| basis.is_theirs() || typed == Some(address)).cloned()
 }
 
 /// `record` is the person's own, where one was proven.

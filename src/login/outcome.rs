@@ -33,10 +33,28 @@ pub(crate) struct HandOver {
     pub(crate) key: PersonKey,
     /// Whether this sign-in created or finished the person (for logs and metrics).
     pub(crate) migrated_now: bool,
-    /// Whether this sign-in proved the person; else Scalekit does it, and the typed name only led there.
-    pub(crate) proven: bool,
+    pub(crate) basis: Basis,
     /// Whether the person crossed before: then there is no way back to the application's own form.
     pub(crate) crossed: bool,
+}
+
+/// How sure it is that whoever is at the browser is the person.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Basis {
+    /// A typed name led to them, and anybody may have typed it: Scalekit has yet to prove them. Nothing of theirs is told
+    /// or left in the browser.
+    Name,
+    /// The browser remembers them.
+    Device,
+    /// This sign-in proved them.
+    Proof,
+}
+
+impl Basis {
+    /// Whether the browser is theirs.
+    pub(crate) const fn is_theirs(self) -> bool {
+        matches!(self, Self::Device | Self::Proof)
+    }
 }
 
 /// Why the application gets the request although the lane is new, or what was done beside it.

@@ -16,7 +16,8 @@ use crate::{
     config::{Lockout, SignInRoute},
     identity::LoginName,
     login::{
-        Asker, Budget, Closed, CountKey, Counted, Guess, Limited, NotForgotten, Outcome, Row, Ticket, Tried,
+        Asker, Basis, Budget, Closed, CountKey, Counted, Guess, Limited, NotForgotten, Outcome, Row, Ticket,
+        Tried,
     },
     pages::{Asked, Page},
     session::{CookieJar, Purpose, random_token},
@@ -249,7 +250,7 @@ impl Gate {
 /// What an outcome without the application says of the password; `None` where the application may still be asked.
 pub(super) fn tried_by(outcome: &Outcome) -> Option<Tried> {
     match outcome {
-        Outcome::HandOver(over) if over.proven => Some(Tried::Right),
+        Outcome::HandOver(over) if over.basis == Basis::Proof => Some(Tried::Right),
         // Nobody judged it, or it was right: whoever tries again while a store is in trouble uses up nothing. Nothing is
         // forgiven either: without the record nobody knows that the password was that name's.
         Outcome::Closed(Closed::Store | Closed::Legacy { counted: Counted::No, .. }) => Some(Tried::Unasked),

@@ -42,7 +42,7 @@ pub(super) enum CannotBegin {
 }
 
 impl Gate {
-    /// Sends a proven person on. Runs on the shared runtime.
+    /// Sends a person on, proven or for Scalekit to prove. Runs on the shared runtime.
     pub(super) async fn hand_over(
         &self,
         rules: &Rules,
@@ -53,7 +53,9 @@ impl Gate {
             HandOff::App { url } => {
                 let location = fill(url, over.login_hint.as_ref(), &leaving.return_to);
                 let page = Pages::hand_over(&location, leaving.json);
-                Self::with_cookies(page, [self.remember_device(&over.key, rules)])
+                // Whoever typed a name is not remembered as its person: what follows is not seen here.
+                let remembered = over.basis.is_theirs().then(|| self.remember_device(&over.key, rules));
+                Self::with_cookies(page, [remembered.flatten()])
             }
             // `shadow` never hands over: `login` forwards such a person.
             HandOff::Hosted | HandOff::Shadow => {

@@ -18,20 +18,19 @@ use tokio::time::timeout;
 use super::{
     Accepted, AnswerBody, Client, Core, Extra, Outgoing, OutgoingBody, Recorder, RequestId,
     credential::{self, Credential},
-    failure::ForwardError,
     gate::{Gate, Rules},
-    guessing::{Aims, Granted, Reading, tried_by, tried_by_application, tried_in_vain},
+    guessing::{Aims, Granted, Reading, tried_by},
     hand_over::{Leaving, leaving},
     headers::X_FORWARDED_FOR,
     recorder::End,
     request::Asking,
-    signals::{self, Seen},
     who_am_i,
+    word::{Said, Word},
 };
 use crate::{
-    config::{ClientKind, FieldNames, HandOff, SignInRoute, Signal, WhoAmI},
+    config::{ClientKind, FieldNames, HandOff, SignInRoute, WhoAmI},
     identity::{LegacyRecord, LoginName},
-    login::{Attempt, ClientFacts, Closed, Decided, HandOver, Outcome, Tried, Upstream},
+    login::{Attempt, Basis, ClientFacts, Closed, Decided, HandOver, Outcome, Tried},
     pages::{Asked, Pages, Problem},
     rollout::Lane,
     session::{CookieJar, return_to},
@@ -51,6 +50,8 @@ pub(super) struct SignIn<'a> {
     pub(super) id: RequestId,
     /// The try that the limits granted; `None` until they are asked.
     pub(super) granted: Option<Granted>,
+    /// Where the form wants its sender to be led in the end; `None` until it is read.
+    pub(super) return_to: Option<String>,
     /// When the form was there, on the monotonic clock.
     pub(super) began: Duration,
 }
@@ -79,6 +80,7 @@ impl SignIn<'_> {
                 return self.without_proof().await;
             }
         };
+        self.return_to.clone_from(&credential.return_to);
         let forced = self.gate.forced(&self.head.headers, self.rules);
         let (gate, rules, name) = (Arc::clone(self.gate), Arc::clone(self.rules), credential.name.clone());
         let (headers, route, client) = (self.head.headers.clone(), self.route.clone(), self.client.address);
@@ -133,7 +135,7 @@ impl SignIn<'_> {
     }
 
     /// Takes down what came of the try.
-    async fn tried(&self, tried: Tried) {
+    pub(super) async fn tried(&self, tried: Tried) {
         let Some(granted) = self.granted.clone() else { return };
         let (gate, rules) = (Arc::clone(self.gate), Arc::clone(self.rules));
         // A panic there is logged, and the try goes on to count as a failure.
@@ -151,24 +153,27 @@ impl SignIn<'_> {
             self.tried(Tried::Unasked).await;
             return AnswerBody::page(self.gate.pages.closed(Closed::Store, self.asked));
         }
-        self.ask_application().await.0
+        self.ask_application(self.longest_wait()).await.answer
     }
 
     /// Lane `legacy`: the application decides first, and its answer never waits longer than a small budget.
     async fn legacy_lane(self, decided: Decided) -> Response<AnswerBody> {
-        let (answer, said_yes) = self.ask_application().await;
-        if !said_yes {
+        let budget = decided.legacy_lane_budget();
+        let Said { answer, word, since } = self.ask_application(budget).await;
+        let Word::Yes(let_in) = word else {
             self.ended(&decided, End::application(false));
             return answer;
+        };
+        if let Some(outcome) = self.crossed(&let_in, Some(&decided.name)).await {
+            self.ended(&decided, End::of(&outcome));
+            return self.answer_outcome(outcome, Some(answer)).await;
         }
         // Somebody signed in to the application in this browser: a session of ours is over.
         let answer = self.end_old_session(answer).await;
-        if !decided.is_open() {
-            self.ended(&decided, End::application(true));
-            return answer;
+        if decided.is_open() {
+            let_in.tell_in_vain(self.asked);
         }
-        let (budget, started) = (decided.legacy_lane_budget(), self.gate.clock.monotonic());
-        let Ok(Some(said)) = timeout(budget, self.application_says(&answer)).await else {
+        let Some(said) = let_in.proof().filter(|said| decided.is_open_after(said)) else {
             self.ended(&decided, End::application(true));
             return answer;
         };
@@ -180,7 +185,7 @@ impl SignIn<'_> {
         });
         // The journey goes on when the budget has passed; only the answer does not wait for it. The budget is one,
         // for who-am-I and for what follows.
-        let left = budget.saturating_sub(self.gate.clock.monotonic().saturating_sub(started));
+        let left = budget.saturating_sub(self.gate.clock.monotonic().saturating_sub(since));
         if let Ok(Err(problem)) = timeout(left, journey).await {
             tracing::error!(problem = problem.as_str(), "a migration in the legacy lane broke off");
         }
@@ -197,9 +202,6 @@ impl SignIn<'_> {
                 user_agent: text(&self.head.headers, USER_AGENT).map(str::to_owned),
             },
         });
-        let target = return_to(credential.return_to.as_deref(), &self.rules.public.url);
-        let json = matches!(self.route.fields, FieldNames::Json { .. });
-        let leaving = leaving(self.gate, &self.head.headers, target, json);
         let (gate, decided_for) = (Arc::clone(self.gate), decided.clone());
         let (route, address) = (self.route.clone(), self.client.address);
         let (granted, rules) = (self.granted.clone(), Arc::clone(self.rules));
@@ -215,21 +217,26 @@ impl SignIn<'_> {
             outcome
         });
         match outcome.await {
-            Ok(Outcome::AskUpstream) => self.new_lane_by_application(decided, leaving).await,
-            Ok(outcome) => self.answer_outcome(outcome, leaving, None).await,
+            Ok(Outcome::AskUpstream) => self.new_lane_by_application(decided).await,
+            Ok(outcome) => self.answer_outcome(outcome, None).await,
             Err(problem) => self.core.refuse(problem, &self.asking),
         }
     }
 
     /// Only the application can judge this guess: its yes is the proof, and the hand-over takes the place of its
     /// answer.
-    async fn new_lane_by_application(self, decided: Decided, leaving: Leaving) -> Response<AnswerBody> {
-        let (answer, said_yes) = self.ask_application().await;
-        if !said_yes {
+    async fn new_lane_by_application(self, decided: Decided) -> Response<AnswerBody> {
+        let Said { answer, word, .. } = self.ask_application(Duration::MAX).await;
+        let Word::Yes(let_in) = word else {
             self.ended(&decided, End::application(false));
             return answer;
+        };
+        if let Some(outcome) = self.crossed(&let_in, Some(&decided.name)).await {
+            self.ended(&decided, End::of(&outcome));
+            return self.answer_outcome(outcome, Some(answer)).await;
         }
-        let Some(said) = self.application_says(&answer).await else {
+        let_in.tell_in_vain(self.asked);
+        let Some(said) = let_in.proof() else {
             self.ended(&decided, End::application(true));
             return self.pass_on(Some(answer)).await;
         };
@@ -242,7 +249,7 @@ impl SignIn<'_> {
             outcome
         });
         match outcome.await {
-            Ok(outcome) => self.answer_outcome(outcome, leaving, Some(answer)).await,
+            Ok(outcome) => self.answer_outcome(outcome, Some(answer)).await,
             // The application let the person in; a fault of ours is no reason to take that back.
             Err(_) => self.pass_on(Some(answer)).await,
         }
@@ -252,11 +259,10 @@ impl SignIn<'_> {
     async fn answer_outcome(
         self,
         outcome: Outcome,
-        leaving: Leaving,
         answer: Option<Response<AnswerBody>>,
     ) -> Response<AnswerBody> {
         match outcome {
-            Outcome::HandOver(over) => self.hand_over(*over, leaving, answer).await,
+            Outcome::HandOver(over) => self.hand_over(*over, answer).await,
             Outcome::Forward(_) | Outcome::AskUpstream => self.pass_on(answer).await,
             // The class is for the log alone: the browser gets one answer for all (SEC-40).
             Outcome::Rejected(rejected) => {
@@ -267,19 +273,15 @@ impl SignIn<'_> {
         }
     }
 
-    async fn hand_over(
-        self,
-        over: HandOver,
-        leaving: Leaving,
-        answer: Option<Response<AnswerBody>>,
-    ) -> Response<AnswerBody> {
-        let (gate, rules) = (Arc::clone(self.gate), Arc::clone(self.rules));
+    async fn hand_over(self, over: HandOver, answer: Option<Response<AnswerBody>>) -> Response<AnswerBody> {
+        let (gate, rules, leaving) = (Arc::clone(self.gate), Arc::clone(self.rules), self.leaving());
+        let is_proven = over.basis == Basis::Proof;
         let crossed = over.crossed;
-        let known = self.granted.as_ref().filter(|_| over.proven);
+        let known = self.granted.as_ref().filter(|_| is_proven);
         let known =
             known.and_then(|granted| self.gate.remember_known(&self.head.headers, granted, self.rules));
         let begins_elsewhere = matches!(over.hand_off, HandOff::App { .. });
-        let granted = self.granted.clone().filter(|_| !over.proven);
+        let granted = self.granted.clone().filter(|_| !is_proven);
         let sent = self.gate.shared(async move {
             let sent = gate.hand_over(&rules, &over, &leaving).await;
             // Scalekit proves the person, and the typed password goes nowhere: unless the application gets it yet.
@@ -306,11 +308,29 @@ impl SignIn<'_> {
     /// Leaves the sign-in to the application, which has said yes already where there is an answer. Whoever it lets in
     /// ends a session of ours in this browser, or two people would be mixed (SEC-20).
     async fn pass_on(self, answer: Option<Response<AnswerBody>>) -> Response<AnswerBody> {
-        let (answer, said_yes) = match answer {
-            Some(answer) => (answer, true),
-            None => self.ask_application().await,
+        let answer = if let Some(answer) = answer {
+            answer
+        } else {
+            let Said { answer, word, .. } = self.ask_application(self.longest_wait()).await;
+            let Word::Yes(let_in) = word else { return answer };
+            if let Some(outcome) = self.crossed(&let_in, None).await {
+                return Box::pin(self.answer_outcome(outcome, Some(answer))).await;
+            }
+            answer
         };
-        if said_yes { self.end_old_session(answer).await } else { answer }
+        self.end_old_session(answer).await
+    }
+
+    /// What the browser brings along that may have to leave.
+    fn leaving(&self) -> Leaving {
+        let target = return_to(self.return_to.as_deref(), &self.rules.public.url);
+        let json = matches!(self.route.fields, FieldNames::Json { .. });
+        leaving(self.gate, &self.head.headers, target, json)
+    }
+
+    /// For how long the application's answer may be held where no lane says so.
+    fn longest_wait(&self) -> Duration {
+        self.gate.journeys.settings.load().migration.legacy_lane_budget
     }
 
     fn has_session(&self) -> bool {
@@ -321,116 +341,7 @@ impl SignIn<'_> {
         self.gate.recorder.ended(self.route, decided, end, self.client.address);
     }
 
-    /// Sends the form on as it came, judges the answer by the route's signals, and takes down what it says of the try.
-    async fn ask_application(&self) -> (Response<AnswerBody>, bool) {
-        let (mut answer, tried) = self.judge_application().await;
-        let said_yes = tried == Tried::Right;
-        let is_old = said_yes && self.is_old_yes(&answer).await;
-        self.tried(if is_old { Tried::Unasked } else { tried }).await;
-        let granted = self.granted.as_ref().filter(|_| said_yes && !is_old);
-        let known =
-            granted.and_then(|granted| self.gate.remember_known(&self.head.headers, granted, self.rules));
-        if let Some(cookie) = known {
-            answer.headers_mut().append(SET_COOKIE, cookie);
-        }
-        (answer, said_yes)
-    }
-
-    async fn judge_application(&self) -> (Response<AnswerBody>, Tried) {
-        let answer = match self.core.forward(self.outgoing()).await {
-            Ok(answer) => answer,
-            Err(error) => return (self.core.failed(&error, &self.asking), tried_in_vain(&error)),
-        };
-        let (head, body) = answer.into_parts();
-        let (seen, body) = if signals::need_body(self.route) {
-            match body.look(signals::BODY_MAX_BYTES).await {
-                Ok(looked) => looked,
-                // The answer broke off while it was read: what is left of it is no answer.
-                Err(error) => {
-                    let error = ForwardError::Answer(error);
-                    return (self.core.failed(&error, &self.asking), tried_in_vain(&error));
-                }
-            }
-        } else {
-            (None, body)
-        };
-        let said_yes = signals::is_success(
-            self.route,
-            &Seen {
-                status: head.status,
-                headers: &head.headers,
-                body: seen.as_deref(),
-                now: self.gate.clock.now(),
-            },
-        );
-        let tried = tried_by_application(said_yes, head.status);
-        (Response::from_parts(head, body), tried)
-    }
-
-    /// What the application's yes is worth: its who-am-I route names the person. `None` where there is such a route
-    /// and it names nobody: then nobody is signed in yet (a second factor is still due, truth 6), and signals that
-    /// look like a success prove nothing.
-    async fn application_says(&self, answer: &Response<AnswerBody>) -> Option<Upstream> {
-        let Some(who) = &self.rules.sign_in.who_am_i else { return Some(Upstream::SignalsOnly) };
-        let named = timeout(who.timeout, self.who_am_i(who, answer.headers())).await.ok().flatten();
-        let Some(named) = named else {
-            tracing::warn!(request.id = %self.asked.id, "who-am-I named nobody after a sign-in");
-            return None;
-        };
-        if self.was_signed_in_as(who, &named).await {
-            tracing::warn!(
-                request.id = %self.asked.id,
-                "who-am-I named somebody who was signed in before, and whose names (sign_in.who_am_i.login) are not \
-                 the one that was typed: nobody moves by that"
-            );
-            return None;
-        }
-        Some(named).map(|record| Upstream::Named(Box::new(record)))
-    }
-
-    /// Whether a yes is no word on what was typed: many applications lead whoever is signed in already on to their
-    /// front page, whatever the form says. Without who-am-I that cannot be seen.
-    async fn is_old_yes(&self, answer: &Response<AnswerBody>) -> bool {
-        let Some(who) = self.rules.sign_in.who_am_i.as_ref().filter(|_| self.brings_a_session()) else {
-            return false;
-        };
-        let asked = async {
-            match self.who_am_i(who, answer.headers()).await {
-                Some(named) => self.was_signed_in_as(who, &named).await,
-                None => false,
-            }
-        };
-        // Who cannot be seen in time is no proof of anything, and the answer does not wait for it.
-        let budget = self.gate.journeys.settings.load().migration.legacy_lane_budget;
-        timeout(who.timeout.min(budget), asked).await.unwrap_or(true)
-    }
-
-    /// Whether the request's own cookies lead to this person, and the typed name does not. An application that lets a
-    /// sign-in begin a new session ends the old one; where it does not, a name that is the person's own is enough.
-    async fn was_signed_in_as(&self, who: &WhoAmI, named: &LegacyRecord) -> bool {
-        let typed = self.granted.as_ref().and_then(Granted::name);
-        if !self.brings_a_session() || typed.is_some_and(|typed| who_am_i::is_called(named, typed)) {
-            return false;
-        }
-        let before = timeout(who.timeout, self.who_am_i(who, &HeaderMap::new())).await;
-        before.map_or(true, |before| before.is_some_and(|before| before.key() == named.key()))
-    }
-
-    /// Whether a cookie came along that may be the application's session.
-    fn brings_a_session(&self) -> bool {
-        let jar = CookieJar::new(&self.head.headers);
-        let set = self.route.success.iter().filter_map(|signal| match signal {
-            Signal::SetsCookie(name) => Some(name),
-            _ => None,
-        });
-        let mut named = set.chain(&*self.rules.legacy_cookies).peekable();
-        match named.peek() {
-            Some(_) => named.any(|name| jar.has(name)),
-            None => self.head.headers.contains_key(COOKIE),
-        }
-    }
-
-    async fn who_am_i(&self, who: &WhoAmI, answered: &HeaderMap) -> Option<LegacyRecord> {
+    pub(super) async fn who_am_i(&self, who: &WhoAmI, answered: &HeaderMap) -> Option<LegacyRecord> {
         let cookies = who_am_i::cookies_after(&self.head.headers, answered, self.gate.clock.now());
         let mut request =
             Request::builder().method(Method::GET).uri(&who.path).header(ACCEPT, "application/json");
@@ -466,7 +377,7 @@ impl SignIn<'_> {
         answer
     }
 
-    fn outgoing(&self) -> Outgoing {
+    pub(super) fn outgoing(&self) -> Outgoing {
         let mut parts = self.head.clone();
         // The body is whole now, so its length is known whatever framing it came with.
         parts.headers.remove(TRANSFER_ENCODING);
@@ -520,7 +431,8 @@ pub(super) async fn read(
     let mut asked = asking.asked();
     asked.json |= wants_json(route, &request.parts);
     let (head, client, id) = (request.parts, request.client, request.id);
-    let (asked, granted, began) = (&asked, None, gate.clock.monotonic());
-    let sign_in = SignIn { gate, core, rules, route, asking, asked, head, body, client, id, granted, began };
+    let (asked, granted, return_to, began) = (&asked, None, None, gate.clock.monotonic());
+    let sign_in =
+        SignIn { gate, core, rules, route, asking, asked, head, body, client, id, granted, return_to, began };
     Box::pin(sign_in.answer()).await
 }

@@ -1,6 +1,7 @@
 //! The plane over real sockets: raw clients in front, a recording application behind.
 
 mod core;
+mod crossed;
 mod edge_cases;
 mod encrypted;
 pub(crate) mod figures;

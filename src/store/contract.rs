@@ -86,6 +86,7 @@ pub(super) async fn ledger(ledger: &dyn Ledger) {
     assert_eq!(ledger.find(&email("ann@example.com")).await.unwrap(), None);
     assert!(ledger.write(&other).await.is_ok());
     assert_eq!(ledger.find(&Alias::Typed("ann".into())).await.unwrap(), Some(moved.clone()));
+    names_change_hands(ledger).await;
     marks(ledger, moved).await;
 }
 
@@ -111,6 +112,33 @@ pub(super) async fn contenders(ledgers: &[&dyn Ledger]) {
         );
         ledgers[0].write(&granted[0]).await.unwrap();
     }
+}
+
+/// A name is freed by a write of the row that has it and bound by a write of another; whoever knows an older row of
+/// either neither takes it back nor takes it away.
+async fn names_change_hands(ledger: &dyn Ledger) {
+    let desk = Alias::Typed("desk".into());
+    let named = Row { aliases: vec![desk.clone()], claim: None, ..claimed(ledger, "former").await };
+    let former = ledger.write(&named).await.unwrap();
+    let next = claimed(ledger, "next").await;
+    let takes = Row { aliases: vec![desk.clone()], ..next };
+    assert!(matches!(ledger.write(&takes).await, Err(LedgerError::AliasTaken)));
+    let freed = Row { aliases: Vec::new(), ..former.clone() };
+    ledger.write(&freed).await.unwrap();
+    assert_eq!(ledger.find(&desk).await.unwrap(), None);
+    let taken = ledger.write(&takes).await.unwrap();
+    assert_eq!(ledger.find(&desk).await.unwrap().as_ref(), Some(&taken));
+    // Both of the former row's later writes: one that has not seen the change, and one that has.
+    assert!(matches!(ledger.write(&former).await, Err(LedgerError::Overtaken)));
+    let seen = ledger.row(&former.key).await.unwrap().unwrap();
+    let back = Row { aliases: vec![desk.clone()], ..seen };
+    assert!(matches!(ledger.write(&back).await, Err(LedgerError::AliasTaken)));
+    // Removed in between: the freeing comes too late, and the name stays closed.
+    let gone = ledger.write(&Row { state: RowState::Tombstone, claim: None, ..taken.clone() }).await.unwrap();
+    let late = Row { aliases: Vec::new(), ..taken };
+    assert!(matches!(ledger.write(&late).await, Err(LedgerError::Overtaken)));
+    assert_eq!(ledger.find(&desk).await.unwrap().as_ref(), Some(&gone));
+    ledger.write(&Row { state: RowState::None, aliases: Vec::new(), ..gone }).await.unwrap();
 }
 
 /// Rows are found by what is still to be done with them, in the order of their keys, from any of them on.

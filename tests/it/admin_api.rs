@@ -85,6 +85,7 @@ fn a_viewer_reads_an_operator_changes_and_nobody_else_learns_anything() {
     for path in [
         "/people/find",
         "/people/retry",
+        "/people/forget-name",
         "/people/tombstone",
         "/people/unlock",
         "/sessions/end",
@@ -430,6 +431,15 @@ fn people_are_looked_at_and_removed_from_a_terminal() {
     let (code, _, said) = users(&crossfade, &["retry", "--key", "app:person-001"]);
     assert_eq!(code, Some(1));
     assert!(said.contains("not_set_aside"), "{said}");
+    // Nor is a name taken from a removed person, or an address from whoever has it at Scalekit.
+    for (name, code) in [
+        ("person-001@example.com", "removed"),
+        ("person-002@example.com", "their_address"),
+        ("nobody", "not_found"),
+    ] {
+        let (exit, _, said) = users(&crossfade, &["forget-name", name]);
+        assert!(exit == Some(1) && said.contains(code), "{name}: {said}");
+    }
     let nowhere = [("CROSSFADE_ADMIN_URL", "127.0.0.1:9"), ("CROSSFADE_ADMIN_TOKEN", OPERATOR)];
     assert_eq!(crossfade_with(&["users", "list"], &nowhere).0, Some(3));
     let wrong =

@@ -20,7 +20,7 @@ fn person(username: &str, email: &str) -> Value {
 #[test]
 fn people_of_djangos_table_cross_in_a_browser() {
     let database = Postgres::fresh();
-    let stage = Stage::on_postgres(&database, |django| django);
+    let stage = Stage::on_postgres(&database, |django| django.pbkdf2_iterations(20_000));
     let ids = stage.site.seed(&json!([
         { "username": "maya", "email": "Maya@example.com", "password": PASSWORD, "first_name": "Maya",
           "last_name": "Marsh" },

@@ -18,7 +18,7 @@ use super::{
     words::{Key, Person, State, Time},
 };
 use crate::{
-    identity::{PersonKey, SourceName},
+    identity::{LoginName, PersonKey, SourceName},
     login::{Ledger as _, LedgerError, PeopleFilter, Row, Stage, Whom},
     session::Whose,
     telemetry::{Changed, with_causes},
@@ -55,6 +55,18 @@ pub(super) fn operations() -> Vec<Operation> {
             StatusCode::CONFLICT,
             "They are not set aside and their user at Scalekit is in order, they cannot be read, or somebody works on \
              them",
+        ),
+        change(
+            Method::POST,
+            "/people/forget-name",
+            "forget_name",
+            "Takes a name from whoever it leads to: it was given to somebody else, who signs in by it from then on",
+            forget_name,
+        )
+        .may_answer(StatusCode::NOT_FOUND, "The name leads to nobody")
+        .may_answer(
+            StatusCode::CONFLICT,
+            "Its person is removed, or has it as their address at Scalekit; or their row cannot be read or written",
         ),
         change(
             Method::POST,
@@ -234,6 +246,26 @@ async fn retry(call: Call<About>) -> Result<PersonChanged, Problem> {
     let asked = gate.journeys.retry(&call.input.person.read()?).await;
     let asked = asked.map(|row| (row, Changed::Made));
     let (row, subject, _) = on_record(&gate.recorder, &call.caller.name, "retry", asked)?;
+    let person = PersonSummary::of(&row, &subject, call.caller.role);
+    Ok(PersonChanged { person, changed: true, sessions_ended: 0 })
+}
+
+/// A name that is no longer its person's.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Name {
+    /// What they signed in with.
+    #[schemars(length(min = 1, max = 512))]
+    name: String,
+}
+
+async fn forget_name(call: Call<Name>) -> Result<PersonChanged, Problem> {
+    let name = LoginName::parse(&call.input.name).ok_or_else(|| {
+        Problem::invalid("name: must be a name of 1 to 512 bytes, without control characters")
+    })?;
+    let gate = &call.control.gate;
+    let asked = gate.journeys.forget_name(&name).await.map(|row| (row, Changed::Made));
+    let (row, subject, _) = on_record(&gate.recorder, &call.caller.name, "forget_name", asked)?;
     let person = PersonSummary::of(&row, &subject, call.caller.role);
     Ok(PersonChanged { person, changed: true, sessions_ended: 0 })
 }

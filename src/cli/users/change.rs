@@ -1,4 +1,4 @@
-//! `crossfade users retry|pin|hold|release|tombstone`: changing what is to happen to one person.
+//! `crossfade users retry|pin|hold|release|forget-name|tombstone`: changing what is to happen to one person.
 
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -71,6 +71,20 @@ pub(super) struct Release {
     named: Named,
 }
 
+/// Take a name from whoever it leads to: it was given to somebody else
+///
+/// The person stays as they are and is known by their other names; whoever proves themselves by this one next has it. A
+/// removed person's names and the address that somebody has at Scalekit are kept.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example:\n  crossfade users forget-name frontdesk")]
+pub(super) struct ForgetName {
+    /// What is somebody else's now: a user name, or an e-mail address that nobody checked
+    #[arg(value_name = "NAME")]
+    name: String,
+    #[command(flatten)]
+    admin: AdminArgs,
+}
+
 /// Remove a person for good: their names are closed and their sessions end at once
 ///
 /// No legacy password brings them back. Nothing is deleted in Scalekit or in a legacy store.
@@ -98,6 +112,14 @@ pub(super) fn retry(args: &Retry) -> Result<Exit, AdminFailure> {
             };
             format!("{} {so}", key(&answer["person"]))
         },
+    )
+}
+
+pub(super) fn forget_name(args: &ForgetName) -> Result<Exit, AdminFailure> {
+    let name = text(&Value::from(args.name.as_str()));
+    args.admin.answer(
+        |client| client.send(Method::POST, "people/forget-name", &json!({ "name": args.name })),
+        |answer| format!("{name} leads to {} no longer", key(&answer["person"])),
     )
 }
 

@@ -8,8 +8,8 @@ use crate::{
     config::HandOff,
     identity::{ExternalId, LegacyId, LoginName, PersonKey, SourceName},
     login::{
-        Alias, Asker, DirectoryUser, Doubt, HandOver, Ledger as _, LedgerError, Origin, Presence, Row,
-        RowState, Settings, StoreStanding,
+        Alias, Asker, Basis, DirectoryUser, Doubt, HandOver, Holders, Ledger as _, LedgerError, Origin,
+        Presence, Row, RowState, Settings, StoreStanding,
     },
     rollout::{self, Facts, Forced, Known, Lane},
 };
@@ -176,7 +176,7 @@ impl Journeys {
             login_hint: None,
             key: key.clone(),
             migrated_now: false,
-            proven: false,
+            basis: Basis::Device,
             crossed: true,
         })
     }

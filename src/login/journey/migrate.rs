@@ -2,10 +2,13 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::Journeys;
+use super::{
+    Journeys,
+    names::{Bearer, login_of},
+};
 use crate::{
     clock::Deadline,
-    identity::{CanonicalEmail, LegacyRecord, LoginName, Proof, VerifiedEmail},
+    identity::{LegacyRecord, LoginName, Proof, VerifiedEmail},
     login::{
         Alias, ClaimAnswer, Command, CreateError, Event, Holders, Ineligible, Ledger as _, LedgerError,
         Moment, Row, RowState, SetAside, Settings, eligibility,
@@ -56,7 +59,10 @@ impl Journeys {
         let key = proven.record.key();
         if let Some(row) = self.ledger.row(&key).await? {
             match row.state {
-                RowState::Done => return self.already_done(row, &proven).await,
+                RowState::Done => {
+                    let row = self.remember_names(row, proven.typed.as_ref(), &proven.record).await?;
+                    return Ok(Migrated::Done { row: Box::new(row), now: false });
+                }
                 RowState::Tombstone => return Ok(Migrated::Later),
                 _ => {}
             }
@@ -79,23 +85,6 @@ impl Journeys {
             RowState::Tombstone => Ok(Migrated::Later),
             _ => self.run(settings, &rules, (*row, claimed_at), proven, self.creating()).await,
         }
-    }
-
-    /// A DONE person met under another name: remember the name, change nothing else.
-    async fn already_done(&self, row: Row, proven: &Proven) -> Result<Migrated, LedgerError> {
-        let mut named = row.clone();
-        self.add_typed(&mut named, proven.typed.as_ref(), &proven.record).await?;
-        let row = if named.aliases.len() > row.aliases.len() {
-            self.ledger.write(&named).await.or_else(|error| match error {
-                // The name is for another time; a row that holds it without the ledger's word would stand in the
-                // way of the crossing.
-                LedgerError::Overtaken | LedgerError::AliasTaken => Ok(row),
-                LedgerError::Unavailable(..) | LedgerError::Unreadable(_) => Err(error),
-            })?
-        } else {
-            row
-        };
-        Ok(Migrated::Done { row: Box::new(row), now: false })
     }
 
     /// Takes the claim, or waits for whoever holds it, for as long as REL-06 allows; whatever was waited for since
@@ -135,12 +124,17 @@ impl Journeys {
         creating: Creating,
     ) -> Result<Migrated, LedgerError> {
         let before = row.state.clone();
-        self.add_typed(&mut row, proven.typed.as_ref(), &proven.record).await?;
-        let machine_rules = machine_rules(settings, creating);
-        let typed = proven.typed.as_ref();
+        let (record, typed) = (&proven.record, proven.typed.as_ref());
         let accepted = &settings.migration.mfa_accepted_organizations;
-        let judged = eligibility::judge(&proven.record, typed, &row.external_id, rules, accepted);
-        let machine = Machine::new(row, machine_rules);
+        let judged = eligibility::judge(record, typed, &row.external_id, rules, accepted);
+        match &judged {
+            Ok(email) => {
+                let names = typed.cloned().into_iter().chain(login_of(record)).collect();
+                self.add_names(&mut row, names, Bearer { record, address: Some(email.email()) }).await?;
+            }
+            Err(_) => self.add_typed(&mut row, typed, record).await?,
+        }
+        let machine = Machine::new(row, machine_rules(settings, creating));
         let mut run = Run { journeys: self, machine, settings, before, claimed_at };
         let email = match judged {
             Ok(email) => email,
@@ -188,23 +182,16 @@ impl Journeys {
         Ok(alias.is_some_and(|row| row.key != record.key()))
     }
 
-    /// Binds the typed name, unless it leads to somebody else already. An address that is not the record's own may
-    /// be somebody else's, whose sign-ins it would lead astray: it binds nothing (SEC-35).
+    /// Binds what somebody typed who may not move: an address only where the legacy side itself says that it was checked.
     async fn add_typed(
         &self,
         row: &mut Row,
         typed: Option<&LoginName>,
         record: &LegacyRecord,
     ) -> Result<(), LedgerError> {
-        let Some(typed) = typed else { return Ok(()) };
-        let own = record.email.address.as_deref().and_then(|address| CanonicalEmail::parse(address).ok());
-        if typed.email().is_some_and(|typed| own.as_ref() != Some(typed)) {
-            return Ok(());
-        }
-        if self.find_row(typed).await?.is_none_or(|other| other.key == row.key) {
-            row.add_alias(Alias::Typed(typed.canonical().to_owned()));
-        }
-        Ok(())
+        let checked = VerifiedEmail::assert(&record.source, &record.email, None).ok();
+        let address = checked.as_ref().map(VerifiedEmail::email);
+        self.add_names(row, typed.cloned().into_iter().collect(), Bearer { record, address }).await
     }
 
     /// Remembers a person who stays at the legacy side for now. Best effort: nothing depends on it.

@@ -32,6 +32,12 @@ pub(crate) enum NotDone {
     /// They are DONE, and Scalekit has their user with an address that is neither theirs here nor at the legacy side.
     #[error("their user at Scalekit has an address of which the legacy side says nothing")]
     AddressDiffers,
+    /// A removed person's names are never given up (truth 5).
+    #[error("the person is removed")]
+    Removed,
+    /// Without it nothing would keep a second person from being created with the same address.
+    #[error("the name is the address that the person has, or may have, at Scalekit")]
+    TheirAddress,
     /// The store's answer was lost: it may be done or not. The row as it would be.
     #[error("it may have been done: {error}")]
     Unknown {
@@ -49,7 +55,7 @@ pub(crate) enum NotDone {
 
 impl NotDone {
     /// A refused write changed nothing; what else went wrong with it says nothing of the row.
-    fn after_writing(row: Row, error: LedgerError) -> Self {
+    pub(super) fn after_writing(row: Row, error: LedgerError) -> Self {
         match error {
             LedgerError::Overtaken | LedgerError::AliasTaken | LedgerError::Unreadable(_) => error.into(),
             LedgerError::Unavailable(..) => Self::Unknown { row: Box::new(row), error },
@@ -58,11 +64,24 @@ impl NotDone {
 }
 
 impl Journeys {
-    /// The row of whoever is meant.
+    /// The row of whoever is meant. An address that nobody vouches for leads to no row: the legacy side is asked whose
+    /// login it is.
     pub(crate) async fn row_of(&self, whom: &Whom) -> Result<Option<Row>, LedgerError> {
-        match whom {
-            Whom::Name(name) => self.find_row(name).await,
-            Whom::Key(key) => self.ledger.row(key).await,
+        let name = match whom {
+            Whom::Name(name) => name,
+            Whom::Key(key) => return self.ledger.row(key).await,
+        };
+        if let Some(row) = self.find_row(name).await? {
+            return Ok(Some(row));
+        }
+        let deadline = Deadline::within(self.settings.load().migration.legacy_budget);
+        match self.chain.load_full().find(name, deadline).await {
+            Ok(Some(record)) => self.ledger.row(&record.key()).await,
+            Ok(None) => Ok(None),
+            Err(error) => {
+                self.witness.unavailable("find_record", &error);
+                Ok(None)
+            }
         }
     }
 

@@ -5,6 +5,7 @@ mod doubt;
 mod interrupted;
 mod late;
 mod mend;
+mod names;
 mod operate;
 mod rules;
 
@@ -268,12 +269,12 @@ async fn nothing_happens_beyond_the_migrate_percent() {
 #[tokio::test]
 async fn ineligible_people_are_judged_anew_at_each_sign_in() {
     let world = cutover();
-    world.store.records.lock().unwrap()[0].email.verified = Some(false);
-    let stays = Outcome::Forward(WhyForward::Ineligible(Ineligible::EmailUnverified));
+    world.store.records.lock().unwrap()[0].mfa = MfaState::Enrolled;
+    let stays = Outcome::Forward(WhyForward::Ineligible(Ineligible::Mfa));
     assert_eq!(world.sign_in("ann@example.com", "right").await, stays);
     assert_eq!(world.decide("ann@example.com").await.decision.reason, Reason::SetAside);
     assert_eq!(world.users(), 0);
-    world.store.records.lock().unwrap()[0].email.verified = Some(true);
+    world.store.records.lock().unwrap()[0].mfa = MfaState::None;
     assert_eq!(world.sign_in("ann@example.com", "right").await, Outcome::Forward(WhyForward::LaneLegacy));
     assert_eq!(world.row("ann").state, RowState::Done);
     assert!(is_hand_over(&world.sign_in("ann@example.com", "right").await));

@@ -65,9 +65,9 @@ telemetry: {{subject_key: {{env: KEY}}}}
 }
 
 /// A Scalekit that is never met.
-struct Away {
+pub(super) struct Away {
     /// Whether the address to send a browser to is known.
-    begins: bool,
+    pub(super) begins: bool,
 }
 
 #[async_trait]
@@ -100,7 +100,7 @@ pub(super) struct World {
     pub(super) running: Running,
     pub(super) gate: Arc<Gate>,
     store: Arc<FakeStore>,
-    ledger: Arc<MemoryLedger>,
+    pub(super) ledger: Arc<MemoryLedger>,
     directory: Arc<FakeDirectory>,
     pub(super) runtime: Runtime,
 }
@@ -201,7 +201,7 @@ impl World {
     }
 
     /// Sends the form, as a browser on this site does.
-    fn sign_in(&self, body: &str, cookie: &str) -> Reply {
+    pub(super) fn sign_in(&self, body: &str, cookie: &str) -> Reply {
         self.running.ask(&format!(
             "POST /login HTTP/1.1\r\nHost: {HOST}\r\nOrigin: https://{HOST}\r\nCookie: {cookie}\r\n\
              Content-Type: application/x-www-form-urlencoded\r\nContent-Length: {}\r\n\r\n{body}",
@@ -253,7 +253,7 @@ pub(super) fn application(who_am_i: &'static str) -> Application {
 }
 
 pub(super) const NOBODY: &str = "HTTP/1.1 401 Unauthorized\r\nContent-Length: 2\r\n\r\n{}";
-const ANN: &str =
+pub(super) const ANN: &str =
     "HTTP/1.1 200 OK\r\nContent-Length: 38\r\n\r\n{\"id\":\"ann\",\"email\":\"ann@example.com\"}";
 
 #[test]

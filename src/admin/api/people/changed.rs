@@ -56,6 +56,14 @@ fn not_done(why: NotDone) -> Problem {
             "the person is done, and Scalekit has their user with another address than they have at the legacy side",
         )
         .fix("make both sides say the same, or delete the user at Scalekit, and try again"),
+        NotDone::Removed => {
+            Problem::conflict("removed", "the person is removed, and all their names stay closed")
+        }
+        NotDone::TheirAddress => Problem::conflict(
+            "their_address",
+            "the name is the address that the person has, or may have, at Scalekit",
+        )
+        .fix("change the address there, or POST /api/v1/people/tombstone (crossfade users tombstone)"),
         NotDone::Ledger(LedgerError::Overtaken | LedgerError::AliasTaken) => {
             Problem::conflict("busy", "somebody else keeps writing this person's row")
                 .fix("try again in a moment")

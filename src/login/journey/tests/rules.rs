@@ -43,10 +43,10 @@ fn with_rules(cutover: u16, migrate: u16, hand_off: HandOff, rules: Rules) -> Wo
 async fn whoever_a_rule_let_in_is_judged_anew_too() {
     let allow = vec![Person("ann@example.com".into())];
     let world = with_rules(0, 0, HandOff::Hosted, Rules { allow, deny: vec![] });
-    world.store.records.lock().unwrap()[0].email.verified = Some(false);
+    world.store.records.lock().unwrap()[0].mfa = MfaState::Enrolled;
     let _ = world.sign_in("ann@example.com", "right").await;
     assert_eq!(world.decide("ann@example.com").await.decision.reason, Reason::SetAside);
-    world.store.records.lock().unwrap()[0].email.verified = Some(true);
+    world.store.records.lock().unwrap()[0].mfa = MfaState::None;
     let _ = world.sign_in("ann@example.com", "right").await;
     assert_eq!(world.row("ann").state, RowState::Done);
     assert_eq!(world.decide("ann@example.com").await.decision.reason, Reason::AllowRule);
@@ -133,7 +133,7 @@ async fn ann_with_two_names() -> World {
     assert!(is_hand_over(&world.sign_in("ann", "right").await));
     let mut row = world.row("ann");
     row.crossed_at = Some(Timestamp::from_seconds(1_800_000_000));
-    assert_eq!(row.names().count(), 3, "the verified address, and both aliases");
+    assert_eq!(row.names().count(), 4, "the verified address, and what she and her record call her");
     world.ledger.write(&row).await.unwrap();
     world
 }
