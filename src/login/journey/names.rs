@@ -51,14 +51,14 @@ impl Journeys {
         typed: Option<&LoginName>,
         record: &LegacyRecord,
     ) -> Result<Row, LedgerError> {
-        let mut named = row.clone();
+        let mut after = row.clone();
         let address = row.email.as_ref().map(|email| email.email().clone());
         let names = typed.cloned().into_iter().chain(login_of(record)).collect();
-        self.add_names(&mut named, names, Bearer { record, address: address.as_ref() }).await?;
-        if named.aliases.len() == row.aliases.len() {
+        self.add_names(&mut after, names, Bearer { record, address: address.as_ref() }).await?;
+        if after.aliases.len() == row.aliases.len() {
             return Ok(row);
         }
-        match self.ledger.write(&named).await {
+        match self.ledger.write(&after).await {
             // The name is for another time; a row that holds it without the ledger's word would stand in the way of the
             // crossing.
             Err(LedgerError::Overtaken | LedgerError::AliasTaken) => Ok(row),
