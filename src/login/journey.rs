@@ -7,8 +7,8 @@
 
 mod callback;
 mod choice;
-mod crossing;
 mod crossed;
+mod crossing;
 mod doubt;
 mod finish;
 mod mend;

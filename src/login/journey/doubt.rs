@@ -8,8 +8,8 @@ use crate::{
     config::HandOff,
     identity::{ExternalId, LegacyId, LoginName, PersonKey, SourceName},
     login::{
-        Alias, Asker, Basis, DirectoryUser, Doubt, HandOver, Holders, Ledger as _, LedgerError, Origin,
-        Presence, Row, RowState, Settings, StoreStanding,
+        Alias, Asker, Basis, DirectoryUser, Doubt, HandOver, Ledger as _, LedgerError, Origin, Presence, Row,
+        RowState, Settings, StoreStanding,
     },
     rollout::{self, Facts, Forced, Known, Lane},
 };

@@ -16,8 +16,8 @@ use std::{
 use tokio::runtime::Handle;
 
 use super::{
-    LEASE, NOW, a_session, all_removed, claimed, contenders, counts, epochs, flags, fresh, ledger, meta, people, rates,
-    refreshes, sessions, unreadable,
+    LEASE, NOW, a_session, all_removed, claimed, contenders, counts, epochs, flags, fresh, ledger, meta,
+    people, rates, refreshes, sessions, unreadable,
 };
 use crate::{
     clock::{Deadline, SystemClock, Timestamp},
