@@ -8,6 +8,7 @@
 
 mod cells;
 mod endpoint;
+pub(crate) mod exported;
 mod failure;
 mod hash_file;
 mod names;
