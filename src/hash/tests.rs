@@ -176,41 +176,6 @@ fn the_dearest_real_parameters_are_not_refused() {
     }
 }
 
-/// Django raises its iterations with every release, and old rows keep theirs.
-#[test]
-fn one_guess_costs_what_the_dearest_hash_does_and_not_what_all_do() {
-    let kept = |iterations: u32| {
-        StoredHash::new(&format!("pbkdf2_sha256${iterations}$salt${}", "A".repeat(43)), None)
-    };
-    let format = HashFormat::from_settings(&json!("auto")).unwrap();
-    let (ceilings, mut arena) = (HashCeilings::default(), Arena::default());
-    let password = Password::unchecked(b"x".to_vec());
-    let all: Vec<StoredHash> = (1..=10).map(|release| kept(4_000 + 400 * release)).collect();
-    all.iter().for_each(|stored| format.meet(stored, &ceilings));
-    let long = std::time::Duration::from_mins(10);
-    let mut least = |work: &mut dyn FnMut(&mut Arena)| {
-        let times = (0..5).map(|_| {
-            let begun = Deadline::within(long);
-            work(&mut arena);
-            long.saturating_sub(begun.remaining())
-        });
-        times.min().unwrap().as_secs_f64()
-    };
-    let dearest = least(&mut |_| {
-        verify(&format, &all[9], &password, &ceilings).unwrap();
-    });
-    for stored in &all {
-        let guess = least(&mut |arena| {
-            format.judge(stored, &password, &ceilings, arena).unwrap();
-        });
-        assert!((0.7..1.5).contains(&(guess / dearest)), "{guess} against {dearest}");
-    }
-    let nobody = least(&mut |arena| {
-        format.judge_nobody(&password, &ceilings, arena);
-    });
-    assert!((0.7..1.5).contains(&(nobody / dearest)), "{nobody} against {dearest}");
-}
-
 /// `crypt("password", "ab")`.
 const DES_CRYPT: &str = "abJnggxhB/yWI";
 
