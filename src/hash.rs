@@ -54,7 +54,7 @@ pub(crate) use pool::{HashPool, PoolError};
 
 use crate::{config::HashCeilings, identity::Password};
 use format::Format;
-use kinds::Kinds;
+use kinds::{Kinds, Rest};
 use recipe::{Arena, Recipe};
 
 /// The longest password that is hashed at all; the sign-in path refuses far shorter ones.
@@ -221,7 +221,12 @@ impl HashFormat {
         }
     }
 
-    /// Judges a password, and does the work of every other kind of hash that the source holds, too.
+    /// What every guess at this source costs: the parameters of the dearest hash of each function that was met.
+    pub(crate) fn costs_of_a_guess(&self) -> Vec<Vec<(&'static str, u64)>> {
+        self.kinds().all().iter().map(Recipe::costs).collect()
+    }
+
+    /// Judges a password, and does what a guess at the source's dearest hashes would cost beside.
     fn judge(
         &self,
         stored: &StoredHash,
@@ -233,12 +238,10 @@ impl HashFormat {
         let others = {
             let mut kinds = self.kinds();
             kinds.meet(&recipe);
-            kinds.beside(&recipe)
+            kinds.beside(Some(&recipe))
         };
         let judgement = recipe.judge(password.expose(), ceilings, arena)?;
-        for other in others {
-            let _ = other.judge(password.expose(), ceilings, arena);
-        }
+        work_off(&others, password, arena);
         Ok(judgement)
     }
 
@@ -256,23 +259,31 @@ impl HashFormat {
         Ok(recipe)
     }
 
-    /// Does the work of every kind of hash that the source holds, or of a typical one before any was met, for nobody.
+    /// Does the work of the dearest hashes that the source holds, or of a typical one before any was met, for nobody.
     fn judge_nobody(&self, password: &Password, ceilings: &HashCeilings, arena: &mut Arena) -> Judgement {
-        let mut kinds = self.kinds().all().to_vec();
-        if kinds.is_empty() {
-            kinds.extend(self.format.sample().ok());
+        let mut kinds = self.kinds().clone();
+        if kinds.all().is_empty()
+            && let Ok(sample) = self.format.sample()
+            && sample.check(ceilings).is_ok()
+        {
+            kinds.meet(&sample);
         }
         if password.expose().len() <= LONGEST_PASSWORD {
-            for recipe in kinds {
-                // Whatever comes out: there is nobody it could match.
-                let _ = recipe.judge(password.expose(), ceilings, arena);
-            }
+            work_off(&kinds.beside(None), password, arena);
         }
         Judgement::NoMatch
     }
 
     fn kinds(&self) -> MutexGuard<'_, Kinds> {
         self.kinds.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Work for nobody.
+fn work_off(rests: &[Rest], password: &Password, arena: &mut Arena) {
+    for (recipe, rounds) in rests {
+        // Whatever comes out: there is nobody it could match, and a password that is too long costs everybody the same.
+        let _ = recipe.work_off(*rounds, password.expose(), arena);
     }
 }
 

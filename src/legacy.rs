@@ -10,6 +10,7 @@
 mod cells;
 mod credential;
 mod endpoint;
+pub(crate) mod exported;
 mod failure;
 mod hash_file;
 mod names;

@@ -23,7 +23,7 @@ pub(super) struct Delimited<R> {
 
 impl<R: Read> Delimited<R> {
     pub(super) fn new(text: R) -> Self {
-        let bounded = Bounded { text, left: Cell::new(0), quotes: 0, exhausted: false, ended: false };
+        let bounded = Bounded { text, left: Cell::new(0), at: At::Start, exhausted: false, ended: false };
         Self {
             // Ragged rows are ours to report: the reader's own error would end the file.
             reader: ReaderBuilder::new().has_headers(false).flexible(true).from_reader(bounded),
@@ -40,7 +40,7 @@ impl<R: Read> Delimited<R> {
         let found = self.reader.read_byte_record(&mut self.record).map_err(|error| self.problem(error))?;
         // A record that ran into the end of the file with a quote open has swallowed the rows after it.
         let file = self.reader.get_ref();
-        if found && file.ended && file.quotes % 2 == 1 {
+        if found && file.ended && file.at == At::Quoted {
             return Err(RowProblem::UnclosedQuote);
         }
         Ok(found)
@@ -123,12 +123,36 @@ fn cells(record: &ByteRecord, columns: Arc<HashMap<String, usize>>) -> Result<Fi
     Ok(Fields::cells(columns, cells))
 }
 
+/// A place in a cell, as the CSV reader takes it: a quote opens a cell at its start only.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum At {
+    Start,
+    /// In a cell that is not quoted, or behind its quotes.
+    Bare,
+    Quoted,
+    /// Behind a quote in a quoted cell: the cell's end, or the first of two that mean one.
+    Quote,
+}
+
+impl At {
+    fn then(self, byte: u8) -> Self {
+        match (self, byte) {
+            (Self::Start | Self::Quote, b'"') => Self::Quoted,
+            (Self::Quoted, b'"') => Self::Quote,
+            (Self::Quoted, _) => Self::Quoted,
+            (_, b',' | b'\r' | b'\n') => Self::Start,
+            (Self::Start | Self::Bare | Self::Quote, _) => Self::Bare,
+        }
+    }
+}
+
 /// Gives out a limited number of bytes between two refills: the CSV reader keeps a record whole, however long.
 struct Bounded<R> {
     text: R,
     /// Refilled before each record. The reader buffers ahead, so the bound is met to within its buffer.
     left: Cell<usize>,
-    quotes: u64,
+    /// Where the bytes given out end.
+    at: At,
     exhausted: bool,
     ended: bool,
 }
@@ -144,7 +168,7 @@ impl<R: Read> Read for Bounded<R> {
         self.left.set(self.left.get().saturating_sub(got));
         self.ended = got == 0;
         for byte in buffer.get(..got).unwrap_or_default() {
-            self.quotes += u64::from(*byte == b'"');
+            self.at = self.at.then(*byte);
         }
         Ok(got)
     }
@@ -168,12 +192,12 @@ mod tests {
         assert_eq!(rows.len(), 2);
         let first = rows[0].1.as_ref().unwrap();
         assert_eq!(first.get("id"), Some(&Value::from("1")));
-        assert_eq!(first.text("email").as_deref(), Some("a,\"b\"\r\nc"));
-        assert_eq!(first.text("a.b").as_deref(), Some("x"));
+        assert_eq!(first.get("email"), Some(&Value::from("a,\"b\"\r\nc")));
+        assert_eq!(first.get("a.b"), Some(&Value::from("x")));
         let second = rows[1].1.as_ref().unwrap();
         assert_eq!(rows[1].0, 2);
         assert!(second.get("email").is_none(), "an empty cell is absent");
-        assert_eq!(second.text("a.b").as_deref(), Some(" y "), "cells are not trimmed");
+        assert_eq!(second.get("a.b"), Some(&Value::from(" y ")), "cells are not trimmed");
     }
 
     #[test]
@@ -219,6 +243,21 @@ mod tests {
         assert_eq!(rows.len(), 2);
         assert_eq!(rows[1].1.as_ref().unwrap_err(), "a quote is opened and never closed");
         assert!(read(b"a,b\n1,\"2\"").iter().all(|(_, row)| row.is_ok()));
+
+        // A quote inside a cell that is not quoted opens nothing.
+        for end in ["", "\n", "\r\n"] {
+            let rows = read(format!("a,b\n5\" pipe,2\n3,4{end}").as_bytes());
+            assert_eq!(rows.len(), 2, "{end:?}");
+            assert!(rows.iter().all(|(_, row)| row.is_ok()), "{end:?} {rows:?}");
+            assert_eq!(rows[0].1.as_ref().unwrap().get("a"), Some(&Value::from("5\" pipe")));
+            for open in ["3,\"4", "3,\"4\"\"", "3,\"4\"\"5", "3,\"4,5"] {
+                let rows = read(format!("a,b\n5\" pipe,2\n{open}{end}").as_bytes());
+                let problem = rows[1].1.as_ref().unwrap_err();
+                assert_eq!(problem, "a quote is opened and never closed", "{open} {end:?}");
+            }
+            let rows = read(format!("a,b\n5\" pipe,2\n3,4\" x{end}").as_bytes());
+            assert!(rows.iter().all(|(_, row)| row.is_ok()), "{end:?} {rows:?}");
+        }
 
         let endless = format!("a\n1\n\"{}", "x\n".repeat(ROW_MAX_BYTES));
         let rows = read(endless.as_bytes());

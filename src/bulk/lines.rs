@@ -176,7 +176,8 @@ mod tests {
     fn read(bytes: &[u8]) -> Vec<(u64, Result<String, String>)> {
         super::super::read(bytes, super::super::Kind::JsonLines)
             .map(|row| {
-                let email = row.fields.map(|f| f.text("email").unwrap_or_default().into_owned());
+                let email =
+                    row.fields.map(|f| f.get("email").and_then(Value::as_str).unwrap_or_default().to_owned());
                 (row.number, email.map_err(|problem| problem.to_string()))
             })
             .collect()

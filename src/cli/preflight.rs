@@ -16,7 +16,7 @@ use anyhow::Context as _;
 
 use self::examine::{FieldNames, Report, examine};
 use super::{Exit, output};
-use crate::{bulk, hash};
+use crate::{bulk, hash::HashFormat};
 
 /// Look at an export: hash formats, twins, refused addresses, unverified people, values over the target's limits.
 ///
@@ -90,7 +90,8 @@ pub(super) fn run(args: Args) -> anyhow::Result<Exit> {
         family_name: args.family_name_field,
         metadata: args.metadata_field,
     };
-    let report = examine(watched(bulk::read(file, kind)), &names, hash::identify);
+    let auto = HashFormat::from_settings(&"auto".into()).context("no hash can be read")?;
+    let report = examine(watched(bulk::read(file, kind)), &names, &auto);
     if let Some(problem) = report.unusable(&names) {
         output::note(&format!("error: {}: {problem}", args.file.display()));
         return Ok(Exit::BadInput);

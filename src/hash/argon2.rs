@@ -5,7 +5,7 @@ use argon2::{Algorithm, Argon2, AssociatedData, Block, ParamsBuilder, Version};
 use super::{
     HashError,
     encoding::{base64, number},
-    recipe::{Arena, Recipe, Work, within},
+    recipe::{Arena, Recipe, Rounds, Work, within},
 };
 use crate::config::HashCeilings;
 
@@ -23,11 +23,11 @@ pub(super) struct Argon2Work {
 }
 
 impl Argon2Work {
-    fn instance(&self, length: usize) -> Result<Argon2<'static>, HashError> {
+    fn instance(&self, passes: u64, length: usize) -> Result<Argon2<'static>, HashError> {
         let narrow = |value: u64| u32::try_from(value).map_err(|_| HashError::Range);
         let params = ParamsBuilder::new()
             .m_cost(narrow(self.memory_kib)?)
-            .t_cost(narrow(self.passes)?)
+            .t_cost(narrow(passes)?)
             .p_cost(narrow(self.lanes)?)
             .data(AssociatedData::new(&self.data).map_err(|_| HashError::Range)?)
             .output_len(length)
@@ -35,21 +35,15 @@ impl Argon2Work {
             .map_err(|_| HashError::Range)?;
         Ok(Argon2::new(self.algorithm, self.version, params))
     }
-}
 
-impl Work for Argon2Work {
-    fn check(&self, ceilings: &HashCeilings, length: usize) -> Result<(), HashError> {
-        let lanes_fit = (1..1 << 24).contains(&self.lanes) && self.memory_kib >= 8 * self.lanes;
-        if !lanes_fit || self.salt.len() < SHORTEST_SALT {
-            return Err(HashError::Range);
-        }
-        within(self.passes, u64::from(ceilings.argon2_passes))?;
-        within(self.memory_kib, ceilings.argon2_memory_bytes / 1024)?;
-        self.instance(length).map(|_| ())
-    }
-
-    fn derive(&self, password: &[u8], length: usize, arena: &mut Arena) -> Result<Vec<u8>, HashError> {
-        let instance = self.instance(length)?;
+    fn fill(
+        &self,
+        passes: u64,
+        password: &[u8],
+        length: usize,
+        arena: &mut Arena,
+    ) -> Result<Vec<u8>, HashError> {
+        let instance = self.instance(passes, length)?;
         let blocks = instance.params().block_count();
         if arena.argon2.len() < blocks {
             arena.argon2.resize(blocks, Block::new());
@@ -61,9 +55,40 @@ impl Work for Argon2Work {
             .map_err(|_| HashError::Range)?;
         Ok(found)
     }
+}
+
+impl Work for Argon2Work {
+    fn check(&self, ceilings: &HashCeilings, length: usize) -> Result<(), HashError> {
+        let lanes_fit = (1..1 << 24).contains(&self.lanes) && self.memory_kib >= 8 * self.lanes;
+        if !lanes_fit || self.salt.len() < SHORTEST_SALT {
+            return Err(HashError::Range);
+        }
+        within(self.passes, u64::from(ceilings.argon2_passes))?;
+        within(self.memory_kib, ceilings.argon2_memory_bytes / 1024)?;
+        self.instance(self.passes, length).map(|_| ())
+    }
+
+    fn derive(&self, password: &[u8], length: usize, arena: &mut Arena) -> Result<Vec<u8>, HashError> {
+        self.fill(self.passes, password, length, arena)
+    }
 
     fn costs(&self) -> Vec<(&'static str, u64)> {
         vec![("memory_kib", self.memory_kib), ("passes", self.passes), ("lanes", self.lanes)]
+    }
+
+    fn rounds(&self, _length: usize) -> Rounds {
+        let parameters = vec![u64::from(u32::from(self.version)), self.memory_kib, self.lanes];
+        Rounds { function: "argon2", of: self.algorithm.as_str(), parameters, count: self.passes }
+    }
+
+    fn work_off(
+        &self,
+        count: u64,
+        password: &[u8],
+        length: usize,
+        arena: &mut Arena,
+    ) -> Result<(), HashError> {
+        self.fill(count, password, length, arena).map(drop)
     }
 }
 

@@ -4,7 +4,7 @@ use super::{
     HashError,
     algorithm::Algorithm,
     encoding::{bcrypt_base64, is_crypt, number, to_bcrypt_base64},
-    recipe::{Arena, Recipe, Step, Text, Work},
+    recipe::{Arena, Recipe, Rounds, Step, Text, Work},
 };
 use crate::config::HashCeilings;
 
@@ -36,6 +36,24 @@ impl Work for Bcrypt {
 
     fn costs(&self) -> Vec<(&'static str, u64)> {
         vec![("cost", u64::from(self.cost))]
+    }
+
+    fn rounds(&self, _length: usize) -> Rounds {
+        Rounds::new("bcrypt", "", 1u64.checked_shl(self.cost).unwrap_or(u64::MAX))
+    }
+
+    /// Costs are powers of two, and so the difference of two is made of those between them.
+    fn work_off(
+        &self,
+        count: u64,
+        password: &[u8],
+        length: usize,
+        arena: &mut Arena,
+    ) -> Result<(), HashError> {
+        for cost in (4..=31).filter(|cost| count >> cost & 1 == 1) {
+            Self { cost, ..*self }.derive(password, length, arena)?;
+        }
+        Ok(())
     }
 }
 

@@ -8,6 +8,9 @@ use super::{
 };
 use crate::config::HashCeilings;
 
+/// What directories write in front of it.
+const LDAP_SCHEME: &str = "{CRYPT}";
+
 // The tables of FIPS 46-3, bits counted from 1 at the left.
 const PC1: [u32; 56] = [
     57, 49, 41, 33, 25, 17, 9, 1, 58, 50, 42, 34, 26, 18, 10, 2, 59, 51, 43, 35, 27, 19, 11, 3, 60, 52, 44,
@@ -147,6 +150,10 @@ impl Work for DesCrypt {
 
 /// Thirteen characters: two of salt, eleven of hash. The extended form of `BSDi` (`_…`) is not taken.
 pub(super) fn parse(text: &str) -> Result<Recipe, HashError> {
+    let text = match text.split_at_checked(LDAP_SCHEME.len()) {
+        Some((scheme, bare)) if scheme.eq_ignore_ascii_case(LDAP_SCHEME) => bare,
+        _ => text,
+    };
     if text.starts_with('_') {
         return Err(HashError::Unsupported);
     }

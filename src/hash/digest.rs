@@ -6,7 +6,7 @@ use super::{
     algorithm::Algorithm,
     encoding::{base64_either, hex},
     fields::{Fields, Refusal},
-    recipe::{Arena, PasswordEncoding, Recipe, Step, Work, within},
+    recipe::{Arena, PasswordEncoding, Recipe, Rounds, Step, Work, within},
 };
 use crate::config::HashCeilings;
 
@@ -30,6 +30,15 @@ impl Work for Digested {
 
     fn costs(&self) -> Vec<(&'static str, u64)> {
         vec![("iterations", self.iterations)]
+    }
+
+    fn rounds(&self, _length: usize) -> Rounds {
+        Rounds::new("digest", self.algorithm.name(), self.iterations)
+    }
+
+    fn work_off(&self, count: u64, password: &[u8], _length: usize, _: &mut Arena) -> Result<(), HashError> {
+        self.algorithm.chain(&[password], count.saturating_sub(1), &[], &[]);
+        Ok(())
     }
 }
 

@@ -12,18 +12,21 @@ use super::{
 };
 use crate::config::HashCeilings;
 
+/// What scrypt derives: a key of AES-256.
+const KEY_BYTES: usize = 32;
+
 struct FirebaseScrypt {
     scrypt: Scrypt,
     signer_key: Vec<u8>,
 }
 
 impl Work for FirebaseScrypt {
-    fn check(&self, ceilings: &HashCeilings, length: usize) -> Result<(), HashError> {
-        self.scrypt.check(ceilings, length)
+    fn check(&self, ceilings: &HashCeilings, _length: usize) -> Result<(), HashError> {
+        self.scrypt.check(ceilings, KEY_BYTES)
     }
 
     fn derive(&self, password: &[u8], _length: usize, arena: &mut Arena) -> Result<Vec<u8>, HashError> {
-        let key = zeroize::Zeroizing::new(self.scrypt.derive(password, 32, arena)?);
+        let key = zeroize::Zeroizing::new(self.scrypt.derive(password, KEY_BYTES, arena)?);
         let mut cipher =
             ctr::Ctr128BE::<Aes256>::new_from_slices(&key, &[0; 16]).map_err(|_| HashError::Range)?;
         let mut text = self.signer_key.clone();

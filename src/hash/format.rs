@@ -352,23 +352,22 @@ pub(crate) fn possible_formats(text: &str) -> Vec<super::HashFormat> {
     }
     let stored = StoredHash { text: text.to_owned(), salt: None };
     let texts = TEXT_FORMATS.iter().map(|format| format.name).chain(["werkzeug-hmac"]).filter_map(named);
-    let bare = [
+    // Hexadecimal text could be base64 of other bytes, too; nobody means that.
+    let is_hex = text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let encoding = if is_hex { "hex" } else { "base64" };
+    let algorithms = [
         Algorithm::Md5,
         Algorithm::Sha1,
         Algorithm::Sha224,
         Algorithm::Sha256,
         Algorithm::Sha384,
         Algorithm::Sha512,
-    ]
-    .into_iter()
-    .flat_map(|algorithm| {
-        ["hex", "base64"].into_iter().flat_map(move |encoding| {
-            let digest =
-                json!({"format": "digest", "algorithm": algorithm.name(), "hash_encoding": encoding});
-            let hmac =
-                json!({"format": "hmac", "digest": algorithm.name(), "hash_encoding": encoding, "key": ""});
-            [digest, hmac].into_iter().filter_map(|settings| HashFormat::from_settings(&settings).ok())
-        })
+    ];
+    let bare = algorithms.into_iter().flat_map(|algorithm| {
+        let digest = json!({"format": "digest", "algorithm": algorithm.name(), "hash_encoding": encoding});
+        let hmac =
+            json!({"format": "hmac", "digest": algorithm.name(), "hash_encoding": encoding, "key": ""});
+        [digest, hmac].into_iter().filter_map(|settings| HashFormat::from_settings(&settings).ok())
     });
     texts.chain(bare).filter(|format| format.format.parse(&stored).is_ok()).collect()
 }

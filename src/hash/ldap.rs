@@ -3,7 +3,7 @@
 use super::{
     HashError,
     algorithm::Algorithm,
-    argon2, bcrypt, des_crypt,
+    argon2, bcrypt,
     digest::{Digested, digested},
     encoding::base64,
     md5_crypt, pbkdf2,
@@ -109,7 +109,7 @@ fn crypt(text: &str) -> Result<Recipe, HashError> {
         Some("md5crypt") => md5_crypt::parse(text),
         Some("yescrypt") => yescrypt::parse(text),
         Some("scrypt-crypt7") => super::scrypt::crypt7(text),
-        None if !text.starts_with('$') => des_crypt::parse(text),
+        // DES crypt among them, which is taken only where it is named (`descrypt`).
         _ => Err(HashError::Unsupported),
     }
 }

@@ -4,13 +4,13 @@ use super::{
     HashError,
     algorithm::Algorithm,
     encoding::{adapted_base64, base64, number},
-    recipe::{Arena, Recipe, Work, within},
+    recipe::{Arena, Recipe, Rounds, Work, within},
 };
 use crate::config::HashCeilings;
 
-/// Each block of the result is the whole iterated work again; real systems ask for four at most (Keycloak's old
-/// 64 bytes over SHA-1).
-const MOST_BLOCKS: usize = 4;
+/// Each block of the result is the whole iterated work again. Up to this length they are not counted: Keycloak asks for 64
+/// bytes over whatever digest, which is four blocks of SHA-1 with 1,300,000 iterations.
+const COMMON_LENGTH: usize = 64;
 
 pub(super) struct Pbkdf2 {
     pub(super) algorithm: Algorithm,
@@ -18,13 +18,18 @@ pub(super) struct Pbkdf2 {
     pub(super) salt: Vec<u8>,
 }
 
+impl Pbkdf2 {
+    /// Those of all blocks of the result.
+    fn all_iterations(&self, length: usize) -> u64 {
+        let blocks = u64::try_from(length.div_ceil(self.algorithm.length())).unwrap_or(u64::MAX);
+        self.iterations.saturating_mul(blocks)
+    }
+}
+
 impl Work for Pbkdf2 {
     fn check(&self, ceilings: &HashCeilings, length: usize) -> Result<(), HashError> {
-        within(self.iterations, u64::from(ceilings.pbkdf2_iterations))?;
-        if length.div_ceil(self.algorithm.length()) > MOST_BLOCKS {
-            return Err(HashError::CostLimit);
-        }
-        Ok(())
+        let counted = if length > COMMON_LENGTH { self.all_iterations(length) } else { self.iterations };
+        within(counted, u64::from(ceilings.pbkdf2_iterations))
     }
 
     fn derive(&self, password: &[u8], length: usize, _arena: &mut Arena) -> Result<Vec<u8>, HashError> {
@@ -34,6 +39,21 @@ impl Work for Pbkdf2 {
 
     fn costs(&self) -> Vec<(&'static str, u64)> {
         vec![("iterations", self.iterations)]
+    }
+
+    fn rounds(&self, length: usize) -> Rounds {
+        Rounds::new("pbkdf2", self.algorithm.name(), self.all_iterations(length))
+    }
+
+    fn work_off(
+        &self,
+        count: u64,
+        password: &[u8],
+        _length: usize,
+        arena: &mut Arena,
+    ) -> Result<(), HashError> {
+        let rest = Self { iterations: count, salt: self.salt.clone(), ..*self };
+        rest.derive(password, self.algorithm.length(), arena).map(drop)
     }
 }
 

@@ -4,7 +4,7 @@ use super::{
     HashError,
     algorithm::Algorithm,
     encoding::{crypt_value, is_crypt, to_crypt},
-    recipe::{Arena, Recipe, Step, Text, Work},
+    recipe::{Arena, Recipe, Rounds, Step, Text, Work},
 };
 use crate::config::HashCeilings;
 
@@ -35,6 +35,15 @@ impl Work for Stretched {
 
     fn costs(&self) -> Vec<(&'static str, u64)> {
         vec![("count_log2", u64::from(self.count_log2))]
+    }
+
+    fn rounds(&self, _length: usize) -> Rounds {
+        Rounds::new("phpass", self.algorithm.name(), 1u64.checked_shl(self.count_log2).unwrap_or(u64::MAX))
+    }
+
+    fn work_off(&self, count: u64, password: &[u8], _length: usize, _: &mut Arena) -> Result<(), HashError> {
+        self.algorithm.chain(&[password], count, &[], password);
+        Ok(())
     }
 
     fn takes(&self, password_bytes: usize) -> Result<bool, HashError> {

@@ -20,6 +20,26 @@ pub(super) struct Arena {
     pub(super) argon2: Vec<argon2::Block>,
 }
 
+/// What takes the time: a function with everything that one round of it depends on, and how many rounds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Rounds {
+    pub(super) function: &'static str,
+    /// The digest or variant that it is built on.
+    pub(super) of: &'static str,
+    pub(super) parameters: Vec<u64>,
+    pub(super) count: u64,
+}
+
+impl Rounds {
+    pub(super) fn new(function: &'static str, of: &'static str, count: u64) -> Self {
+        Self { function, of, parameters: Vec::new(), count }
+    }
+
+    pub(super) fn are_like(&self, other: &Self) -> bool {
+        (self.function, self.of, &self.parameters) == (other.function, other.of, &other.parameters)
+    }
+}
+
 /// A slow function with its parameters.
 pub(super) trait Work: Send + Sync {
     /// Refuses parameters out of range or over a ceiling; `length` is that of the result. Costs nothing.
@@ -30,6 +50,26 @@ pub(super) trait Work: Send + Sync {
 
     /// Parameters that decide the cost, for people.
     fn costs(&self) -> Vec<(&'static str, u64)>;
+
+    /// Its rounds, where fewer of the same can be worked off; else the whole is one round.
+    fn rounds(&self, length: usize) -> Rounds {
+        let costs = self.costs();
+        let function = costs.first().map_or("", |(name, _)| name);
+        let length = u64::try_from(length).unwrap_or(u64::MAX);
+        let parameters = costs.iter().map(|(_, cost)| *cost).chain([length]).collect();
+        Rounds { function, of: "", parameters, count: 1 }
+    }
+
+    /// Does so many of [`Work::rounds`] for nothing.
+    fn work_off(
+        &self,
+        _count: u64,
+        password: &[u8],
+        length: usize,
+        arena: &mut Arena,
+    ) -> Result<(), HashError> {
+        self.derive(password, length, arena).map(drop)
+    }
 
     /// Whether the legacy system would have tried a password of this many bytes; an error where nobody can say and
     /// trying costs too much.
@@ -178,19 +218,22 @@ impl Recipe {
         arena: &mut Arena,
     ) -> Result<Judgement, HashError> {
         self.check(ceilings)?;
+        let Some(prepared) = self.prepared(password)? else { return Ok(Judgement::NoMatch) };
+        let found = Zeroizing::new(self.work.derive(&prepared, self.expected.len(), arena)?);
+        let same = bool::from(found.as_slice().ct_eq(self.expected.as_slice()));
+        Ok(if same { Judgement::Match } else { Judgement::NoMatch })
+    }
+
+    /// The password as the slow function gets it; `None` where it cannot be the right one.
+    fn prepared(&self, password: &[u8]) -> Result<Option<Zeroizing<Vec<u8>>>, HashError> {
         let mut prepared = Zeroizing::new(password.to_vec());
         for step in &self.steps {
             match step.apply(&prepared) {
                 Some(next) => prepared = next,
-                None => return Ok(Judgement::NoMatch),
+                None => return Ok(None),
             }
         }
-        if !self.work.takes(prepared.len())? {
-            return Ok(Judgement::NoMatch);
-        }
-        let found = Zeroizing::new(self.work.derive(&prepared, self.expected.len(), arena)?);
-        let same = bool::from(found.as_slice().ct_eq(self.expected.as_slice()));
-        Ok(if same { Judgement::Match } else { Judgement::NoMatch })
+        Ok(self.work.takes(prepared.len())?.then_some(prepared))
     }
 
     /// The same work with nothing to match: for names that do not exist.
@@ -198,14 +241,21 @@ impl Recipe {
         Self { expected: vec![0; self.expected.len()], ..self.clone() }
     }
 
-    pub(super) fn costs(&self) -> Vec<(&'static str, u64)> {
-        self.work.costs()
+    /// What its work is made of.
+    pub(super) fn rounds(&self) -> Rounds {
+        self.work.rounds(self.expected.len())
     }
 
-    /// Whether another hash takes the same work, as far as its parameters tell.
-    pub(super) fn is_like(&self, other: &Self) -> bool {
-        let shape = |recipe: &Self| (recipe.costs(), recipe.expected.len(), recipe.steps.len());
-        shape(self) == shape(other)
+    /// Does so many of its rounds and judges nothing. Only for what has passed [`Recipe::check`].
+    pub(super) fn work_off(&self, count: u64, password: &[u8], arena: &mut Arena) -> Result<(), HashError> {
+        match self.prepared(password)? {
+            Some(prepared) => self.work.work_off(count, &prepared, self.expected.len(), arena),
+            None => Ok(()),
+        }
+    }
+
+    pub(super) fn costs(&self) -> Vec<(&'static str, u64)> {
+        self.work.costs()
     }
 }
 

@@ -17,14 +17,19 @@ pub(super) struct Scrypt {
     pub(super) salt: Vec<u8>,
 }
 
+/// No longer result is in use; each 32 bytes of it hash the `128 * r * p` bytes of all lanes again.
+const LONGEST_RESULT: usize = 64;
+
 /// Refuses what is out of range (RFC 7914 §2) or over the ceiling; shared with yescrypt, which has the same costs.
-pub(super) fn check(n_log2: u32, r: u64, p: u64, memory_bytes: u64) -> Result<(), HashError> {
+pub(super) fn check(n_log2: u32, r: u64, p: u64, memory_bytes: u64, length: usize) -> Result<(), HashError> {
     if !(1..64).contains(&n_log2) || r == 0 || p == 0 {
         return Err(HashError::Range);
     }
     let block = u128::from(r) * 128;
-    let memory = block << n_log2;
-    if memory > u128::from(memory_bytes)
+    let (memory, lanes) = (block << n_log2, block * u128::from(p));
+    // The lanes lie in memory beside what they walk through, however short their walk is.
+    if memory.max(lanes) > u128::from(memory_bytes)
+        || length > LONGEST_RESULT
         || memory.saturating_mul(u128::from(p)) > u128::from(memory_bytes) * MOST_WALKS
     {
         return Err(HashError::CostLimit);
@@ -33,8 +38,8 @@ pub(super) fn check(n_log2: u32, r: u64, p: u64, memory_bytes: u64) -> Result<()
 }
 
 impl Work for Scrypt {
-    fn check(&self, ceilings: &HashCeilings, _length: usize) -> Result<(), HashError> {
-        check(self.n_log2, self.r, self.p, ceilings.scrypt_memory_bytes)
+    fn check(&self, ceilings: &HashCeilings, length: usize) -> Result<(), HashError> {
+        check(self.n_log2, self.r, self.p, ceilings.scrypt_memory_bytes, length)
     }
 
     fn derive(&self, password: &[u8], length: usize, _arena: &mut Arena) -> Result<Vec<u8>, HashError> {

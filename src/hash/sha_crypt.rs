@@ -3,13 +3,16 @@
 use super::{
     HashError,
     encoding::{is_crypt, number, to_crypt},
-    recipe::{Arena, Recipe, Work},
+    recipe::{Arena, Recipe, Rounds, Work},
 };
 use crate::config::HashCeilings;
 
 /// The password goes into every round, and once as often as it is long: a megabyte would take hours. libxcrypt
 /// stops at 512 bytes.
 pub(super) const LONGEST_PASSWORD: usize = 4096;
+
+/// Fewer cannot be computed, nor are any allowed.
+const LEAST_ROUNDS: u64 = 1000;
 
 struct ShaCrypt {
     wide: bool,
@@ -20,10 +23,10 @@ struct ShaCrypt {
 impl Work for ShaCrypt {
     fn check(&self, ceilings: &HashCeilings, _length: usize) -> Result<(), HashError> {
         match self.rounds {
-            1000..=999_999_999 if self.rounds > u64::from(ceilings.sha_crypt_rounds) => {
+            LEAST_ROUNDS..=999_999_999 if self.rounds > u64::from(ceilings.sha_crypt_rounds) => {
                 Err(HashError::CostLimit)
             }
-            1000..=999_999_999 => Ok(()),
+            LEAST_ROUNDS..=999_999_999 => Ok(()),
             _ => Err(HashError::Range),
         }
     }
@@ -43,6 +46,22 @@ impl Work for ShaCrypt {
 
     fn costs(&self) -> Vec<(&'static str, u64)> {
         vec![("rounds", self.rounds)]
+    }
+
+    fn rounds(&self, _length: usize) -> Rounds {
+        Rounds::new("sha-crypt", if self.wide { "sha512" } else { "sha256" }, self.rounds)
+    }
+
+    /// A thousand rounds where fewer are left: less than a millisecond too many.
+    fn work_off(
+        &self,
+        count: u64,
+        password: &[u8],
+        length: usize,
+        arena: &mut Arena,
+    ) -> Result<(), HashError> {
+        let rest = Self { rounds: count.max(LEAST_ROUNDS), salt: self.salt.clone(), ..*self };
+        rest.derive(password, length, arena).map(drop)
     }
 
     fn takes(&self, password_bytes: usize) -> Result<bool, HashError> {

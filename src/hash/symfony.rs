@@ -5,7 +5,7 @@ use super::{
     algorithm::Algorithm,
     encoding::{base64, hex, to_base64, to_hex},
     fields::{Fields, Refusal},
-    recipe::{Arena, Recipe, Work, within},
+    recipe::{Arena, Recipe, Rounds, Work, within},
 };
 use crate::config::HashCeilings;
 
@@ -28,6 +28,21 @@ impl Work for Merged {
 
     fn costs(&self) -> Vec<(&'static str, u64)> {
         vec![("iterations", self.iterations)]
+    }
+
+    fn rounds(&self, _length: usize) -> Rounds {
+        Rounds::new("symfony", self.algorithm.name(), self.iterations)
+    }
+
+    fn work_off(
+        &self,
+        count: u64,
+        password: &[u8],
+        length: usize,
+        arena: &mut Arena,
+    ) -> Result<(), HashError> {
+        let rest = Self { iterations: count, salt: self.salt.clone(), ..*self };
+        rest.derive(password, length, arena).map(drop)
     }
 
     /// Symfony answers "no" above 4,096 bytes.

@@ -133,6 +133,10 @@ fn bombs_are_refused_before_any_work() {
         ("auto", format!("$scrypt$ln=14,r=8,p=4294967295$c2FsdA${}", digest_of(43))),
         ("auto", format!("$scrypt$ln=1,r=4294967295,p=1$c2FsdA${}", digest_of(43))),
         ("auto", format!("pbkdf2_sha256$99999999999999999999999$salt${}", digest_of(43))),
+        // Cheap in memory and in each round: the rounds are what costs, and a long result wants their whole output anew.
+        ("auto", format!("$scrypt$ln=1,r=1,p=2097152$c2FsdA${}", digest_of(86))),
+        ("auto", format!("$scrypt$ln=10,r=8,p=1$c2FsdA${}", digest_of(683))),
+        ("auto", format!("$pbkdf2-sha512$i=2000000,l=255$c2FsdA${}", digest_of(340))),
         // A long key multiplies the iterations.
         ("auto", format!("$pbkdf2-sha256$i=2000000,l=300$c2FsdA${}", digest_of(400))),
         ("auto", format!("$6$rounds=999999999$salt${}", ".".repeat(86))),
@@ -155,6 +159,42 @@ fn bombs_are_refused_before_any_work() {
         assert!(matches!(found, Err(HashError::CostLimit | HashError::Range)), "{text}: {found:?}");
     }
     assert!(!deadline.has_passed());
+}
+
+/// What real systems write stays below the ceilings.
+#[test]
+fn the_dearest_real_parameters_are_not_refused() {
+    for (format, text) in [
+        // Keycloak 24 asks for 64 bytes over SHA-1, which is four times the iterations.
+        ("auto", format!("$pbkdf2-sha1$i=1300000,l=64$c2FsdA${}", "A".repeat(86))),
+        ("auto", format!("$scrypt$ln=15,r=8,p=8$c2FsdA${}", "A".repeat(86))),
+        ("auto", format!("$scrypt$ln=13,r=8,p=64$c2FsdA${}", "A".repeat(43))),
+    ] {
+        let format = HashFormat::from_settings(&json!(format)).unwrap();
+        let found = format.inspect(&StoredHash::new(&text, None), &HashCeilings::default()).unwrap();
+        assert_eq!(found.refused, None, "{text}");
+    }
+}
+
+/// `crypt("password", "ab")`.
+const DES_CRYPT: &str = "abJnggxhB/yWI";
+
+/// DES crypt is within anybody's reach: only whoever names it has it (legacy-stores.md §9).
+#[test]
+fn des_crypt_is_taken_only_where_it_is_named() {
+    let judge = |format: &str, text: &str| {
+        let format = HashFormat::from_settings(&json!(format)).unwrap();
+        let password = Password::unchecked(b"password".to_vec());
+        verify(&format, &StoredHash::new(text, None), &password, &HashCeilings::default())
+    };
+    let (bare, wrapped) = (DES_CRYPT, format!("{{CRYPT}}{DES_CRYPT}"));
+    assert_eq!(judge("auto", &wrapped), Err(HashError::Unsupported));
+    assert_eq!(judge("ldap", &wrapped), Err(HashError::Unsupported));
+    assert_eq!(judge("spring-delegating", &format!("{{ldap}}{wrapped}")), Err(HashError::Unsupported));
+    for named in [bare, &wrapped, &wrapped.to_lowercase().replace(&DES_CRYPT.to_lowercase(), DES_CRYPT)] {
+        assert_eq!(judge("descrypt", named), Ok(Judgement::Match), "{named}");
+    }
+    assert_eq!(judge("descrypt", "{SSHA}AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"), Err(HashError::Syntax));
 }
 
 #[test]

@@ -30,8 +30,9 @@ struct Yescrypt {
 }
 
 impl Work for Yescrypt {
-    fn check(&self, ceilings: &HashCeilings, _length: usize) -> Result<(), HashError> {
-        scrypt::check(self.n_log2, u64::from(self.r), u64::from(self.p), ceilings.yescrypt_memory_bytes)?;
+    fn check(&self, ceilings: &HashCeilings, length: usize) -> Result<(), HashError> {
+        let (r, p) = (u64::from(self.r), u64::from(self.p));
+        scrypt::check(self.n_log2, r, p, ceilings.yescrypt_memory_bytes, length)?;
         if self.t > MOST_TIME {
             return Err(HashError::CostLimit);
         }

@@ -26,6 +26,55 @@ impl Cell {
     pub(super) fn whole(number: i128) -> Self {
         i64::try_from(number).map_or_else(|_| Self::Text(number.to_string()), Self::Int)
     }
+
+    /// Text without the blanks that `CHAR(n)` pads with; empty is none.
+    pub(super) fn text(&self) -> Result<Option<String>, &'static str> {
+        let text = match self {
+            Self::Absent | Self::Null => return Ok(None),
+            Self::Int(number) => number.to_string(),
+            Self::Text(text) => text.trim_end_matches(' ').to_owned(),
+            Self::Bytes(bytes) => {
+                let text = std::str::from_utf8(bytes).map_err(|_| "is not UTF-8")?;
+                text.trim_end_matches([' ', '\0']).to_owned()
+            }
+            Self::Bool(_) | Self::List(_) | Self::Object(_) | Self::Other => return Err("is not text"),
+        };
+        Ok(Some(text).filter(|text| !text.is_empty()))
+    }
+
+    /// A boolean in one of the spellings that cannot mean anything else.
+    pub(super) fn flag(&self) -> Result<Option<bool>, &'static str> {
+        let text = match self {
+            Self::Absent | Self::Null => return Ok(None),
+            Self::Bool(flag) => return Ok(Some(*flag)),
+            Self::Int(number) => number.to_string(),
+            // BIT(1) of some drivers.
+            Self::Bytes(bytes) if bytes.len() == 1 && bytes.first().is_some_and(|b| *b <= 1) => {
+                return Ok(bytes.first().map(|b| *b == 1));
+            }
+            Self::Text(text) => text.trim().to_ascii_lowercase(),
+            Self::Bytes(bytes) => String::from_utf8_lossy(bytes).trim().to_ascii_lowercase(),
+            Self::List(_) | Self::Object(_) | Self::Other => return Err("is not a boolean"),
+        };
+        match text.as_str() {
+            "" => Ok(None),
+            "1" | "t" | "true" | "y" | "yes" => Ok(Some(true)),
+            "0" | "f" | "false" | "n" | "no" => Ok(Some(false)),
+            _ => Err("is not a boolean"),
+        }
+    }
+
+    /// The text of a password hash, without the blanks that `CHAR(n)` pads with; empty is none.
+    pub(super) fn hash_text(&self) -> Result<Option<String>, &'static str> {
+        let text = match self {
+            Self::Text(text) | Self::Object(text) => text.clone(),
+            Self::Bytes(bytes) => bytes_as_text(bytes, |b| b.is_ascii_graphic() || b == b' '),
+            Self::Absent | Self::Null => return Ok(None),
+            Self::Bool(_) | Self::Int(_) | Self::List(_) | Self::Other => return Err("is not text"),
+        };
+        let text = text.trim_end_matches([' ', '\t', '\r', '\n']).to_owned();
+        Ok(Some(text).filter(|text| !text.is_empty()))
+    }
 }
 
 /// The values of one row under the names the configuration gives their columns. The names are shared by all rows.
@@ -59,49 +108,16 @@ impl Fields {
         cells.find(|(place, _)| Some(*place) == at).map_or(&Cell::Absent, |(_, cell)| cell)
     }
 
-    /// Text without the blanks that `CHAR(n)` pads with; empty is none.
     pub(super) fn text(&self, column: &str) -> Read<Option<String>> {
-        let text = match self.get(column) {
-            Cell::Absent | Cell::Null => return Ok(None),
-            Cell::Int(number) => number.to_string(),
-            Cell::Text(text) => text.trim_end_matches(' ').to_owned(),
-            Cell::Bytes(bytes) => {
-                let text = std::str::from_utf8(bytes).map_err(|_| unreadable(column, "is not UTF-8"))?;
-                text.trim_end_matches([' ', '\0']).to_owned()
-            }
-            Cell::Bool(_) | Cell::List(_) | Cell::Object(_) | Cell::Other => {
-                return Err(unreadable(column, "is not text"));
-            }
-        };
-        Ok(Some(text).filter(|text| !text.is_empty()))
+        self.get(column).text().map_err(|problem| unreadable(column, problem))
     }
 
     pub(super) fn optional(&self, column: Option<&String>) -> Read<Option<String>> {
         column.map_or(Ok(None), |column| self.text(column))
     }
 
-    /// A boolean in one of the spellings that cannot mean anything else.
     pub(super) fn flag(&self, column: &str) -> Read<Option<bool>> {
-        let text = match self.get(column) {
-            Cell::Absent | Cell::Null => return Ok(None),
-            Cell::Bool(flag) => return Ok(Some(*flag)),
-            Cell::Int(number) => number.to_string(),
-            // BIT(1) of some drivers.
-            Cell::Bytes(bytes) if bytes.len() == 1 && bytes.first().is_some_and(|b| *b <= 1) => {
-                return Ok(bytes.first().map(|b| *b == 1));
-            }
-            Cell::Text(text) => text.trim().to_ascii_lowercase(),
-            Cell::Bytes(bytes) => String::from_utf8_lossy(bytes).trim().to_ascii_lowercase(),
-            Cell::List(_) | Cell::Object(_) | Cell::Other => {
-                return Err(unreadable(column, "is not a boolean"));
-            }
-        };
-        match text.as_str() {
-            "" => Ok(None),
-            "1" | "t" | "true" | "y" | "yes" => Ok(Some(true)),
-            "0" | "f" | "false" | "n" | "no" => Ok(Some(false)),
-            _ => Err(unreadable(column, "is not a boolean")),
-        }
+        self.get(column).flag().map_err(|problem| unreadable(column, problem))
     }
 
     /// A flag whose *true* forbids. Exports leave it out where it is not set, so a member that is not there is

@@ -74,17 +74,8 @@ impl Reader {
     /// The stored hash; `None` for a row without a password.
     pub(super) fn stored_hash(&self, fields: &Fields) -> Read<Option<StoredHash>> {
         let column = &self.columns.password_hash;
-        let text = match fields.get(column) {
-            Cell::Text(text) | Cell::Object(text) => Some(text.clone()),
-            Cell::Bytes(bytes) => Some(bytes_as_text(bytes, |b| b.is_ascii_graphic() || b == b' ')),
-            Cell::Absent | Cell::Null => None,
-            Cell::Bool(_) | Cell::Int(_) | Cell::List(_) | Cell::Other => {
-                return Err(unreadable(column, "is not text"));
-            }
-        };
-        // CHAR(n) columns pad with blanks.
-        let text = text.map(|text| text.trim_end_matches([' ', '\t', '\r', '\n']).to_owned());
-        let Some(text) = text.filter(|text| !text.is_empty()) else { return Ok(None) };
+        let text = fields.get(column).hash_text().map_err(|problem| unreadable(column, problem))?;
+        let Some(text) = text else { return Ok(None) };
         let salt = match self.columns.salt.as_ref() {
             Some(column) => self.salt(column, fields)?,
             None => None,

@@ -15,7 +15,7 @@ use std::{collections::BTreeSet, net::IpAddr, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use futures_util::TryStreamExt as _;
-use sqlx::{Column as _, Row as _};
+use sqlx::{Column as _, Connection as _, Row as _};
 use url::Url;
 
 use self::fault::Fault;
@@ -89,20 +89,37 @@ enum Wanted {
 
 /// The rows of one statement with one bound value. A macro, because what the three drivers have in common cannot
 /// be said in bounds shorter than this.
+///
+/// Connections keep statements prepared. One that the database does not take any more, because its table was altered or
+/// because a pooler put another connection behind ours, is forgotten and prepared anew, once: it has read nothing.
 macro_rules! rows {
     ($pool:expr, $query:expr, $bind:expr, $most:expr, $wanted:expr, $columns:expr, $cell:path) => {{
-        let mut found =
-            sqlx::query(sqlx::AssertSqlSafe(Arc::clone($query))).bind($bind.to_owned()).fetch($pool);
-        let mut rows = Vec::new();
-        while rows.len() < $most
-            && let Some(row) = found.try_next().await?
-        {
-            let names: Vec<&str> = row.columns().iter().map(|column| column.name()).collect();
-            let places = places($columns, &names, $wanted)?;
-            let cells = places.into_iter().map(|at| at.map_or(Cell::Absent, |at| $cell(&row, at)));
-            rows.push(Fields::new($columns, cells.collect()));
+        let mut connection = $pool.acquire().await?;
+        let mut anew = false;
+        loop {
+            let asked: Result<Vec<Fields>, Fault> = async {
+                let query = sqlx::query(sqlx::AssertSqlSafe(Arc::clone($query))).bind($bind.to_owned());
+                let mut found = query.persistent(!anew).fetch(&mut *connection);
+                let mut rows = Vec::new();
+                while rows.len() < $most
+                    && let Some(row) = found.try_next().await?
+                {
+                    let names: Vec<&str> = row.columns().iter().map(|column| column.name()).collect();
+                    let places = places($columns, &names, $wanted)?;
+                    let cells = places.into_iter().map(|at| at.map_or(Cell::Absent, |at| $cell(&row, at)));
+                    rows.push(Fields::new($columns, cells.collect()));
+                }
+                Ok(rows)
+            }
+            .await;
+            match asked {
+                Err(fault) if !anew && fault.is_of_a_stale_statement() => {
+                    connection.clear_cached_statements().await?;
+                    anew = true;
+                }
+                asked => break asked,
+            }
         }
-        Ok(rows)
     }};
 }
 

@@ -104,8 +104,8 @@ impl SignIn<'_> {
             Ok(Ok(decided)) => {
                 self.gate.recorder.decided(self.route, &decided, self.client.address);
                 match decided.decision.lane {
-                    Lane::Legacy => self.legacy_lane(decided).await,
-                    // Large, and most sign-ins are of the other lane at first.
+                    // Both are large.
+                    Lane::Legacy => Box::pin(self.legacy_lane(decided)).await,
                     Lane::New => Box::pin(self.new_lane(decided, credential)).await,
                 }
             }
@@ -217,7 +217,7 @@ impl SignIn<'_> {
             outcome
         });
         match outcome.await {
-            Ok(Outcome::AskUpstream) => self.new_lane_by_application(decided).await,
+            Ok(Outcome::AskUpstream) => Box::pin(self.new_lane_by_application(decided)).await,
             Ok(outcome) => self.answer_outcome(outcome, None).await,
             Err(problem) => self.core.refuse(problem, &self.asking),
         }

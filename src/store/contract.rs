@@ -121,12 +121,12 @@ async fn names_change_hands(ledger: &dyn Ledger) {
     let named = Row { aliases: vec![desk.clone()], claim: None, ..claimed(ledger, "former").await };
     let former = ledger.write(&named).await.unwrap();
     let next = claimed(ledger, "next").await;
-    let takes = Row { aliases: vec![desk.clone()], ..next };
-    assert!(matches!(ledger.write(&takes).await, Err(LedgerError::AliasTaken)));
+    let wants = Row { aliases: vec![desk.clone()], ..next };
+    assert!(matches!(ledger.write(&wants).await, Err(LedgerError::AliasTaken)));
     let freed = Row { aliases: Vec::new(), ..former.clone() };
     ledger.write(&freed).await.unwrap();
     assert_eq!(ledger.find(&desk).await.unwrap(), None);
-    let taken = ledger.write(&takes).await.unwrap();
+    let taken = ledger.write(&wants).await.unwrap();
     assert_eq!(ledger.find(&desk).await.unwrap().as_ref(), Some(&taken));
     // Both of the former row's later writes: one that has not seen the change, and one that has.
     assert!(matches!(ledger.write(&former).await, Err(LedgerError::Overtaken)));

@@ -170,6 +170,26 @@ fn refusals_look_as_configured_and_create_nobody() {
     assert_eq!(stage.users(), Vec::<Value>::new());
 }
 
+/// Connections keep the statement prepared, which PostgreSQL refuses once one of its columns has another type.
+#[test]
+fn a_table_that_is_altered_is_read_on() {
+    let database = Postgres::fresh();
+    let stage = Stage::on_postgres(&database, |django| django.pbkdf2_iterations(20_000));
+    stage.site.seed(&json!([person("maya", "maya@example.com")]));
+    stage.turn(CUT_OVER);
+    let is_judged = |when: &str| {
+        let answer = stage.visitor().sign_in("maya", "wrong");
+        assert_eq!((answer.status, answer.location()), (303, "/accounts/login/?error=1"), "{when}");
+    };
+    is_judged("before");
+    for change in ["username type varchar(160)", "email type text"] {
+        database.sql(&format!("alter table auth_user alter column {change}"));
+        is_judged(change);
+    }
+    let answer = stage.visitor().sign_in("maya", PASSWORD);
+    assert!(answer.location().starts_with("http://scalekit.localhost:"), "{}", answer.location());
+}
+
 #[test]
 fn names_that_mean_two_people_stay_with_django() {
     let database = Postgres::fresh();

@@ -345,7 +345,8 @@ fn files_are_looked_at_and_a_bad_configuration_is_said() {
     });
     let said = doctor(scene.configuration(), &[("CROSSFADE_ROLLOUT__CUTOVER", "0%")]);
     assert_eq!(said.finding("hashes")["level"], "warn", "{}", said.out);
-    assert!(said.finding("hashes")["seen"].as_str().unwrap().contains("1 over the ceilings"), "{}", said.out);
+    let seen = said.finding("hashes")["seen"].as_str().unwrap().to_owned();
+    assert!(seen.contains("1 over the ceilings") && seen.contains("one guess costs cost="), "{seen}");
     assert!(said.finding("rows")["seen"].as_str().unwrap().contains("row 3"), "{}", said.out);
 
     let (code, out, err) = run("public: {}\n", &[], &[]);
@@ -360,4 +361,49 @@ fn files_are_looked_at_and_a_bad_configuration_is_said() {
         out.lines().all(|line| line.contains("\"group\":\"store\"") || line.contains("summary")),
         "{out}"
     );
+}
+
+/// What preflight says of a file is what a source of that file does.
+#[test]
+fn preflight_counts_the_rows_that_a_source_loads() {
+    let row = |id: Value, more: Value| {
+        let mut row = json!({ "id": id, "email": "bo@example.com", "email_verified": true, "mfa": false,
+            "password_hash": "$2b$04$8oTTnIJNueziAg8aQIeWCeTWwvsoTuEtGZzF659liNMDn.S2svHPW" });
+        row.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        row.to_string()
+    };
+    let rows = [
+        row(json!("a"), json!({ "email_verified": "yes" })),
+        row(json!("b"), json!({ "email_verified": "maybe" })),
+        row(json!(true), json!({})),
+        row(json!(7), json!({ "email_verified": "N" })),
+        row(json!("c"), json!({ "password_hash": "$2b$12$short" })),
+        row(json!("d"), json!({ "password_hash": { "hashedPassword": "x" } })),
+        row(json!("e"), json!({ "password_hash": [1] })),
+        row(json!("f"), json!({ "password_hash": "!locked" })),
+        row(json!("f"), json!({})),
+        row(json!(null), json!({})),
+    ];
+    let scene = Scene::set(&Cast { people: Vec::new(), more_lines: rows.to_vec(), ..Cast::default() });
+    let said = doctor(scene.configuration(), &[("CROSSFADE_ROLLOUT__CUTOVER", "0%")]);
+    let scratch = Scratch::new();
+    let file = scratch.write("rows.jsonl", &rows.join("\n"));
+    let look =
+        Command::new(env!("CARGO_BIN_EXE_crossfade")).arg("preflight").arg(file).arg("--json").output();
+    let out = String::from_utf8(look.unwrap().stdout).unwrap();
+    let summary: Value = serde_json::from_str(out.lines().last().unwrap()).unwrap();
+    let summary = &summary["summary"];
+    let all =
+        |counts: &Value| -> u64 { counts.as_object().unwrap().values().filter_map(Value::as_u64).sum() };
+    let ids = &summary["external_id"];
+    let shared: usize =
+        ids["duplicates"].as_array().unwrap().iter().map(|rows| rows.as_array().unwrap().len()).sum();
+    assert_eq!((&ids["missing"], &ids["unusable"], shared), (&json!(1), &json!(1), 2));
+    let loaded = rows.len() as u64 - 1 - 1 - 2 - all(&summary["left_out"]);
+    let told = said.finding("rows")["seen"].as_str().unwrap();
+    assert!(told.starts_with(&format!("{loaded} can be read")), "{told}\n{summary}");
+    // Of those, some have a hash that a guess is judged by. What the file leaves out has one, too.
+    assert_eq!(summary["hash_formats"], json!({ "bcrypt": 6 }), "{summary}");
+    let hashes = said.finding("hashes")["seen"].as_str().unwrap();
+    assert!(hashes.starts_with("2 bcrypt") && hashes.contains("2 refused (syntax)"), "{hashes}");
 }

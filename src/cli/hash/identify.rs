@@ -137,6 +137,10 @@ mod tests {
         assert_eq!(found.format, None);
         let bare = identify(1, "0af31426747bbd306e5bf5fd91967d88");
         assert_eq!(bare.possible, ["django-salted-digest", "digest", "hmac"]);
+        // As long as a digest in hex and, taken for base64, as long as another: it is hex.
+        assert_eq!(identify(1, &"0a".repeat(32)).possible, ["digest", "hmac"]);
+        assert_eq!(identify(1, &"0a".repeat(48)).possible, ["digest", "hmac"]);
+        assert_eq!(identify(1, &format!("{}=", "Zz".repeat(21) + "A")).possible, ["digest", "hmac"]);
     }
 
     #[test]

@@ -8,7 +8,10 @@ use std::{
 use super::limits::{self, Limit};
 use crate::{
     bulk::{Fields, Row},
+    config::HashCeilings,
+    hash::{self, HashError, HashFormat, StoredHash},
     identity::CanonicalEmail,
+    legacy::exported,
     telemetry::with_causes,
 };
 
@@ -38,6 +41,8 @@ pub(super) struct Report {
     pub(super) unusable_id: u64,
     pub(super) verified: Verified,
     pub(super) hashes: Hashes,
+    /// Rows that a source of this file would do without, by the reason: a value that cannot be read is never guessed.
+    pub(super) left_out: BTreeMap<String, Vec<u64>>,
     pub(super) over_limits: BTreeMap<Limit, Vec<u64>>,
     /// Where and why the file could not be read on, when it could not.
     pub(super) broken_off: Option<(u64, String)>,
@@ -72,10 +77,13 @@ pub(super) struct Verified {
     pub(super) unknown: u64,
 }
 
-/// What the password hashes look like.
+/// What the password hashes are, read as at a sign-in with `hash_format: auto`.
 #[derive(Debug, Default)]
 pub(super) struct Hashes {
+    /// Those that a guess would be judged by.
     pub(super) formats: BTreeMap<&'static str, u64>,
+    /// Those that say what they are and would be refused, by the reason.
+    pub(super) refused: BTreeMap<&'static str, u64>,
     /// There is a hash, and it does not say what it is.
     pub(super) unidentified: u64,
     pub(super) missing: u64,
@@ -98,29 +106,44 @@ impl Report {
     }
 }
 
-/// Looks at every row. `identify` names the format of a hash.
-pub(super) fn examine(
-    rows: impl Iterator<Item = Row>,
-    names: &FieldNames,
-    identify: impl Fn(&str) -> Option<&'static str>,
-) -> Report {
+/// Looks at every row.
+pub(super) fn examine(rows: impl Iterator<Item = Row>, names: &FieldNames, auto: &HashFormat) -> Report {
     let mut report = Report::default();
     let mut places = HashMap::new();
     let mut ids: HashMap<u64, Vec<u64>> = HashMap::new();
     for Row { number, fields } in rows {
         match fields {
             Ok(fields) => {
-                let id = names.ids.iter().find_map(|name| fields.text(name));
-                match &id {
-                    Some(id) => ids.entry(fingerprint(id)).or_default().push(number),
-                    None => report.without_id += 1,
+                let id = report.look_at_id(&fields, names);
+                if let Some(id) = &id {
+                    ids.entry(fingerprint(id)).or_default().push(number);
                 }
-                report.unusable_id += u64::from(id.as_deref().is_some_and(|id| !limits::is_usable_id(id)));
                 for limit in limits::broken(&fields, id.as_deref(), names) {
                     report.over_limits.entry(limit).or_default().push(number);
                 }
-                report.count_verified(fields.flag(&names.verified));
-                let hash_format = report.look_at_hash(&fields, names, &identify);
+                let mut problems = Vec::new();
+                for name in [&names.given_name, &names.family_name] {
+                    if let Err(problem) = exported::text(fields.get(name)) {
+                        problems.push((name, problem));
+                    }
+                }
+                match exported::flag(fields.get(&names.verified)) {
+                    Ok(flag) => report.count_verified(flag),
+                    Err(problem) => {
+                        report.count_verified(None);
+                        problems.push((&names.verified, problem));
+                    }
+                }
+                let hash_format = match exported::hash_text(fields.get(&names.hash)) {
+                    Ok(text) => report.look_at_hash(text, auto),
+                    Err(problem) => {
+                        problems.push((&names.hash, problem));
+                        None
+                    }
+                };
+                for (name, problem) in problems {
+                    report.left_out.entry(format!("{name} {problem}")).or_default().push(number);
+                }
                 let address = report.look_at_address(number, &fields, names, &mut places);
                 report.rows.push(Finding { row: number, address, hash_format });
             }
@@ -141,6 +164,20 @@ pub(super) fn examine(
 }
 
 impl Report {
+    /// The first id that a row has; one that is no text is none that can be used.
+    fn look_at_id(&mut self, fields: &Fields, names: &FieldNames) -> Option<String> {
+        let id = names.ids.iter().find_map(|name| exported::text(fields.get(name)).transpose());
+        match id {
+            None => self.without_id += 1,
+            Some(Ok(id)) => {
+                self.unusable_id += u64::from(!limits::is_usable_id(&id));
+                return Some(id);
+            }
+            Some(Err(_)) => self.unusable_id += 1,
+        }
+        None
+    }
+
     fn count_verified(&mut self, flag: Option<bool>) {
         *match flag {
             Some(true) => &mut self.verified.yes,
@@ -149,18 +186,21 @@ impl Report {
         } += 1;
     }
 
-    fn look_at_hash(
-        &mut self,
-        fields: &Fields,
-        names: &FieldNames,
-        identify: impl Fn(&str) -> Option<&'static str>,
-    ) -> Option<&'static str> {
-        let stored = fields.text(&names.hash).filter(|text| !text.is_empty());
-        let format = stored.as_deref().and_then(identify);
-        match (stored, format) {
-            (_, Some(format)) => *self.hashes.formats.entry(format).or_default() += 1,
-            (Some(_), None) => self.hashes.unidentified += 1,
-            (None, None) => self.hashes.missing += 1,
+    fn look_at_hash(&mut self, text: Option<String>, auto: &HashFormat) -> Option<&'static str> {
+        let Some(text) = text else {
+            self.hashes.missing += 1;
+            return None;
+        };
+        let format = hash::identify(&text);
+        let stored = StoredHash { text, salt: None };
+        let inspected = auto.inspect(&stored, &HashCeilings::default());
+        match (format, inspected.and_then(|inspection| inspection.refused.map_or(Ok(()), Err))) {
+            (Some(format), Ok(())) => *self.hashes.formats.entry(format).or_default() += 1,
+            (_, Err(HashError::Unusable)) => {
+                *self.hashes.refused.entry(HashError::Unusable.kind()).or_default() += 1;
+            }
+            (Some(_), Err(why)) => *self.hashes.refused.entry(why.kind()).or_default() += 1,
+            (None, _) => self.hashes.unidentified += 1,
         }
         format
     }

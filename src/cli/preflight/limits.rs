@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::examine::FieldNames;
-use crate::{bulk::Fields, identity::LegacyId};
+use crate::{bulk::Fields, identity::LegacyId, legacy::exported};
 
 /// A limit that a row breaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -41,7 +41,9 @@ pub(super) fn broken(fields: &Fields, id: Option<&str>, names: &FieldNames) -> V
         broken.push(Limit::ExternalId);
     }
     for (name, limit) in [(&names.given_name, Limit::GivenName), (&names.family_name, Limit::FamilyName)] {
-        if fields.text(name).is_some_and(|text| text.chars().count() > 255) {
+        if exported::text(fields.get(name))
+            .is_ok_and(|text| text.is_some_and(|text| text.chars().count() > 255))
+        {
             broken.push(limit);
         }
     }

@@ -58,6 +58,8 @@ fn summary(report: &Report) -> serde_json::Value {
         refused(report).into_iter().map(|(why, rows)| (why, rows.len())).collect();
     let limits: BTreeMap<&str, usize> =
         report.over_limits.iter().map(|(limit, rows)| (limit.as_str(), rows.len())).collect();
+    let left_out: BTreeMap<&str, usize> =
+        report.left_out.iter().map(|(why, rows)| (why.as_str(), rows.len())).collect();
     let canonical: usize = report.addresses.iter().map(|(_, rows)| rows.len()).sum();
     json!({"summary": {
         "rows": report.rows.len(),
@@ -81,8 +83,10 @@ fn summary(report: &Report) -> serde_json::Value {
             "unknown": report.verified.unknown,
         },
         "hash_formats": report.hashes.formats,
+        "hashes_refused": report.hashes.refused,
         "hashes_unidentified": report.hashes.unidentified,
         "hashes_missing": report.hashes.missing,
+        "left_out": left_out,
         "over_limits": limits,
     }})
 }
@@ -144,8 +148,17 @@ pub(super) fn table(report: &Report, out: &mut impl Write) -> io::Result<()> {
     for (format, rows) in &report.hashes.formats {
         line(2, format, count(*rows), "")?;
     }
+    line(0, "password hashes that would be refused", count(report.hashes.refused.values().sum()), "")?;
+    for (why, rows) in &report.hashes.refused {
+        line(2, why, count(*rows), "")?;
+    }
     line(0, "password hashes that do not say their format", count(report.hashes.unidentified), "")?;
     line(0, "rows without a password hash", count(report.hashes.missing), "")?;
+
+    line(0, "values for which a row is left out", report.left_out.values().map(Vec::len).sum(), "")?;
+    for (why, rows) in &report.left_out {
+        line(2, why, rows.len(), &examples(rows))?;
+    }
 
     line(0, "limits broken", report.over_limits.values().map(Vec::len).sum(), "")?;
     for (limit, rows) in &report.over_limits {

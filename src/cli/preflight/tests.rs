@@ -17,12 +17,9 @@ fn names() -> FieldNames {
     }
 }
 
-fn bcrypt_only(text: &str) -> Option<&'static str> {
-    text.starts_with("$2b$").then_some("bcrypt")
-}
-
 fn report(text: &[u8], kind: bulk::Kind) -> Report {
-    examine(bulk::read(text, kind), &names(), bcrypt_only)
+    let auto = HashFormat::from_settings(&"auto".into()).unwrap();
+    examine(bulk::read(text, kind), &names(), &auto)
 }
 
 fn json_lines(rows: impl Iterator<Item = Value>) -> String {
@@ -140,7 +137,7 @@ fn every_kind_of_twin_is_found_and_nothing_else_is_one() {
 
 #[test]
 fn a_row_is_printed_in_the_promised_shape() {
-    let text = br#"{"email":"Ann@Example.com","id":7,"email_verified":true,"password_hash":"$2b$10$x"}
+    let text = br#"{"email":"Ann@Example.com","id":7,"email_verified":true,"password_hash":"$2b$10$8oTTnIJNueziAg8aQIeWCeTWwvsoTuEtGZzF659liNMDn.S2svHPW"}
 not json
 {"id":"8"}
 {"email":["ann@example.com"],"external_id":"7"}
@@ -153,13 +150,13 @@ not json
     {"row":2,"canonical":null,"refused":"unreadable row: not valid JSON at column 2","twins":[],"hash_format":null}
     {"row":3,"canonical":null,"refused":"no e-mail","twins":[],"hash_format":null}
     {"row":4,"canonical":null,"refused":"not text","twins":[],"hash_format":null}
-    {"summary":{"canonical":1,"complete":true,"email_verified":{"no":0,"unknown":2,"yes":1},"external_id":{"duplicates":[[1,4]],"missing":0,"unusable":0},"hash_formats":{"bcrypt":1},"hashes_missing":2,"hashes_unidentified":0,"over_limits":{},"refused":{"no e-mail":1,"not text":1},"rows":4,"twins":{"groups":0,"largest_group":0,"rows":0},"unreadable":1}}
+    {"summary":{"canonical":1,"complete":true,"email_verified":{"no":0,"unknown":2,"yes":1},"external_id":{"duplicates":[[1,4]],"missing":0,"unusable":0},"hash_formats":{"bcrypt":1},"hashes_missing":2,"hashes_refused":{},"hashes_unidentified":0,"left_out":{},"over_limits":{},"refused":{"no e-mail":1,"not text":1},"rows":4,"twins":{"groups":0,"largest_group":0,"rows":0},"unreadable":1}}
     "#);
 }
 
 #[test]
 fn csv_says_the_same_as_json_lines() {
-    let csv = b"email,external_id,email_verified,password_hash\r\nAnn@Example.com,7,t,$2b$10$x\r\nbob@example.com,7,,md5\r\nshort\r\nc@x,,0,\r\n";
+    let csv = b"email,external_id,email_verified,password_hash\r\nAnn@Example.com,7,t,$2b$10$8oTTnIJNueziAg8aQIeWCeTWwvsoTuEtGZzF659liNMDn.S2svHPW\r\nbob@example.com,7,,md5\r\nshort\r\nc@x,,0,\r\n";
     let (rows, summary) = lines(&report(csv, bulk::Kind::Csv));
     assert_eq!(
         rows[0],
@@ -173,22 +170,56 @@ fn csv_says_the_same_as_json_lines() {
     assert_eq!((&summary["hashes_unidentified"], &summary["hashes_missing"]), (&json!(1), &json!(1)));
 }
 
+/// A hash counts as known where a guess would be judged by it.
 #[test]
-fn hashes_are_named_as_the_hash_room_names_them() {
+fn hashes_are_read_as_at_a_sign_in() {
+    let bcrypt = "$2b$10$8oTTnIJNueziAg8aQIeWCeTWwvsoTuEtGZzF659liNMDn.S2svHPW";
+    let folded = json!({"credentialData": "{}", "secretData": "{}"});
     let hashes = [
-        ("$2b$10$abc", Some("bcrypt")),
-        ("$argon2id$v=19$m=16,t=2,p=1$c2FsdA$aGFzaA", Some("phc-argon2")),
-        ("pbkdf2_sha256$1000$salt$aGFzaA==", Some("django-pbkdf2")),
-        ("5f4dcc3b5aa765d61d8327deb882cf99", None),
+        (json!(bcrypt), Some("bcrypt")),
+        (json!(format!("{bcrypt}  ")), Some("bcrypt")),
+        (json!("$argon2id$v=19$m=16,t=2,p=1$c2FsdHNhbHQ$aGFzaGhhc2g"), Some("phc-argon2")),
+        (json!("$2b$12$short"), Some("bcrypt")),
+        (json!(bcrypt.replace("$10$", "$31$")), Some("bcrypt")),
+        (json!("{noop}pw"), Some("spring-delegating")),
+        (json!("{CLEARTEXT}pw"), Some("ldap")),
+        (json!("!locked"), None),
+        (json!("*"), None),
+        (json!("5f4dcc3b5aa765d61d8327deb882cf99"), None),
+        // Those of Keycloak, Okta and Gigya: only a setting says which.
+        (folded, None),
+        (json!(""), None),
+        (json!(null), None),
+        (json!(true), None),
     ];
     let text =
         json_lines(hashes.iter().map(|(hash, _)| json!({"email": "a@example.com", "password_hash": hash})));
-    let rows = bulk::read(text.as_bytes(), bulk::Kind::JsonLines);
-    let (rows, summary) = lines(&examine(rows, &names(), hash::identify));
+    let (rows, summary) = lines(&report(text.as_bytes(), bulk::Kind::JsonLines));
     for (row, (hash, format)) in rows.iter().zip(hashes) {
         assert_eq!(row["hash_format"], json!(format), "{hash}");
     }
-    assert_eq!(summary["hashes_unidentified"], 1);
+    assert_eq!(summary["hash_formats"], json!({"bcrypt": 2, "phc-argon2": 1}));
+    let refused = json!({"syntax": 1, "cost_limit": 1, "unsupported": 2, "unusable": 2});
+    assert_eq!(summary["hashes_refused"], refused);
+    assert_eq!((&summary["hashes_unidentified"], &summary["hashes_missing"]), (&json!(2), &json!(2)));
+    assert_eq!(summary["left_out"], json!({"password_hash is not text": 1}));
+}
+
+#[test]
+fn flags_and_ids_are_read_as_at_a_sign_in() {
+    let text = json_lines(
+        [json!("yes"), json!(" TRUE "), json!("N"), json!(0), json!("maybe"), json!([true]), json!("")]
+            .into_iter()
+            .enumerate()
+            .map(|(id, flag)| json!({"email": "a@example.com", "id": id, "email_verified": flag})),
+    );
+    let more = "{\"id\":true}\n{\"id\":1e3}\n{\"id\":18446744073709551616}\n{\"id\":18446744073709551615,\"given_name\":[1]}";
+    let (_, summary) = lines(&report(format!("{text}\n{more}").as_bytes(), bulk::Kind::JsonLines));
+    assert_eq!(summary["email_verified"], json!({"yes": 2, "no": 2, "unknown": 7}));
+    // A number that was rounded is nobody's id: two people's must never become the same.
+    assert_eq!(summary["external_id"], json!({"missing": 0, "unusable": 3, "duplicates": []}));
+    let left_out = json!({"email_verified is not a boolean": 2, "given_name is not text": 1});
+    assert_eq!(summary["left_out"], left_out);
 }
 
 #[test]
@@ -235,7 +266,7 @@ fn no_hash_and_no_refused_address_is_shown() {
 
 #[test]
 fn the_table_is_for_people() {
-    let text = br#"{"email":"a@example.com","id":"1","email_verified":true,"password_hash":"$2b$10$x"}
+    let text = br#"{"email":"a@example.com","id":"1","email_verified":true,"password_hash":"$2b$10$8oTTnIJNueziAg8aQIeWCeTWwvsoTuEtGZzF659liNMDn.S2svHPW"}
 {"email":"A@example.com","id":"1","email_verified":false}
 {"email":"nobody","password_hash":"5f4dcc3b5aa765d61d8327deb882cf99"}
 {
@@ -259,8 +290,10 @@ fn the_table_is_for_people() {
     verified or not: not known                                   1
     password hashes of a known format                            1
       bcrypt                                                     1
+    password hashes that would be refused                        0
     password hashes that do not say their format                 1
     rows without a password hash                                 1
+    values for which a row is left out                           0
     limits broken                                                0
     ");
 }

@@ -83,14 +83,22 @@ impl Calls {
         Ok(found)
     }
 
-    /// Everybody that fits; nobody is no error.
+    /// Everybody that fits. Nobody is an empty list and no status: an address that is not served says 404, too, and
+    /// twins would go unseen.
     pub(super) async fn list(
         &self,
         template: &UrlTemplate,
         value: &str,
         deadline: Deadline,
     ) -> Result<Vec<Value>, LegacyError> {
-        let Some(mut document) = self.get(template, value, deadline).await? else { return Ok(Vec::new()) };
+        let Some(url) = template.fill(&self.base, value) else { return Ok(Vec::new()) };
+        let answer = self.fetch(&url, deadline).await?;
+        if self.is_nobody(&answer) {
+            let status = answer.status.as_u16();
+            let problem = format!("answered {status} where find_by_email has a list: nobody is an empty one");
+            return Err(garbage(&self.source, problem));
+        }
+        let mut document = self.document(&answer)?;
         let list = match &self.list {
             Some(pointer) => document.pointer_mut(&pointer.0).map(Value::take),
             None => Some(document),
@@ -108,19 +116,48 @@ impl Calls {
         deadline: Deadline,
     ) -> Result<Option<Value>, LegacyError> {
         let Some(url) = template.fill(&self.base, value) else { return Ok(None) };
-        let request = || self.request(Method::GET, &url);
-        let is_nobody = |answer: &Answer| self.nobody.contains(&answer.status.as_u16());
-        let send = |request| self.client.send(request, deadline);
-        let answer = self.send(request, send, is_nobody).await?;
-        if is_nobody(&answer) {
-            return if is_page(&answer) { Err(self.page(&answer)) } else { Ok(None) };
+        let answer = self.fetch(&url, deadline).await?;
+        if self.is_nobody(&answer) {
+            return if is_own_word(&answer) { Ok(None) } else { Err(self.not_its_own(&answer)) };
         }
+        self.document(&answer).map(Some)
+    }
+
+    async fn fetch(&self, url: &Url, deadline: Deadline) -> Result<Answer, LegacyError> {
+        let request = || self.request(Method::GET, url);
+        self.send(request, |request| self.client.send(request, deadline), |answer| self.is_nobody(answer))
+            .await
+    }
+
+    fn is_nobody(&self, answer: &Answer) -> bool {
+        self.nobody.contains(&answer.status.as_u16())
+    }
+
+    fn document(&self, answer: &Answer) -> Result<Value, LegacyError> {
         if answer.status != StatusCode::OK {
-            return Err(self.unexpected(&answer));
+            return Err(self.unexpected(answer));
         }
-        json(&answer)
-            .map(Some)
-            .ok_or_else(|| garbage(&self.source, "answered 200 with something that is not JSON"))
+        json(answer).ok_or_else(|| garbage(&self.source, "answered 200 with something that is not JSON"))
+    }
+
+    /// Whether the answer about nobody is also the one to an address that no endpoint serves: then nothing in it shows
+    /// that there is an endpoint at all.
+    pub(super) async fn is_like_nowhere(
+        &self,
+        template: &UrlTemplate,
+        nobody: &str,
+        deadline: Deadline,
+    ) -> Result<bool, LegacyError> {
+        let mut nowhere = self.base.clone();
+        let (Some(served), Ok(mut path)) = (template.fill(&self.base, nobody), nowhere.path_segments_mut())
+        else {
+            return Ok(false);
+        };
+        path.pop_if_empty().extend([nobody; 3]);
+        drop(path);
+        let (served, nowhere) =
+            tokio::try_join!(self.fetch(&served, deadline), self.fetch(&nowhere, deadline),)?;
+        Ok(served.status == nowhere.status && shape(&served) == shape(&nowhere))
     }
 
     /// One password check; sent once, never again (SEC-42). `None` when nobody can have such a name or id.
@@ -144,9 +181,7 @@ impl Calls {
         let answer = self.send(request, send, has_meaning).await?;
         let document = json(&answer);
         match self.meaning(&answer, document.as_ref()) {
-            Some(known) if known.json.is_none() && !is_own_word(&answer, document.as_ref(), known.means) => {
-                Err(self.page(&answer))
-            }
+            Some(known) if known.json.is_none() && !is_own_word(&answer) => Err(self.not_its_own(&answer)),
             Some(known) => {
                 Ok(Some(Checked { means: known.means, document: document.filter(Value::is_object) }))
             }
@@ -188,12 +223,13 @@ impl Calls {
     }
 
     /// An answer with a status that has a meaning, and a body that is not the endpoint's.
-    fn page(&self, answer: &Answer) -> LegacyError {
+    fn not_its_own(&self, answer: &Answer) -> LegacyError {
         let status = answer.status.as_u16();
-        garbage(
-            &self.source,
-            format!("answered {status} with a page and not with JSON: perhaps somebody in between did"),
-        )
+        let problem = format!(
+            "answered {status} with a text that is not JSON: perhaps somebody in between did, and an endpoint that is \
+             there must say it with JSON or an empty body"
+        );
+        garbage(&self.source, problem)
     }
 
     /// An answer that the configuration does not name.
@@ -215,21 +251,24 @@ impl Calls {
     }
 }
 
-/// Where the status alone decides: a screen of whoever stands in between (maintenance, a portal, a firewall) has a status,
-/// too. A yes comes with nothing, with JSON or with its own name (`OK`); no other word comes as a page.
-pub(super) fn is_own_word(answer: &Answer, document: Option<&Value>, means: HttpMeaning) -> bool {
+/// Where the status alone decides: whoever stands in between (a firewall, an ingress whose service is gone, a maintenance
+/// screen) has a status, too, with a page or a line of text. The endpoint's own word comes with nothing, with JSON or with
+/// the status' name (`OK`, `Unauthorized`); but `Not Found` is what many a server says of an address that it does not serve.
+pub(super) fn is_own_word(answer: &Answer) -> bool {
     let body = answer.body.trim_ascii();
-    let bare =
-        body.is_empty() || answer.status.canonical_reason().is_some_and(|name| body == name.as_bytes());
-    match means {
-        HttpMeaning::Right => bare || document.is_some(),
-        _ => !is_page(answer),
-    }
+    let is_name = || answer.status.canonical_reason().is_some_and(|name| body == name.as_bytes());
+    body.is_empty() || json(answer).is_some() || answer.status != StatusCode::NOT_FOUND && is_name()
 }
 
-/// HTML, whatever it calls itself: endpoints that say nothing else of themselves label JSON as HTML.
-fn is_page(answer: &Answer) -> bool {
-    answer.body.trim_ascii_start().starts_with(b"<")
+/// What stays the same in two answers of one kind: a JSON object's members may hold the time or the address.
+fn shape(answer: &Answer) -> Vec<u8> {
+    match json(answer) {
+        Some(Value::Object(object)) => object.keys().fold(Vec::new(), |mut shape, key| {
+            shape.extend(key.bytes().chain([0]));
+            shape
+        }),
+        _ => answer.body.trim_ascii().to_vec(),
+    }
 }
 
 /// The JSON of an answer, unless it is none or nested too deeply.

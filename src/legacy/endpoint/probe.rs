@@ -6,6 +6,7 @@ use uuid::Uuid;
 use super::Endpoint;
 use crate::{
     clock::{Clock, Deadline},
+    config::UrlTemplate,
     findings::Notes,
     legacy::probe::{Probe, tell},
     login::LegacyError,
@@ -29,19 +30,21 @@ impl Probe for Endpoint {
         }
         let nobody = format!("nobody-{}", Uuid::now_v7());
         let address = format!("{nobody}@crossfade.invalid");
+        let one = async |check, key, template: &Option<UrlTemplate>| {
+            let Some(template) = template else { return not_set(check, key, notes) };
+            match self.calls.one(template, &nobody, deadline).await {
+                // Where nobody's answers are all there is to go by, they should not be anybody's.
+                Ok(None)
+                    if self.find_by_email.is_none() && self.is_nowhere(template, &nobody, deadline).await =>
+                {
+                    tell_nowhere(check, key, notes);
+                }
+                found => tell_nobody(check, key, found.map(|found| found.is_none()), notes),
+            }
+        };
         tokio::join!(
-            async {
-                let Some(template) = &self.find else { return not_set("find", "http.find", notes) };
-                let found = self.calls.one(template, &nobody, deadline).await;
-                tell_nobody("find", "http.find", found.map(|found| found.is_none()), notes);
-            },
-            async {
-                let Some(template) = &self.find_by_id else {
-                    return not_set("find_by_id", "http.find_by_id", notes);
-                };
-                let found = self.calls.one(template, &nobody, deadline).await;
-                tell_nobody("find_by_id", "http.find_by_id", found.map(|found| found.is_none()), notes);
-            },
+            one("find", "http.find", &self.find),
+            one("find_by_id", "http.find_by_id", &self.find_by_id),
             async {
                 let Some(template) = &self.find_by_email else {
                     return not_set("find_by_email", "http.find_by_email", notes);
@@ -52,6 +55,23 @@ impl Probe for Endpoint {
         );
         notes.skipped("check", "http.check", "not tried: it would be a guess at somebody's password");
     }
+}
+
+impl Endpoint {
+    /// What cannot be asked is told where it is asked for in earnest.
+    async fn is_nowhere(&self, template: &UrlTemplate, nobody: &str, deadline: Deadline) -> bool {
+        self.calls.is_like_nowhere(template, nobody, deadline).await.unwrap_or(false)
+    }
+}
+
+fn tell_nowhere(check: &'static str, key: &str, notes: &Notes) {
+    notes.warn(
+        check,
+        key,
+        "nobody is answered as an address is that is not served: nothing shows that the endpoint is there",
+        "try the path with somebody who exists, and set `find_by_email`, whose answer is a list also for nobody; an \
+         ingress in front of a service that is gone would say of everybody that they do not exist",
+    );
 }
 
 fn not_set(check: &'static str, key: &str, notes: &Notes) {
@@ -65,12 +85,12 @@ fn tell_nobody(check: &'static str, key: &str, is_nobody: Result<bool, LegacyErr
             check,
             key,
             "gives a person for a name that nobody has",
-            "the endpoint must compare the whole name and answer with one of `nobody`'s status codes else: what it \
-             gives is taken for the person who signs in",
+            "the endpoint must compare the whole name and answer with one of `nobody`'s status codes else \
+             (find_by_email: with an empty list): what it gives is taken for the person who signs in",
         ),
         Err(error) => {
             let fix = "check `auth`, the path, and that an unknown person is answered with one of `nobody`'s \
-                       status codes";
+                       status codes (find_by_email: with an empty list)";
             tell(&error, check, key, fix, notes);
         }
     }

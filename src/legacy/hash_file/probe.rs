@@ -66,6 +66,7 @@ impl HashFileProbe {
             }
         };
         tell_rows(&rows, notes);
+        rows.meet_hashes(&self.reader, &self.format, &self.ceilings);
         self.census(&rows).tell(&self.format, notes);
     }
 
@@ -110,6 +111,16 @@ fn tell_rows(rows: &Rows, notes: &Notes) {
     );
 }
 
+/// Whoever it is at: the dearest hash of each function (SEC-40).
+fn cost_of_a_guess(format: &HashFormat) -> String {
+    let of_one = |costs: &Vec<(&str, u64)>| {
+        let costs: Vec<String> = costs.iter().map(|(name, cost)| format!("{name}={cost}")).collect();
+        if costs.is_empty() { "one digest".to_owned() } else { costs.join(" ") }
+    };
+    let all: Vec<String> = format.costs_of_a_guess().iter().map(of_one).collect();
+    all.join(" + ")
+}
+
 impl Census {
     fn tell(&self, format: &HashFormat, notes: &Notes) {
         const CHECK: &str = "hashes";
@@ -123,7 +134,8 @@ impl Census {
         }
         let formats: Vec<String> =
             self.formats.iter().map(|(name, count)| format!("{count} {name}")).collect();
-        let seen = format!("{}{}", formats.join(", "), self.rest());
+        let seen =
+            format!("{}{}; one guess costs {}", formats.join(", "), self.rest(), cost_of_a_guess(format));
         if self.over_ceiling > 0 {
             return notes.warn(
                 CHECK,

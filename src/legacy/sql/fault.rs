@@ -8,6 +8,9 @@ use crate::{
     login::{ErrorClass, LegacyError},
 };
 
+/// SQLSTATEs of a prepared statement that cannot be used any more.
+const STALE_STATEMENT: [&str; 3] = ["0A000", "26000", "42P05"];
+
 /// A statement without a usable answer.
 pub(super) enum Fault {
     Database(Error),
@@ -21,6 +24,15 @@ impl From<Error> for Fault {
 }
 
 impl Fault {
+    /// Whether it is about what a connection has prepared, and not about what was asked: PostgreSQL refuses a statement
+    /// whose columns have other types by now (0A000), and behind a pooler the next server may know another one by the
+    /// name, or none (42P05, 26000).
+    pub(super) fn is_of_a_stale_statement(&self) -> bool {
+        let Self::Database(Error::Database(error)) = self else { return false };
+        error.try_downcast_ref::<sqlx::postgres::PgDatabaseError>().is_some()
+            && error.code().is_some_and(|code| STALE_STATEMENT.contains(&&*code))
+    }
+
     pub(super) fn into_error(self, source: &SourceName) -> LegacyError {
         let error = match self {
             Self::Column { name, problem } => {
@@ -76,6 +88,7 @@ fn of_database(source: &SourceName, error: &dyn DatabaseError) -> LegacyError {
 /// By SQLSTATE class (PostgreSQL appendix A; MySQL uses the same classes).
 fn sqlstate_class(code: &str) -> ErrorClass {
     match code.get(..2) {
+        _ if STALE_STATEMENT.contains(&code) => TRANSIENT,
         // Log-in refused, no such database or schema, syntax or permission, a write in a read-only transaction.
         Some("28" | "3D" | "3F" | "42" | "25") => ErrorClass::Misconfigured,
         // Data exceptions: this name cannot be compared so (`$1::bigint` and a name with letters).
@@ -90,6 +103,8 @@ fn mysql_class(number: u16, code: &str) -> ErrorClass {
     match number {
         // Host not allowed, wrong parameter count, read-only transaction.
         1130 | 1210 | 1792 => ErrorClass::Misconfigured,
+        // Too many connections, or too much of another resource, of this account: 42000 as syntax errors are.
+        1203 | 1226 => TRANSIENT,
         _ => sqlstate_class(code),
     }
 }
@@ -128,6 +143,9 @@ mod tests {
             ("25006", ErrorClass::Misconfigured),
             ("08P01", ErrorClass::Misconfigured),
             ("22P02", ErrorClass::Permanent),
+            // Of a statement that was prepared on another connection of a pooler's.
+            ("42P05", TRANSIENT),
+            ("26000", TRANSIENT),
             ("08006", TRANSIENT),
             ("57014", TRANSIENT),
             ("57P03", TRANSIENT),
@@ -140,6 +158,9 @@ mod tests {
         assert_eq!(mysql_class(1054, "42S22"), ErrorClass::Misconfigured);
         assert_eq!(mysql_class(1130, "HY000"), ErrorClass::Misconfigured);
         assert_eq!(mysql_class(1040, "08004"), TRANSIENT);
+        // Too many connections of this account.
+        assert_eq!(mysql_class(1203, "42000"), TRANSIENT);
+        assert_eq!(mysql_class(1226, "42000"), TRANSIENT);
         assert_eq!(mysql_class(1969, "70100"), TRANSIENT);
         assert_eq!(sqlite_class("14"), ErrorClass::Misconfigured);
         assert_eq!(sqlite_class("1"), ErrorClass::Misconfigured);

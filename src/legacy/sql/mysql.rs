@@ -3,7 +3,8 @@
 use std::str::FromStr as _;
 
 use sqlx::{
-    AssertSqlSafe, ConnectOptions as _, Executor as _, MySqlPool, Row as _, TypeInfo as _, ValueRef as _,
+    AssertSqlSafe, ConnectOptions as _, Executor as _, MySql, MySqlPool, Row as _, Type, TypeInfo as _,
+    ValueRef as _,
     mysql::{MySqlConnectOptions, MySqlConnection, MySqlDatabaseError, MySqlRow},
 };
 
@@ -25,7 +26,7 @@ pub(super) fn prepare(url: &str, limits: Limits) -> Result<MySqlPool, sqlx::Erro
         .timezone(None)
         .disable_statement_logging();
     Ok(limits
-        .pool::<sqlx::MySql>()
+        .pool::<MySql>()
         .after_connect(move |connection, _| Box::pin(confine(connection, limits)))
         .connect_lazy_with(options))
 }
@@ -73,10 +74,15 @@ pub(super) fn cell(row: &MySqlRow, at: usize) -> Cell {
         "DECIMAL" => row
             .try_get_unchecked::<&str, _>(at)
             .map(|text| text.parse::<i128>().map_or(Cell::Other, Cell::whole)),
-        "BINARY" | "VARBINARY" | "TINYBLOB" | "BLOB" | "MEDIUMBLOB" | "LONGBLOB" => {
+        // The driver says so of a text with a collation that compares byte by byte (`ascii_bin`), too; bytes have the
+        // character set of bytes.
+        "BINARY" | "VARBINARY" | "TINYBLOB" | "BLOB" | "MEDIUMBLOB" | "LONGBLOB"
+            if !<str as Type<MySql>>::compatible(&kind) =>
+        {
             row.try_get_unchecked::<&[u8], _>(at).map(|bytes| Cell::Bytes(bytes.to_vec()))
         }
-        "CHAR" | "VARCHAR" | "TINYTEXT" | "TEXT" | "MEDIUMTEXT" | "LONGTEXT" | "ENUM" | "SET" | "JSON" => {
+        "BINARY" | "VARBINARY" | "TINYBLOB" | "BLOB" | "MEDIUMBLOB" | "LONGBLOB" | "CHAR" | "VARCHAR"
+        | "TINYTEXT" | "TEXT" | "MEDIUMTEXT" | "LONGTEXT" | "ENUM" | "SET" | "JSON" => {
             row.try_get_unchecked::<&str, _>(at).map(|text| Cell::Text(text.to_owned()))
         }
         _ => return Cell::Other,

@@ -56,7 +56,8 @@ impl Gate {
             tracing::warn!(oidc.error = error, request.id = %knock.asked.id, "Scalekit sent an error back");
         }
         let (gate, rules, asked) = (Arc::clone(self), Arc::clone(knock.rules), knock.asked.clone());
-        self.shared(async move { gate.finish(returned, &rules, &asked).await }).await
+        // Large: it holds everything from the code to the session.
+        self.shared(async move { Box::pin(gate.finish(returned, &rules, &asked)).await }).await
     }
 
     async fn finish(&self, returned: Returned, rules: &Rules, asked: &Asked) -> Page {

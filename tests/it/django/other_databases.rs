@@ -1,7 +1,7 @@
 //! The same site on MariaDB and on SQLite, with a visitor that is no browser.
 
 use reqwest::Method;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::{
     PASSWORD, person,
@@ -39,12 +39,12 @@ fn cross(stage: &Stage, visitor: &Caller<'_>, name: &str, email: &str, hint: &st
 }
 
 /// Signs in to Django while people are created, and once more.
-fn migrate(stage: &Stage, name: &str, id: &Value, email: &str) {
+fn migrate(stage: &Stage, name: &str, id: &str, email: &str) {
     for _ in 0..2 {
         let visitor = stage.visitor();
         assert_eq!(visitor.sign_in(name, PASSWORD).location(), "/berths/7/");
         assert_eq!(visitor.get("/accounts/whoami/").json()["username"], name);
-        let user = stage.user_soon(&id.to_string());
+        let user = stage.user_soon(id);
         assert_eq!((&user["email"], &user["email_verified"]), (&json!(email), &json!(true)));
     }
 }
@@ -70,8 +70,8 @@ fn people_of_a_mariadb_table_cross_and_its_collation_mixes_nobody_up() {
     assert_eq!(same, "2", "the trap is set");
 
     stage.turn(MIGRATING);
-    migrate(&stage, "noor", &ids["noor"], "noor@example.com");
-    migrate(&stage, "victim", &ids["victim"], "victim@example.com");
+    migrate(&stage, "noor", &ids["noor"].to_string(), "noor@example.com");
+    migrate(&stage, "victim", &ids["victim"].to_string(), "victim@example.com");
     stage.turn(CUT_OVER);
     cross(&stage, &stage.visitor(), "noor", "noor@example.com", "noor@example.com");
     // Names that only the collation takes for somebody's: never that person's session, never a second user.
@@ -84,6 +84,37 @@ fn people_of_a_mariadb_table_cross_and_its_collation_mixes_nobody_up() {
     }
     cross(&stage, &stage.visitor(), "victim", "victim@example.com", "victim@example.com");
     assert_eq!(stage.users().len(), 2);
+}
+
+/// A collation that compares byte by byte makes no bytes of a text: its ids stay as they are. Bytes are written in hex.
+#[test]
+fn an_id_is_text_by_its_character_set_whatever_its_collation() {
+    for (kind, by_id, id_of_noor) in [
+        ("char(36) character set ascii collate ascii_bin", "member_key = ?", "Key-noor"),
+        ("varchar(36) character set utf8mb4 collate utf8mb4_bin", "member_key = ?", "Key-noor"),
+        ("varbinary(36)", "lower(hex(member_key)) = ?", "4b65792d6e6f6f72"),
+    ] {
+        let database = MariaDb::fresh();
+        let example = Draft::of(EXAMPLE)
+            .put("dialect: postgres\n", "dialect: mysql\n")
+            .put_everywhere("id::text AS id", "member_key AS id")
+            .put("username = $1 OR lower(email) = lower($1)", "? IN (username, email)")
+            .put("lower(email) = $1", "lower(email) = ?")
+            .put("id::text = $1", by_id);
+        let django = Django::on(&database.url()).pbkdf2_iterations(20_000);
+        let stage = Stage::of(django, example, &database.url());
+        stage.site.seed(&json!([person("noor", "noor@example.com")]));
+        database.sql(&format!(
+            "alter table auth_user add column member_key {kind} not null default '';
+             update auth_user set member_key = concat('Key-', username)"
+        ));
+        // Who the application says they are is another id here, so they cross by their password.
+        stage.turn(CUT_OVER);
+        let answer = stage.visitor().sign_in("noor", PASSWORD);
+        assert!(answer.location().starts_with("http://scalekit.localhost:"), "{kind}: {}", answer.location());
+        stage.user_soon(id_of_noor);
+        assert_eq!(stage.users().len(), 1, "{kind}");
+    }
 }
 
 #[test]
@@ -100,7 +131,7 @@ fn people_of_a_sqlite_table_cross() {
     let stage = Stage::of(django, example, &format!("sqlite:{}?mode=ro", file.display()));
     let ids = stage.site.seed(&json!([person("maya", "maya@example.com")]));
     stage.turn(MIGRATING);
-    migrate(&stage, "maya", &ids["maya"], "maya@example.com");
+    migrate(&stage, "maya", &ids["maya"].to_string(), "maya@example.com");
     stage.turn(CUT_OVER);
     let visitor = stage.visitor();
     cross(&stage, &visitor, "maya", "maya@example.com", "maya@example.com");

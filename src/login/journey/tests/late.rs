@@ -22,6 +22,8 @@ impl Witness for Sleeper {
 
     fn moved(&self, _: &RowState, _: &Row) {}
 
+    fn notice(&self, _: &Row, _: Notice) {}
+
     fn failed(&self, step: &'static str, error: &(dyn std::error::Error + 'static), _: &Row) {
         self.told.lock().unwrap().push(format!("{step}: {error}"));
     }
