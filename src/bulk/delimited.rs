@@ -137,9 +137,8 @@ enum At {
 impl At {
     fn then(self, byte: u8) -> Self {
         match (self, byte) {
-            (Self::Start | Self::Quote, b'"') => Self::Quoted,
             (Self::Quoted, b'"') => Self::Quote,
-            (Self::Quoted, _) => Self::Quoted,
+            (Self::Start | Self::Quote, b'"') | (Self::Quoted, _) => Self::Quoted,
             (_, b',' | b'\r' | b'\n') => Self::Start,
             (Self::Start | Self::Bare | Self::Quote, _) => Self::Bare,
         }

@@ -337,7 +337,7 @@ impl Journeys {
     async fn cross_for_good(&self, row: Row) -> Result<Row, LedgerError> {
         self.settled().await?;
         let row = self.ledger.row(&row.key).await?.unwrap_or(row);
-        let row = self.judged_anew(row, None).await?;
+        let row = Box::pin(self.judged_anew(row, None)).await?;
         self.cross(row).await
     }
 

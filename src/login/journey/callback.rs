@@ -58,7 +58,7 @@ impl Journeys {
         let is_unfinished = match row {
             Some(row) if matches!(row.state, RowState::Done | RowState::Tombstone) => {
                 self.may_enter(&row, &callback)?;
-                let row = self.judged_anew(row, callback.mailbox()).await;
+                let row = Box::pin(self.judged_anew(row, callback.mailbox())).await;
                 return self.known(row.map_err(|error| self.try_again(&error))?, callback).await;
             }
             // Found by id and not finished: the checks of a migration are not over, so they are made now.

@@ -110,7 +110,7 @@ fn program() -> std::path::PathBuf {
 #[tokio::test]
 async fn a_user_with_few_rights_is_enough() {
     let server = single(&program());
-    keeps_the_contract(&settings(RedisShape::Single(address(&server)))).await;
+    Box::pin(keeps_the_contract(&settings(RedisShape::Single(address(&server))))).await;
     let foreign: i64 = server.ask(&["dbsize"]);
     let own: Vec<String> = server.ask(&["keys", &format!("{PREFIX}*")]);
     assert_eq!(i64::try_from(own.len()).unwrap(), foreign, "every key begins with the prefix");
@@ -119,7 +119,7 @@ async fn a_user_with_few_rights_is_enough() {
 #[tokio::test]
 async fn a_cluster_keeps_the_contract() {
     let cluster = Cluster::start(&program(), false);
-    keeps_the_contract(&cluster.settings()).await;
+    Box::pin(keeps_the_contract(&cluster.settings())).await;
     let settings = RedisStore { prefix: format!("{PREFIX}room:"), ..cluster.settings() };
     parts::room::flood(store(&settings).await, "attacked", parts::room::MOST * 5 / 2).await;
     let mut spent = 0;
@@ -134,7 +134,7 @@ async fn a_cluster_keeps_the_contract() {
 #[tokio::test(flavor = "multi_thread")]
 async fn sentinels_lead_to_the_primary_and_to_the_next_one() {
     let mut watched = Watched::start(&program());
-    keeps_the_contract(&watched.settings()).await;
+    Box::pin(keeps_the_contract(&watched.settings())).await;
     let store = Redis::new(&watched.settings(), "one").unwrap();
     parts::answers(&store).await;
     let row = claimed(&store, "a").await;

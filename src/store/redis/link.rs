@@ -54,7 +54,7 @@ struct Way {
 
 impl Way {
     fn new(settings: &RedisStore) -> Result<Self, LinkError> {
-        let passwords = settings.passwords().map(Option::cloned);
+        let passwords = settings.passwords().map(Option::<&Secret>::cloned);
         Ok(Self { reach: Arc::new(Reach::new(settings)?), passwords })
     }
 }

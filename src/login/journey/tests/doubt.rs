@@ -693,9 +693,9 @@ async fn a_first_create_needs_a_young_proof_and_a_record_that_is_still_in_order(
     assert_eq!(world.journeys.finish(&person("bob")).await.unwrap(), Swept::NotYet);
     *world.store.down.lock().unwrap() = false;
     // Nobody new is created where the dial went back since.
-    let turns: [(&str, fn(&mut Dial)); 2] =
-        [("paused", |dial| dial.paused = true), ("back to nobody", |dial| dial.cutover = BasisPoints::NONE)];
-    for (turned, turn) in turns {
+    let paused: fn(&mut Dial) = |dial| dial.paused = true;
+    let back: fn(&mut Dial) = |dial| dial.cutover = BasisPoints::NONE;
+    for (turned, turn) in [("paused", paused), ("back to nobody", back)] {
         let before = world.journeys.settings.load().dial.clone();
         world.turn(turn);
         assert_eq!(world.journeys.finish(&person("bob")).await.unwrap(), Swept::NextSignIn, "{turned}");

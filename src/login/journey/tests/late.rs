@@ -74,7 +74,7 @@ async fn whoever_slept_through_the_lease_sends_no_create() {
 #[tokio::test]
 async fn a_claim_that_would_end_during_the_call_sends_no_create() {
     let Migration { lease, scalekit_budget, .. } = Migration::default();
-    let slept = lease - scalekit_budget + Duration::from_secs(1);
+    let slept = lease.saturating_sub(scalekit_budget) + Duration::from_secs(1);
     assert_eq!(told_of_one_that_sleeps(slept, "find_by_email").await, [TOO_LATE]);
 }
 

@@ -50,7 +50,7 @@ async fn whose_user_is_gone_is_linked_anew_by_their_mailbox_and_only_once_an_ope
     assert_eq!((&back.state, back.user.as_ref()), (&RowState::Done, Some(&new)));
     assert_eq!((back.crossed_at, back.proof.unwrap().kind), (before.crossed_at, ProofKind::Inbox));
     let users = world.directory.users.lock().unwrap();
-    assert_eq!(users[0].external_id.as_ref().map(|id| id.as_str()), Some("ann"));
+    assert_eq!(users[0].external_id.as_ref().map(crate::identity::ExternalId::as_str), Some("ann"));
 }
 
 #[tokio::test]

@@ -11,13 +11,12 @@ impl World {
     /// What the legacy side knows of somebody.
     fn legacy(&self, id: &str, change: impl FnOnce(&mut LegacyRecord)) {
         let mut records = self.store.records.lock().unwrap();
-        match records.iter_mut().find(|record| record.id.as_str() == id) {
-            Some(record) => change(record),
-            None => {
-                let mut new = record(id);
-                change(&mut new);
-                records.push(new);
-            }
+        if let Some(record) = records.iter_mut().find(|record| record.id.as_str() == id) {
+            change(record);
+        } else {
+            let mut new = record(id);
+            change(&mut new);
+            records.push(new);
         }
     }
 
