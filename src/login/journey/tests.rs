@@ -179,7 +179,8 @@ impl World {
         begun_for: Option<PersonKey>,
     ) -> Result<crate::login::Identified, Refused> {
         let email = CanonicalEmail::parse(email).ok();
-        self.journeys.callback(Callback { user: user.clone(), email, email_verified: true, begun_for }).await
+        let callback = Callback { user: user.clone(), email, email_verified: true, begun_for };
+        Box::pin(self.journeys.callback(callback)).await
     }
 }
 

@@ -50,9 +50,9 @@ async fn all_sessions_of_everybody_are_ended_however_many_there_are() {
     let server = Server::start();
     let store = store(&server).await;
     let ids = opened(&store, 1000, &a_session("usr_1", 3600)).await;
-    for page in 0..50 {
+    for page in 0..100 {
         let mut words = vec!["zadd".to_owned(), "test:sessions".to_owned()];
-        for number in 0..10_000 {
+        for number in 0..1000 {
             words.extend([
                 (page * number).to_string(),
                 Digest::of(&format!("{page} {number}")).as_str().to_owned(),
