@@ -235,6 +235,17 @@ pub(super) async fn epochs(store: &dyn EpochStore) {
     assert_eq!((there.id.as_str(), there.doubt, there.confirmed_at.is_some()), ("a", None, true));
 }
 
+/// A sign-in under way that ends at [`NOW`].
+fn a_flow() -> Flow {
+    Flow {
+        browser: Digest::of("browser"),
+        secrets: "sealed".into(),
+        return_to: "/".into(),
+        key: None,
+        ends_at: NOW,
+    }
+}
+
 fn a_session(user: &str, ends_in: u64) -> Session {
     let ends = NOW.after(Duration::from_secs(ends_in));
     Session {
@@ -292,13 +303,7 @@ pub(super) async fn sessions(store: &(impl SessionStore + FlowStore)) {
     assert_eq!(store.get(&id("d")).await.unwrap(), None);
 
     // A flow is taken once.
-    let flow = Flow {
-        browser: id("browser"),
-        secrets: "sealed".into(),
-        return_to: "/".into(),
-        key: None,
-        ends_at: NOW,
-    };
+    let flow = a_flow();
     store.put_flow(&id("state"), &flow).await.unwrap();
     assert_eq!(store.take_flow(&id("state")).await.unwrap(), Some(flow));
     assert_eq!(store.take_flow(&id("state")).await.unwrap(), None);

@@ -1,9 +1,9 @@
 //! What a store has to keep that takes over what another one held.
 
-use super::{NOW, a_session, claimed};
+use super::{NOW, a_flow, a_session, claimed};
 use crate::{
     login::{Alias, Doubt, Epoch, EpochStore, Ledger as _, Mark, Row, RowState},
-    session::{Digest, Flow, FlowStore as _, SessionStore as _},
+    session::{Digest, FlowStore as _, SessionStore as _},
     store::{Meta as _, Redis},
 };
 
@@ -19,13 +19,7 @@ pub(super) async fn import(from: &Redis, to: &Redis) {
     assert_eq!(to.differing(&rows).await.unwrap().len(), rows.len());
     let sessions =
         [("one", 10), ("two", 20)].map(|(id, ends_in)| (Digest::of(id), a_session("usr_1", ends_in)));
-    let flow = Flow {
-        browser: Digest::of("browser"),
-        secrets: "sealed".into(),
-        return_to: "/".into(),
-        key: None,
-        ends_at: NOW,
-    };
+    let flow = a_flow();
     let flows = [(Digest::of("state"), flow.clone()), (Digest::of("gone"), flow.clone())];
     let epoch =
         Epoch { id: "e".into(), beat: 7, at: NOW, doubt: Some(Doubt::RolledBack), confirmed_at: None };

@@ -16,8 +16,8 @@ use std::{
 use tokio::runtime::Handle;
 
 use super::{
-    LEASE, NOW, a_session, all_removed, claimed, contenders, counts, epochs, flags, fresh, ledger, meta,
-    people, rates, refreshes, sessions, unreadable,
+    LEASE, NOW, a_flow, a_session, all_removed, claimed, contenders, counts, epochs, flags, fresh, ledger,
+    meta, people, rates, refreshes, sessions, unreadable,
 };
 use crate::{
     clock::{Deadline, SystemClock, Timestamp},
@@ -27,7 +27,7 @@ use crate::{
         TryCounter as _,
     },
     net::{Dependencies, Rates as _, Tracker, Urgency},
-    session::{Digest, Flow, FlowStore as _, Renewal, Session, SessionStore as _, Whose},
+    session::{Digest, FlowStore as _, Renewal, Session, SessionStore as _, Whose},
     store::{Meta as _, Redis, SharedCounts, SharedRates},
 };
 
@@ -330,13 +330,7 @@ async fn what_nobody_sweeps_redis_forgets() {
     let server = Server::start();
     let store = server.store("one").await;
     store.put(&Digest::of("a"), &a_session("usr_1", 3600)).await.unwrap();
-    let flow = Flow {
-        browser: Digest::of("browser"),
-        secrets: "sealed".into(),
-        return_to: "/".into(),
-        key: None,
-        ends_at: NOW,
-    };
+    let flow = a_flow();
     store.put_flow(&Digest::of("state"), &flow).await.unwrap();
     store.touch(&Digest::of("a"), NOW, NOW.after(Duration::from_secs(5000))).await.unwrap();
     let keys: Vec<String> = server.ask(&["keys", "test:*"]).await;
