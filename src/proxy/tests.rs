@@ -22,3 +22,4 @@ mod slow;
 pub(super) mod support;
 mod table;
 mod tls;
+mod word;

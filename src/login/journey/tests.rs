@@ -2,11 +2,13 @@ mod callback;
 mod choice;
 mod crossing;
 mod doubt;
+mod finish;
 mod interrupted;
 mod late;
 mod mend;
 mod names;
 mod operate;
+mod removed;
 mod rules;
 
 use std::{
